@@ -1,0 +1,53 @@
+# Every target explains itself: make help.
+
+# One tool for format, staticcheck, exhaustive switches, import floors and forbidden calls, so they share one
+# load of the code. test/tool builds it once into .tools/ (a minute or two).
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# Packages whose tests take minutes under the race detector; they run without it in `make test`
+# and with it in `make test/race`.
+SLOW := aorta/test/
+
+FUZZTIME ?= 20s
+
+.DEFAULT_GOAL := help
+.PHONY: help run generate check format check/format check/lint check/generated check/types setup test test/race fuzz
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z\/]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## start everything on this machine, with sandbox providers and a demo shop
+	go run ./cmd/aorta demo
+
+generate: ## rebuild the generated files that are committed
+	go generate ./...
+
+format: ## rewrite every Go file as gofumpt writes it
+	"$$(test/tool $(GOLANGCI))" fmt
+
+check: check/format check/lint check/types check/generated ## all static checks: before each commit
+
+check/format: ## every Go file as gofumpt writes it
+	"$$(test/tool $(GOLANGCI))" fmt --diff
+
+check/lint: ## go vet, and golangci-lint: staticcheck, forgotten cases, import floors
+	go vet ./...
+	"$$(test/tool $(GOLANGCI))" run ./...
+
+check/types: setup ## types of the TypeScript, which the bundler strips unread
+	test/npm/node_modules/.bin/tsc --project web/tsconfig.json
+
+check/generated: ## generated files are what their generators write today
+	test/generated.sh
+
+setup: ## install what the tests need and is missing: PostgreSQL, Chromium, npm packages
+	@test/setup.sh
+
+test: setup check ## everything, from a clean clone: what CI runs
+	@SLOW='$(SLOW)' test/postgres.sh test/all.sh
+
+test/race: setup ## every package under the race detector, the slow ones too
+	@test/postgres.sh go test -race -timeout 60m ./...
+
+fuzz: ## each fuzz target for FUZZTIME (20s)
+	@FUZZTIME=$(FUZZTIME) test/fuzz.sh
