@@ -1,0 +1,239 @@
+package book
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"aorta/internal/due"
+	"aorta/internal/id"
+)
+
+// lane is one committer of a home: it takes the acts that wait, decides them
+// on one page, commits them together, answers, and takes the next.
+type lane struct {
+	book    *Book
+	conn    Lane
+	keep    bool
+	queue   *queue
+	page    *Page
+	minter  *minter // used by the lane alone
+	outside *minter // used by callers, under its lock
+	forget  id.Batch
+	keys    Keys
+}
+
+// minter gives ids from a generator of its own, seeded once: 72 random bits
+// an id, unpredictable as long as the seed is.
+type minter struct {
+	mu  sync.Mutex
+	src *rand.ChaCha8
+}
+
+func newMinter(random io.Reader) (*minter, error) {
+	var seed [32]byte
+	if _, err := io.ReadFull(random, seed[:]); err != nil {
+		return nil, fmt.Errorf("seed ids: %w", err)
+	}
+	return &minter{src: rand.NewChaCha8(seed)}, nil
+}
+
+func (m *minter) mint(now time.Time, b id.Bucket) id.Raw {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return id.Minter{Bits: m.src.Uint64}.Mint(now, b)
+}
+
+func newLane(b *Book, h *home, conn Lane, keep bool) (*lane, error) {
+	inside, err := newMinter(b.opts.Random)
+	if err != nil {
+		return nil, err
+	}
+	outside, err := newMinter(b.opts.Random)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{book: b, conn: conn, keep: keep, queue: newQueue(b.opts), minter: inside, outside: outside}
+	l.page = newPage(func(x id.Bucket) bool { return int(x) < len(h.holds) && h.holds[x] },
+		id.Minter{Bits: inside.src.Uint64}, b.opts.Epoch, b.numbers.next)
+	return l, nil
+}
+
+func (l *lane) loop(ctx context.Context) {
+	defer func() {
+		if err := l.conn.Close(); err != nil {
+			l.book.opts.Log.Warn("close lane", "error", err)
+		}
+	}()
+	var acts []*call
+	for {
+		acts = l.queue.take(acts[:0])
+		if acts == nil {
+			return
+		}
+		m := l.book.metrics
+		m.batchSize.Observe(float64(len(acts)))
+		m.queueAge.Observe(l.book.opts.Now().Sub(acts[0].queued).Seconds())
+		l.batch(ctx, acts)
+		clear(acts)
+	}
+}
+
+// batch sees to it that every act has its answer when it returns.
+func (l *lane) batch(ctx context.Context, acts []*call) {
+	m := l.book.metrics
+	batch := id.Batch(l.minter.mint(l.book.opts.Now(), 0))
+	for _, c := range acts {
+		l.page.hints(c)
+	}
+	for run := 1; ; run++ {
+		work, err := l.once(ctx, batch, acts)
+		if errors.Is(err, ErrLost) {
+			m.lost.Inc()
+			work, err = l.resolve(ctx, batch, acts, work)
+		}
+		var data *DataError
+		switch {
+		case err == nil:
+			l.page.settle(l.keep)
+			l.answer(acts, nil)
+			if len(work) > 0 {
+				l.book.opts.Work(work)
+			}
+			return
+		case errors.Is(err, ErrConflict) && run < l.book.opts.MaxRetries:
+			m.retries.Inc()
+			l.page.drop()
+		case errors.As(err, &data) || errors.Is(err, ErrConflict):
+			l.page.forget()
+			l.halve(ctx, acts, err)
+			return
+		default:
+			l.page.forget()
+			l.book.opts.Log.Error("batch not written", "acts", len(acts), "error", err)
+			l.answer(acts, err)
+			return
+		}
+	}
+}
+
+// halve runs the two halves of a batch apart, until an act that cannot be
+// written is alone; then an alarm rings and that act alone is refused.
+func (l *lane) halve(ctx context.Context, acts []*call, cause error) {
+	if len(acts) == 1 {
+		l.book.metrics.culprits.Inc()
+		l.book.opts.Log.Error("ALARM: the store refuses an act", "act", acts[0].name, "error", cause)
+		l.answer(acts, fmt.Errorf("%w: %w", ErrNotRun, cause))
+		return
+	}
+	l.book.metrics.halvings.Inc()
+	l.batch(ctx, acts[:len(acts)/2])
+	l.batch(ctx, acts[len(acts)/2:])
+}
+
+// maxLoads bounds how often one batch may stop to load rows that its acts
+// found out they need: a chain of that many look-ups in one act is a mistake.
+const maxLoads = 64
+
+// once runs a batch from its beginning to its commit.
+func (l *lane) once(ctx context.Context, batch id.Batch, acts []*call) ([]due.Due, error) {
+	l.page.now = l.book.opts.Now().UTC().Truncate(time.Microsecond)
+	l.keys = Keys{}
+	l.page.missing(&l.keys)
+	found, err := l.conn.Begin(ctx, batch, l.forget, &l.keys)
+	if err != nil {
+		return nil, unreached(err)
+	}
+	l.page.fill(found)
+	open := acts
+	for loads := 0; ; loads++ {
+		open = l.decide(open)
+		if len(open) == 0 {
+			break
+		}
+		l.keys = Keys{}
+		if !l.page.missing(&l.keys) || loads == maxLoads {
+			panic(fmt.Sprintf("book: %s wants rows without end", open[0].name))
+		}
+		l.book.metrics.rounds.Inc()
+		if found, err = l.conn.Load(ctx, &l.keys); err != nil {
+			return nil, unreached(err)
+		}
+		l.page.fill(found)
+	}
+	changes, work := l.page.changes()
+	if changes == nil {
+		l.conn.Abort(ctx)
+		return nil, nil
+	}
+	if err := l.conn.Commit(ctx, changes); err != nil {
+		return work, unreached(err)
+	}
+	l.forget = batch
+	return work, nil
+}
+
+// unreached marks an error of the store's connection as one that proves that
+// nothing happened.
+func unreached(err error) error {
+	var data *DataError
+	if errors.Is(err, ErrConflict) || errors.Is(err, ErrLost) || errors.Is(err, ErrCommitted) || errors.As(err, &data) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrNotRun, err)
+}
+
+// decide runs the open acts and gives those that miss rows.
+func (l *lane) decide(open []*call) []*call {
+	var missed []*call
+	for _, c := range open {
+		if !l.page.try(c) {
+			missed = append(missed, c)
+		}
+	}
+	return missed
+}
+
+// resolve finds out what became of a batch whose COMMIT got no answer, by
+// beginning the same batch again: refused means that it was committed, and the
+// answers already computed are true; accepted means that it is dead for ever,
+// and the acts are decided again (design section 2). It never asks by SELECT,
+// which could miss a commit that is still under way.
+func (l *lane) resolve(ctx context.Context, batch id.Batch, acts []*call, work []due.Due) ([]due.Due, error) {
+	answers := make([]error, len(acts))
+	for n, c := range acts {
+		answers[n] = c.err
+	}
+	deadline := l.book.opts.Now().Add(l.book.opts.Deadline)
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		_, err := l.conn.Begin(ctx, batch, id.Batch{}, &Keys{})
+		switch {
+		case err == nil:
+			l.conn.Abort(ctx)
+			return nil, ErrConflict // proved dead: run it again
+		case errors.Is(err, ErrCommitted):
+			for n, c := range acts {
+				c.err = answers[n]
+			}
+			l.forget = batch
+			return work, nil
+		}
+		if l.book.opts.Now().After(deadline) || l.book.closed.Load() {
+			return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		time.Sleep(pause)
+	}
+}
+
+func (l *lane) answer(acts []*call, err error) {
+	for _, c := range acts {
+		if err != nil {
+			c.err = fmt.Errorf("%s: %w", c.name, err)
+		}
+		close(c.done)
+	}
+}

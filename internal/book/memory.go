@@ -1,0 +1,456 @@
+package book
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"aorta/internal/customer"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/instrument"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+)
+
+// Memory is a home in memory, for unit tests and the simulator. It keeps what
+// was committed, locks as the databases do (one batch at a time), and fails
+// where Fail says so.
+type Memory struct {
+	// Fail is asked at each step of a batch; nil never fails.
+	Fail func(Step) Fault
+
+	batch sync.Mutex // held from Begin to Commit or Abort
+
+	mu      sync.RWMutex
+	rows    memoryRows
+	batches map[id.Batch]bool
+	numbers int64
+	process map[int64]memoryProcess
+}
+
+type memoryProcess struct {
+	instance string
+	seen     time.Time
+}
+
+// Step is a point of a batch where Memory can fail.
+type Step string
+
+// The steps of a batch.
+const (
+	StepBegin  Step = "begin"
+	StepLoad   Step = "load"
+	StepCommit Step = "commit"
+)
+
+// Fault is a way to fail.
+type Fault string
+
+// The ways to fail. They are the ways in which the databases do.
+const (
+	FaultNone     Fault = ""
+	FaultAway     Fault = "away"      // nothing happened
+	FaultConflict Fault = "conflict"  // run again
+	FaultLostDone Fault = "lost_done" // commit only: written, and the answer lost
+	FaultLostDead Fault = "lost_dead" // commit only: not written, and the answer lost
+)
+
+type memoryTable[R, K any] struct {
+	rows map[any]Stored[R]
+	key  func(R) K
+	cmp  func(a, b K) int
+}
+
+type memoryRows struct {
+	refs        memoryTable[payment.Ref, payment.RefKey]
+	customers   memoryTable[customer.Customer, id.Customer]
+	instruments memoryTable[instrument.Instrument, id.Instrument]
+	payments    memoryTable[payment.Payment, id.Payment]
+	operations  memoryTable[payment.Operation, id.Operation]
+	attempts    memoryTable[payment.Attempt, id.Attempt]
+	accounts    memoryTable[ledger.Account, id.Account]
+	deliveries  memoryTable[event.Delivery, id.Delivery]
+	inbox       memoryTable[payment.Inbox, id.Inbox]
+	cases       memoryTable[payment.Case, id.Case]
+	due         memoryTable[due.Due, id.Raw]
+	transfers   memoryTable[ledger.Transfer, id.Transfer]
+	events      memoryTable[event.Event, id.Event]
+	requests    memoryTable[payment.Request, id.Raw]
+}
+
+func tableOf[R, K any](key func(R) K, order func(a, b K) int) memoryTable[R, K] {
+	return memoryTable[R, K]{rows: map[any]Stored[R]{}, key: key, cmp: order}
+}
+
+// NewMemory makes an empty home.
+func NewMemory() *Memory {
+	return &Memory{
+		batches: map[id.Batch]bool{}, process: map[int64]memoryProcess{}, numbers: 1,
+		rows: memoryRows{
+			refs:        tableOf(refKey, CompareRefs),
+			customers:   tableOf(customerKey, id.Customer.Compare),
+			instruments: tableOf(instrumentKey, id.Instrument.Compare),
+			payments:    tableOf(paymentKey, id.Payment.Compare),
+			operations:  tableOf(operationKey, id.Operation.Compare),
+			attempts:    tableOf(attemptKey, id.Attempt.Compare),
+			accounts:    tableOf(accountKey, id.Account.Compare),
+			deliveries:  tableOf(deliveryKey, id.Delivery.Compare),
+			inbox:       tableOf(inboxKey, id.Inbox.Compare),
+			cases:       tableOf(caseKey, id.Case.Compare),
+			due:         tableOf(dueKey, compareRaw),
+			transfers:   tableOf(func(t ledger.Transfer) id.Transfer { return t.ID }, id.Transfer.Compare),
+			events:      tableOf(func(e event.Event) id.Event { return e.ID }, id.Event.Compare),
+			requests:    tableOf(func(r payment.Request) id.Raw { return r.ID }, compareRaw),
+		},
+	}
+}
+
+// Lane opens a committer.
+func (m *Memory) Lane(context.Context) (Lane, error) { return &memoryLane{m: m}, nil }
+
+// FindRef reads a ref.
+func (m *Memory) FindRef(_ context.Context, key payment.RefKey) (id.Raw, bool, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	r, ok := m.rows.refs.rows[key]
+	return r.Row.Target, ok, nil
+}
+
+// LeaseNumbers takes a block of integers.
+func (m *Memory) LeaseNumbers(_ context.Context, n int64) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	first := m.numbers
+	m.numbers += n
+	return first, nil
+}
+
+// memoryLane is a batch on a Memory.
+type memoryLane struct {
+	m     *Memory
+	open  bool
+	batch id.Batch
+	drop  id.Batch
+}
+
+func (l *memoryLane) fault(s Step) Fault {
+	if l.m.Fail == nil {
+		return FaultNone
+	}
+	return l.m.Fail(s)
+}
+
+func (l *memoryLane) fail(s Step) error {
+	switch l.fault(s) {
+	case FaultAway:
+		l.end()
+		return errAway
+	case FaultConflict:
+		l.end()
+		return ErrConflict
+	case FaultNone, FaultLostDone, FaultLostDead: // the last two are commit's alone
+	}
+	return nil
+}
+
+var errAway = errors.New("memory home is away")
+
+func (l *memoryLane) end() {
+	if l.open {
+		l.open = false
+		l.m.batch.Unlock()
+	}
+}
+
+// Begin opens a batch and loads rows.
+func (l *memoryLane) Begin(ctx context.Context, batch, forget id.Batch, want *Keys) (*Found, error) {
+	l.m.batch.Lock()
+	l.open, l.batch, l.drop = true, batch, forget
+	if err := l.fail(StepBegin); err != nil {
+		return nil, err
+	}
+	l.m.mu.RLock()
+	known := l.m.batches[batch]
+	l.m.mu.RUnlock()
+	if known {
+		l.end()
+		return nil, ErrCommitted
+	}
+	return l.load(want), nil
+}
+
+// Load loads more rows.
+func (l *memoryLane) Load(_ context.Context, want *Keys) (*Found, error) {
+	if err := l.fail(StepLoad); err != nil {
+		return nil, err
+	}
+	return l.load(want), nil
+}
+
+func (l *memoryLane) load(k *Keys) *Found {
+	l.m.mu.RLock()
+	defer l.m.mu.RUnlock()
+	r := &l.m.rows
+	return &Found{
+		Refs: loadRows(r.refs, k.Refs), Customers: loadRows(r.customers, k.Customers), Instruments: loadRows(r.instruments, k.Instruments),
+		Payments: loadRows(r.payments, k.Payments), Operations: loadRows(r.operations, k.Operations), Attempts: loadRows(r.attempts, k.Attempts),
+		Accounts: loadRows(r.accounts, k.Accounts), Deliveries: loadRows(r.deliveries, k.Deliveries), Inbox: loadRows(r.inbox, k.Inbox),
+		Cases: loadRows(r.cases, k.Cases), Due: loadRows(r.due, k.Due),
+	}
+}
+
+func loadRows[R, K any](t memoryTable[R, K], keys []K) []Stored[R] {
+	var out []Stored[R]
+	for _, k := range keys {
+		if s, ok := t.rows[k]; ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Commit writes all changes or none.
+func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
+	defer l.end()
+	fault := l.fault(StepCommit)
+	switch fault {
+	case FaultAway:
+		return errAway
+	case FaultConflict:
+		return ErrConflict
+	case FaultLostDead:
+		return ErrLost
+	case FaultNone, FaultLostDone:
+	}
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	r := &l.m.rows
+	if !(fits(r.refs, c.Refs) && fits(r.customers, c.Customers) && fits(r.instruments, c.Instruments) && fits(r.payments, c.Payments) &&
+		fits(r.operations, c.Operations) && fits(r.attempts, c.Attempts) && fits(r.accounts, c.Accounts) && fits(r.deliveries, c.Deliveries) &&
+		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.due, c.Due)) {
+		return ErrConflict
+	}
+	write(r.refs, c.Refs)
+	write(r.customers, c.Customers)
+	write(r.instruments, c.Instruments)
+	write(r.payments, c.Payments)
+	write(r.operations, c.Operations)
+	write(r.attempts, c.Attempts)
+	write(r.accounts, c.Accounts)
+	write(r.deliveries, c.Deliveries)
+	write(r.inbox, c.Inbox)
+	write(r.cases, c.Cases)
+	write(r.due, c.Due)
+	write(r.transfers, Change[ledger.Transfer, id.Transfer]{Insert: c.Transfers})
+	write(r.events, Change[event.Event, id.Event]{Insert: c.Events})
+	write(r.requests, Change[payment.Request, id.Raw]{Insert: c.Requests})
+	delete(l.m.batches, l.drop)
+	l.m.batches[l.batch] = true
+	if fault == FaultLostDone {
+		return ErrLost
+	}
+	return nil
+}
+
+// fits is the version check, and the primary key.
+func fits[R, K any](t memoryTable[R, K], c Change[R, K]) bool {
+	for _, r := range c.Insert {
+		if _, ok := t.rows[t.key(r)]; ok {
+			return false
+		}
+	}
+	for _, u := range c.Update {
+		if t.rows[t.key(u.Row)].Version != u.Version {
+			return false
+		}
+	}
+	for _, d := range c.Delete {
+		if t.rows[d.Key].Version != d.Version {
+			return false
+		}
+	}
+	return true
+}
+
+func write[R, K any](t memoryTable[R, K], c Change[R, K]) {
+	for _, r := range c.Insert {
+		t.rows[t.key(r)] = Stored[R]{r, 1}
+	}
+	for _, u := range c.Update {
+		t.rows[t.key(u.Row)] = Stored[R]{u.Row, u.Version + 1}
+	}
+	for _, d := range c.Delete {
+		delete(t.rows, d.Key)
+	}
+}
+
+// Abort ends the batch without a trace.
+func (l *memoryLane) Abort(context.Context) { l.end() }
+
+// Close ends the lane.
+func (l *memoryLane) Close() error {
+	l.end()
+	return nil
+}
+
+// The rest is Memory as a Reader.
+
+func one[R, K any](m *Memory, t *memoryTable[R, K], k K) (R, bool, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	s, ok := t.rows[k]
+	return s.Row, ok, nil
+}
+
+func scan[R, K any](m *Memory, t *memoryTable[R, K], after K, limit int, keep func(R) bool) ([]R, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var out []R
+	for s := range maps.Values(t.rows) {
+		if t.cmp(t.key(s.Row), after) > 0 && (keep == nil || keep(s.Row)) {
+			out = append(out, s.Row)
+		}
+	}
+	slices.SortFunc(out, func(a, b R) int { return t.cmp(t.key(a), t.key(b)) })
+	return out[:min(limit, len(out))], nil
+}
+
+// Payment reads a payment.
+func (m *Memory) Payment(_ context.Context, p id.Payment) (payment.Payment, bool, error) {
+	return one(m, &m.rows.payments, p)
+}
+
+// Operation reads an operation.
+func (m *Memory) Operation(_ context.Context, o id.Operation) (payment.Operation, bool, error) {
+	return one(m, &m.rows.operations, o)
+}
+
+// Attempt reads an attempt.
+func (m *Memory) Attempt(_ context.Context, a id.Attempt) (payment.Attempt, bool, error) {
+	return one(m, &m.rows.attempts, a)
+}
+
+// Event reads an event.
+func (m *Memory) Event(_ context.Context, e id.Event) (event.Event, bool, error) {
+	return one(m, &m.rows.events, e)
+}
+
+// Delivery reads a delivery.
+func (m *Memory) Delivery(_ context.Context, d id.Delivery) (event.Delivery, bool, error) {
+	return one(m, &m.rows.deliveries, d)
+}
+
+// Inbox reads a notification.
+func (m *Memory) Inbox(_ context.Context, n id.Inbox) (payment.Inbox, bool, error) {
+	return one(m, &m.rows.inbox, n)
+}
+
+// Request reads what came with a request.
+func (m *Memory) Request(_ context.Context, r id.Raw) (payment.Request, bool, error) {
+	return one(m, &m.rows.requests, r)
+}
+
+// Overdue lists work whose time has come.
+func (m *Memory) Overdue(_ context.Context, nowUS int64, dead []int64, limit int) ([]due.Due, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var out []due.Due
+	for s := range maps.Values(m.rows.due.rows) {
+		if s.Row.DueUS <= nowUS || slices.Contains(dead, s.Row.Owner) {
+			out = append(out, s.Row)
+		}
+	}
+	slices.SortFunc(out, func(a, b due.Due) int { return cmp.Or(cmp.Compare(a.DueUS, b.DueUS), compareRaw(a.ID, b.ID)) })
+	return out[:min(limit, len(out))], nil
+}
+
+// DeadDeliveries lists dead letters.
+func (m *Memory) DeadDeliveries(_ context.Context, after id.Delivery, limit int) ([]event.Delivery, error) {
+	return scan(m, &m.rows.deliveries, after, limit, func(d event.Delivery) bool { return d.State == event.DeliveryDead })
+}
+
+// DeadInbox lists notifications that could not be applied.
+func (m *Memory) DeadInbox(_ context.Context, after id.Inbox, limit int) ([]payment.Inbox, error) {
+	return scan(m, &m.rows.inbox, after, limit, func(n payment.Inbox) bool { return n.State == payment.InboxDead })
+}
+
+// Cases lists cases.
+func (m *Memory) Cases(_ context.Context, after id.Case, limit int) ([]payment.Case, error) {
+	return scan(m, &m.rows.cases, after, limit, nil)
+}
+
+// ScanPayments pages through all payments.
+func (m *Memory) ScanPayments(_ context.Context, after id.Payment, limit int) ([]payment.Payment, error) {
+	return scan(m, &m.rows.payments, after, limit, nil)
+}
+
+// ScanOperations pages through all operations.
+func (m *Memory) ScanOperations(_ context.Context, after id.Operation, limit int) ([]payment.Operation, error) {
+	return scan(m, &m.rows.operations, after, limit, nil)
+}
+
+// ScanAttempts pages through all attempts.
+func (m *Memory) ScanAttempts(_ context.Context, after id.Attempt, limit int) ([]payment.Attempt, error) {
+	return scan(m, &m.rows.attempts, after, limit, nil)
+}
+
+// ScanAccounts pages through all accounts.
+func (m *Memory) ScanAccounts(_ context.Context, after id.Account, limit int) ([]ledger.Account, error) {
+	return scan(m, &m.rows.accounts, after, limit, nil)
+}
+
+// ScanTransfers pages through all transfers.
+func (m *Memory) ScanTransfers(_ context.Context, after id.Transfer, limit int) ([]ledger.Transfer, error) {
+	return scan(m, &m.rows.transfers, after, limit, nil)
+}
+
+// ScanEvents pages through all events.
+func (m *Memory) ScanEvents(_ context.Context, after id.Event, limit int) ([]event.Event, error) {
+	return scan(m, &m.rows.events, after, limit, nil)
+}
+
+// ScanDeliveries pages through all deliveries.
+func (m *Memory) ScanDeliveries(_ context.Context, after id.Delivery, limit int) ([]event.Delivery, error) {
+	return scan(m, &m.rows.deliveries, after, limit, nil)
+}
+
+// ScanRefs pages through all refs.
+func (m *Memory) ScanRefs(_ context.Context, after payment.RefKey, limit int) ([]payment.Ref, error) {
+	return scan(m, &m.rows.refs, after, limit, nil)
+}
+
+// ScanDue pages through all due rows.
+func (m *Memory) ScanDue(_ context.Context, after id.Raw, limit int) ([]due.Due, error) {
+	return scan(m, &m.rows.due, after, limit, nil)
+}
+
+// Enter registers a process.
+func (m *Memory) Enter(_ context.Context, instance string, now time.Time) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	epoch := int64(len(m.process) + 1)
+	m.process[epoch] = memoryProcess{instance, now}
+	return epoch, nil
+}
+
+// Beat says that a process lives, and lists the dead.
+func (m *Memory) Beat(_ context.Context, epoch int64, now, before time.Time) ([]int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	self := m.process[epoch]
+	m.process[epoch] = memoryProcess{self.instance, now}
+	var dead []int64
+	for e, p := range m.process {
+		if p.seen.Before(before) || (p.instance == self.instance && e < epoch) {
+			dead = append(dead, e)
+		}
+	}
+	slices.Sort(dead)
+	return dead, nil
+}

@@ -1,0 +1,492 @@
+package book
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"aorta/internal/customer"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/instrument"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+)
+
+// Page is the working set of the batch being written, one table per kind of
+// row. Get of a row that is not loaded ends this run of Decide; the book loads
+// the row and runs Decide again, so Decide is written as if every row were
+// there. Rows are values: only Put, New and Delete change the page.
+//
+// A Page belongs to the act that runs and must not be kept.
+type Page struct {
+	Refs        *Rows[payment.Ref, payment.RefKey]
+	Customers   *Rows[customer.Customer, id.Customer]
+	Instruments *Rows[instrument.Instrument, id.Instrument]
+	Payments    *Rows[payment.Payment, id.Payment]
+	Operations  *Rows[payment.Operation, id.Operation]
+	Attempts    *Rows[payment.Attempt, id.Attempt]
+	Accounts    *Rows[ledger.Account, id.Account]
+	Deliveries  *Rows[event.Delivery, id.Delivery]
+	Inbox       *Rows[payment.Inbox, id.Inbox]
+	Cases       *Rows[payment.Case, id.Case]
+	Due         *Rows[due.Due, id.Raw]
+
+	Transfers *Log[ledger.Transfer]
+	Events    *Log[event.Event]
+	Requests  *Log[payment.Request]
+
+	tables []table
+	act    string
+	bucket id.Bucket
+	holds  func(id.Bucket) bool // buckets of this home
+	hint   bool
+	now    time.Time
+	mint   id.Minter
+	epoch  int64
+	number func() int64
+}
+
+// Now is the instant of this run, to the microsecond.
+func (p *Page) Now() time.Time { return p.now }
+
+// NowUS is Now in unix microseconds, as rows keep it.
+func (p *Page) NowUS() int64 { return p.now.UnixMicro() }
+
+// Mint makes a new id in the act's bucket.
+func (p *Page) Mint() id.Raw { return p.mint.Mint(p.now, p.bucket) }
+
+// Epoch names the process that writes, for the rows it leases to itself.
+func (p *Page) Epoch() int64 { return p.epoch }
+
+// Number gives an integer < 2^53 that nobody else gets (gaps are normal).
+func (p *Page) Number() int64 { return p.number() }
+
+// table is what the book does with every kind of row alike.
+type table interface {
+	begin()
+	undo()
+	fill(*Found)
+	want(*Keys) bool
+	collect(*Changes)
+	settle(keep bool)
+	drop()
+	forget()
+}
+
+// miss ends a run of Decide that asked for a row which is not loaded.
+type miss struct{}
+
+// Rows is one kind of row on a page.
+type Rows[R any, K comparable] struct {
+	page   *Page
+	key    func(R) K
+	bucket func(K) id.Bucket
+	cmp    func(a, b K) int
+	ref    bool // may lie in another bucket of the same home
+	found  func(*Found) *[]Stored[R]
+	keys   func(*Keys) *[]K
+	change func(*Changes) *Change[R, K]
+
+	cur, old map[K]*entry[R] // rows loaded; old holds what is kept from before
+	wanted   map[K]struct{}  // asked for in this batch, loaded or not yet
+	missing  map[K]struct{}  // asked for and not loaded
+	touched  []*entry[R]
+	undos    []undo[R]
+	created  []K
+}
+
+type entry[R any] struct {
+	row     R
+	exists  bool
+	stored  bool // the store has a row, at version
+	version int64
+	changed bool
+}
+
+type undo[R any] struct {
+	entry *entry[R]
+	was   entry[R]
+}
+
+func newRows[R any, K comparable](p *Page, key func(R) K, bucket func(K) id.Bucket, cmp func(a, b K) int,
+	found func(*Found) *[]Stored[R], keys func(*Keys) *[]K, change func(*Changes) *Change[R, K],
+) *Rows[R, K] {
+	t := &Rows[R, K]{
+		page: p, key: key, bucket: bucket, cmp: cmp, found: found, keys: keys, change: change,
+		cur: map[K]*entry[R]{}, wanted: map[K]struct{}{}, missing: map[K]struct{}{},
+	}
+	p.tables = append(p.tables, t)
+	return t
+}
+
+// Get reads a row. The second answer is false when there is none.
+func (t *Rows[R, K]) Get(k K) (R, bool) {
+	t.check(k)
+	e := t.lookup(k)
+	if e == nil {
+		t.wanted[k] = struct{}{}
+		t.missing[k] = struct{}{}
+		if !t.page.hint {
+			panic(miss{})
+		}
+		var none R
+		return none, false
+	}
+	if !e.exists {
+		var none R
+		return none, false
+	}
+	return e.row, true
+}
+
+// Put changes a row that this act has read, or makes one that it has read as
+// absent.
+func (t *Rows[R, K]) Put(r R) {
+	k := t.key(r)
+	t.check(k)
+	e := t.lookup(k)
+	if e == nil {
+		panic(fmt.Sprintf("book: %s puts %v, which it has not read", t.page.act, k))
+	}
+	t.save(e)
+	e.row, e.exists = r, true
+	t.touch(e)
+}
+
+// New makes a row whose id this page has minted.
+func (t *Rows[R, K]) New(r R) {
+	k := t.key(r)
+	t.check(k)
+	if t.lookup(k) != nil {
+		panic(fmt.Sprintf("book: %s makes %v, which exists", t.page.act, k))
+	}
+	e := &entry[R]{row: r, exists: true}
+	t.cur[k] = e
+	t.created = append(t.created, k)
+	t.touch(e)
+}
+
+// Delete removes a row that this act has read.
+func (t *Rows[R, K]) Delete(k K) {
+	t.check(k)
+	e := t.lookup(k)
+	if e == nil {
+		panic(fmt.Sprintf("book: %s deletes %v, which it has not read", t.page.act, k))
+	}
+	if !e.exists {
+		return
+	}
+	t.save(e)
+	e.exists = false
+	t.touch(e)
+}
+
+// check stops the process when an act leaves its bucket: each bucket balances
+// by itself only as long as no act does.
+func (t *Rows[R, K]) check(k K) {
+	b := t.bucket(k)
+	if b == t.page.bucket {
+		return
+	}
+	if !t.ref {
+		panic(fmt.Sprintf("book: %s of bucket %d touches %v in bucket %d", t.page.act, t.page.bucket, k, b))
+	}
+	if !t.page.holds(b) {
+		panic(fmt.Sprintf("book: %s of bucket %d touches ref %v in another home", t.page.act, t.page.bucket, k))
+	}
+}
+
+func (t *Rows[R, K]) lookup(k K) *entry[R] {
+	if e, ok := t.cur[k]; ok {
+		return e
+	}
+	if e, ok := t.old[k]; ok {
+		t.cur[k] = e
+		return e
+	}
+	return nil
+}
+
+func (t *Rows[R, K]) save(e *entry[R]) { t.undos = append(t.undos, undo[R]{e, *e}) }
+
+func (t *Rows[R, K]) touch(e *entry[R]) {
+	if !e.changed {
+		e.changed = true
+		t.touched = append(t.touched, e)
+	}
+}
+
+func (t *Rows[R, K]) begin() {
+	t.undos = t.undos[:0]
+	t.created = t.created[:0]
+}
+
+func (t *Rows[R, K]) undo() {
+	for n := len(t.undos) - 1; n >= 0; n-- {
+		*t.undos[n].entry = t.undos[n].was
+	}
+	for _, k := range t.created {
+		t.cur[k].changed = false
+		delete(t.cur, k)
+	}
+	t.begin()
+}
+
+func (t *Rows[R, K]) want(k *Keys) bool {
+	if len(t.missing) == 0 {
+		return false
+	}
+	list := t.keys(k)
+	*list = slices.AppendSeq((*list)[:0], maps.Keys(t.missing))
+	slices.SortFunc(*list, t.cmp)
+	return true
+}
+
+// fill takes in what a load has found; what it has not found is absent.
+func (t *Rows[R, K]) fill(f *Found) {
+	for _, s := range *t.found(f) {
+		k := t.key(s.Row)
+		t.cur[k] = &entry[R]{row: s.Row, exists: true, stored: true, version: s.Version}
+		delete(t.missing, k)
+	}
+	for k := range t.missing { // asked for and not there
+		t.cur[k] = &entry[R]{}
+	}
+	clear(t.missing)
+}
+
+func (t *Rows[R, K]) collect(c *Changes) {
+	out := t.change(c)
+	for _, e := range t.touched {
+		if !e.changed {
+			continue
+		}
+		switch {
+		case e.exists && !e.stored:
+			out.Insert = append(out.Insert, e.row)
+		case e.exists:
+			out.Update = append(out.Update, Stored[R]{e.row, e.version})
+		case e.stored:
+			out.Delete = append(out.Delete, StoredKey[K]{t.key(e.row), e.version})
+		}
+	}
+}
+
+// settle ends a batch that was committed: rows are forgotten, or kept with
+// the versions they now have.
+func (t *Rows[R, K]) settle(keep bool) {
+	for _, e := range t.touched {
+		if !e.changed {
+			continue
+		}
+		e.changed = false
+		switch {
+		case !e.exists:
+			e.stored, e.version = false, 0
+		case e.stored:
+			e.version++
+		default:
+			e.stored, e.version = true, 1
+		}
+	}
+	t.touched = t.touched[:0]
+	clear(t.wanted)
+	switch {
+	case !keep:
+		clear(t.cur)
+	case len(t.cur) > keptRows:
+		t.old = t.cur
+		t.cur = make(map[K]*entry[R], keptRows)
+	}
+}
+
+// drop forgets every row, since the batch came to nothing, but remembers what
+// was asked for, so that the next run loads it all at once.
+func (t *Rows[R, K]) drop() {
+	clear(t.cur)
+	t.old = nil
+	t.touched = t.touched[:0]
+	t.begin()
+	maps.Copy(t.missing, t.wanted)
+}
+
+// forget is drop for a batch that will not run again.
+func (t *Rows[R, K]) forget() {
+	t.drop()
+	clear(t.wanted)
+	clear(t.missing)
+}
+
+// keptRows bounds the rows of one kind that a lane keeps between batches: at
+// most twice as many are held.
+const keptRows = 8192
+
+// Log is one kind of row that is only ever added.
+type Log[R any] struct {
+	rows   []R
+	mark   int
+	change func(*Changes) *[]R
+}
+
+// Append adds a row.
+func (l *Log[R]) Append(r R) { l.rows = append(l.rows, r) }
+
+func (l *Log[R]) begin()             { l.mark = len(l.rows) }
+func (l *Log[R]) undo()              { l.rows = l.rows[:l.mark] }
+func (l *Log[R]) fill(*Found)        {}
+func (l *Log[R]) want(*Keys) bool    { return false }
+func (l *Log[R]) collect(c *Changes) { *l.change(c) = l.rows }
+func (l *Log[R]) settle(bool)        { l.drop() }
+func (l *Log[R]) forget()            { l.drop() }
+func (l *Log[R]) drop()              { clear(l.rows); l.rows = l.rows[:0] }
+
+func newLog[R any](p *Page, change func(*Changes) *[]R) *Log[R] {
+	l := &Log[R]{change: change}
+	p.tables = append(p.tables, l)
+	return l
+}
+
+func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number func() int64) *Page {
+	p := &Page{holds: holds, mint: mint, epoch: epoch, number: number}
+	p.Refs = newRows(p, refKey, refBucket, CompareRefs, func(f *Found) *[]Stored[payment.Ref] { return &f.Refs },
+		func(k *Keys) *[]payment.RefKey { return &k.Refs }, func(c *Changes) *Change[payment.Ref, payment.RefKey] { return &c.Refs })
+	p.Refs.ref = true
+	p.Customers = newRows(p, customerKey, bucketOf[id.Customer], id.Customer.Compare, func(f *Found) *[]Stored[customer.Customer] { return &f.Customers },
+		func(k *Keys) *[]id.Customer { return &k.Customers }, func(c *Changes) *Change[customer.Customer, id.Customer] { return &c.Customers })
+	p.Instruments = newRows(p, instrumentKey, bucketOf[id.Instrument], id.Instrument.Compare, func(f *Found) *[]Stored[instrument.Instrument] { return &f.Instruments },
+		func(k *Keys) *[]id.Instrument { return &k.Instruments }, func(c *Changes) *Change[instrument.Instrument, id.Instrument] { return &c.Instruments })
+	p.Payments = newRows(p, paymentKey, bucketOf[id.Payment], id.Payment.Compare, func(f *Found) *[]Stored[payment.Payment] { return &f.Payments },
+		func(k *Keys) *[]id.Payment { return &k.Payments }, func(c *Changes) *Change[payment.Payment, id.Payment] { return &c.Payments })
+	p.Operations = newRows(p, operationKey, bucketOf[id.Operation], id.Operation.Compare, func(f *Found) *[]Stored[payment.Operation] { return &f.Operations },
+		func(k *Keys) *[]id.Operation { return &k.Operations }, func(c *Changes) *Change[payment.Operation, id.Operation] { return &c.Operations })
+	p.Attempts = newRows(p, attemptKey, bucketOf[id.Attempt], id.Attempt.Compare, func(f *Found) *[]Stored[payment.Attempt] { return &f.Attempts },
+		func(k *Keys) *[]id.Attempt { return &k.Attempts }, func(c *Changes) *Change[payment.Attempt, id.Attempt] { return &c.Attempts })
+	p.Accounts = newRows(p, accountKey, bucketOf[id.Account], id.Account.Compare, func(f *Found) *[]Stored[ledger.Account] { return &f.Accounts },
+		func(k *Keys) *[]id.Account { return &k.Accounts }, func(c *Changes) *Change[ledger.Account, id.Account] { return &c.Accounts })
+	p.Deliveries = newRows(p, deliveryKey, bucketOf[id.Delivery], id.Delivery.Compare, func(f *Found) *[]Stored[event.Delivery] { return &f.Deliveries },
+		func(k *Keys) *[]id.Delivery { return &k.Deliveries }, func(c *Changes) *Change[event.Delivery, id.Delivery] { return &c.Deliveries })
+	p.Inbox = newRows(p, inboxKey, bucketOf[id.Inbox], id.Inbox.Compare, func(f *Found) *[]Stored[payment.Inbox] { return &f.Inbox },
+		func(k *Keys) *[]id.Inbox { return &k.Inbox }, func(c *Changes) *Change[payment.Inbox, id.Inbox] { return &c.Inbox })
+	p.Cases = newRows(p, caseKey, bucketOf[id.Case], id.Case.Compare, func(f *Found) *[]Stored[payment.Case] { return &f.Cases },
+		func(k *Keys) *[]id.Case { return &k.Cases }, func(c *Changes) *Change[payment.Case, id.Case] { return &c.Cases })
+	p.Due = newRows(p, dueKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[due.Due] { return &f.Due },
+		func(k *Keys) *[]id.Raw { return &k.Due }, func(c *Changes) *Change[due.Due, id.Raw] { return &c.Due })
+	p.Transfers = newLog(p, func(c *Changes) *[]ledger.Transfer { return &c.Transfers })
+	p.Events = newLog(p, func(c *Changes) *[]event.Event { return &c.Events })
+	p.Requests = newLog(p, func(c *Changes) *[]payment.Request { return &c.Requests })
+	return p
+}
+
+// enter turns the page to one act of the batch.
+func (p *Page) enter(c *call) {
+	p.act, p.bucket = c.name, c.bucket
+	for _, t := range p.tables {
+		t.begin()
+	}
+}
+
+// undo takes back what the act at hand has changed.
+func (p *Page) undo() {
+	for _, t := range p.tables {
+		t.undo()
+	}
+}
+
+// hints records which rows an act expects to read.
+func (p *Page) hints(c *call) {
+	if c.hint == nil {
+		return
+	}
+	p.enter(c)
+	p.hint = true
+	c.hint(p)
+	p.hint = false
+}
+
+// try runs an act on the page. It answers false if a row was missing: the run
+// left no trace, and the row is now among those to load.
+func (p *Page) try(c *call) (ran bool) {
+	p.enter(c)
+	defer func() {
+		if ran {
+			return
+		}
+		r := recover()
+		if _, missed := r.(miss); !missed && r != nil {
+			panic(r) // an assertion: stop the process rather than write wrong money
+		}
+		p.undo()
+	}()
+	if c.err = c.run(p); c.err != nil {
+		p.undo()
+	}
+	return true
+}
+
+// missing lists the rows to load; false if there are none.
+func (p *Page) missing(k *Keys) bool {
+	any := false
+	for _, t := range p.tables {
+		any = t.want(k) || any
+	}
+	return any
+}
+
+func (p *Page) fill(f *Found) {
+	for _, t := range p.tables {
+		t.fill(f)
+	}
+}
+
+// changes gathers what the batch writes, and the work that this process has
+// leased to itself with it; nil if it writes nothing.
+func (p *Page) changes() (*Changes, []due.Due) {
+	var c Changes
+	for _, t := range p.tables {
+		t.collect(&c)
+	}
+	var work []due.Due
+	for _, d := range c.Due.Insert {
+		if d.Owner == p.epoch {
+			work = append(work, d)
+		}
+	}
+	for _, d := range c.Due.Update {
+		if d.Row.Owner == p.epoch {
+			work = append(work, d.Row)
+		}
+	}
+	if c.empty() {
+		return nil, nil
+	}
+	return &c, work
+}
+
+func (c *Changes) empty() bool {
+	return c.Refs.empty() && c.Customers.empty() && c.Instruments.empty() && c.Payments.empty() && c.Operations.empty() &&
+		c.Attempts.empty() && c.Accounts.empty() && c.Deliveries.empty() && c.Inbox.empty() && c.Cases.empty() && c.Due.empty() &&
+		len(c.Transfers)+len(c.Events)+len(c.Requests) == 0
+}
+
+func (c *Change[R, K]) empty() bool { return len(c.Insert)+len(c.Update)+len(c.Delete) == 0 }
+
+func (p *Page) settle(keep bool) {
+	for _, t := range p.tables {
+		t.settle(keep)
+	}
+}
+
+func (p *Page) drop() {
+	for _, t := range p.tables {
+		t.drop()
+	}
+}
+
+func (p *Page) forget() {
+	for _, t := range p.tables {
+		t.forget()
+	}
+}

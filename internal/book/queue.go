@@ -1,0 +1,116 @@
+package book
+
+import (
+	"sync"
+	"time"
+)
+
+// queue holds the acts that wait for one lane, interactive ones before
+// background ones.
+type queue struct {
+	maxLen   int
+	maxAge   time.Duration
+	maxBatch int
+
+	mu          sync.Mutex
+	interactive []*call
+	background  []*call
+	closed      bool
+	wake        chan struct{} // holds one token when something waits
+}
+
+func newQueue(o Options) *queue {
+	return &queue{maxLen: o.MaxQueue, maxAge: o.MaxAge, maxBatch: o.MaxBatch, wake: make(chan struct{}, 1)}
+}
+
+// add answers ErrBusy rather than let the queue grow old or long.
+func (q *queue) add(c *call, now time.Time) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrNotRun
+	}
+	list := &q.interactive
+	if c.background {
+		list = &q.background
+	}
+	// The age of background work says nothing about the lane: it waits by design.
+	old := !c.background && len(*list) > 0 && now.Sub((*list)[0].queued) > q.maxAge
+	if len(*list) >= q.maxLen || old {
+		return ErrBusy
+	}
+	c.queued = now
+	*list = append(*list, c)
+	q.ring()
+	return nil
+}
+
+func (q *queue) ring() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for work and gives the next batch; nil when the queue is closed
+// and empty.
+func (q *queue) take(into []*call) []*call {
+	for range q.wake {
+		q.mu.Lock()
+		into = q.move(into, &q.interactive, q.maxBatch)
+		into = q.move(into, &q.background, min(q.maxBatch, len(into)+q.maxBatch/4))
+		more := len(q.interactive)+len(q.background) > 0
+		closed := q.closed
+		q.mu.Unlock()
+		if more || closed {
+			q.ring()
+		}
+		if len(into) > 0 {
+			return into
+		}
+		if closed {
+			return nil
+		}
+	}
+	return nil
+}
+
+// move takes calls until into has upTo of them; callers who have gone are
+// skipped: nothing happened to them.
+func (q *queue) move(into []*call, from *[]*call, upTo int) []*call {
+	n := 0
+	for ; n < len(*from) && len(into) < upTo; n++ {
+		if c := (*from)[n]; !c.taken.Swap(true) {
+			into = append(into, c)
+		}
+	}
+	rest := copy(*from, (*from)[n:])
+	clear((*from)[rest:])
+	*from = (*from)[:rest]
+	return into
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for _, list := range []*[]*call{&q.interactive, &q.background} {
+		for _, c := range *list {
+			if !c.taken.Swap(true) {
+				c.err = ErrNotRun
+				close(c.done)
+			}
+		}
+		*list = nil
+	}
+	q.ring()
+}
+
+func (q *queue) age(now time.Time) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.interactive) == 0 {
+		return 0
+	}
+	return now.Sub(q.interactive[0].queued)
+}

@@ -1,0 +1,227 @@
+package book
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"aorta/internal/customer"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/instrument"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+)
+
+// Store is the database of one home. The book owns it as a port; package store
+// implements it for SQLite and PostgreSQL, Memory here for tests.
+type Store interface {
+	// Lane opens a committer with a connection of its own.
+	Lane(ctx context.Context) (Lane, error)
+
+	// FindRef reads a ref outside acts.
+	FindRef(ctx context.Context, key payment.RefKey) (id.Raw, bool, error)
+
+	// LeaseNumbers takes a block of n integers that nobody else will get and
+	// answers its first. Gaps are normal.
+	LeaseNumbers(ctx context.Context, n int64) (int64, error)
+}
+
+// Lane is one committer: a connection that writes one batch at a time.
+//
+// Its methods answer ErrConflict, ErrLost, ErrCommitted or a *DataError where
+// those fit; any other error means that the home cannot be reached now and
+// nothing happened. After an error the batch is over; Begin starts afresh and
+// reconnects if it must.
+type Lane interface {
+	// Begin opens a batch: it inserts batch, deletes the row of forget (an
+	// earlier batch whose fate is known; zero: none), then loads and locks the
+	// wanted rows. ErrCommitted: batch is there already, so the COMMIT whose
+	// answer was lost had succeeded.
+	Begin(ctx context.Context, batch, forget id.Batch, want *Keys) (*Found, error)
+
+	// Load loads and locks more rows without waiting for locks.
+	Load(ctx context.Context, want *Keys) (*Found, error)
+
+	// Commit writes all changes and commits. ErrLost: nobody knows whether it did.
+	Commit(ctx context.Context, c *Changes) error
+
+	// Abort ends the batch without a trace.
+	Abort(ctx context.Context)
+
+	Close() error
+}
+
+// ErrConflict: another committer was there first (40001, 40P01, 55P03, a
+// duplicate key, a failed version check). Run the batch again.
+var ErrConflict = errors.New("batch met another committer")
+
+// ErrLost: the answer to COMMIT did not arrive. Begin the same batch again to
+// learn what became of it.
+var ErrLost = errors.New("answer to commit was lost")
+
+// ErrCommitted: the batch is in the store already.
+var ErrCommitted = errors.New("batch was committed before")
+
+// DataError is a value that the database refuses whoever writes it. The batch
+// is halved until the act that wrote it is alone.
+type DataError struct{ Err error }
+
+func (e *DataError) Error() string { return fmt.Sprintf("the store refuses a value: %v", e.Err) }
+func (e *DataError) Unwrap() error { return e.Err }
+
+// Keys are rows to load, each list sorted and without repeats.
+type Keys struct {
+	Refs        []payment.RefKey
+	Customers   []id.Customer
+	Instruments []id.Instrument
+	Payments    []id.Payment
+	Operations  []id.Operation
+	Attempts    []id.Attempt
+	Accounts    []id.Account
+	Deliveries  []id.Delivery
+	Inbox       []id.Inbox
+	Cases       []id.Case
+	Due         []id.Raw
+}
+
+// Stored is a row with the version that the store holds.
+type Stored[R any] struct {
+	Row     R
+	Version int64
+}
+
+// StoredKey is the key of a row with the version that the store holds.
+type StoredKey[K any] struct {
+	Key     K
+	Version int64
+}
+
+// Found are the rows that exist of those asked for.
+type Found struct {
+	Refs        []Stored[payment.Ref]
+	Customers   []Stored[customer.Customer]
+	Instruments []Stored[instrument.Instrument]
+	Payments    []Stored[payment.Payment]
+	Operations  []Stored[payment.Operation]
+	Attempts    []Stored[payment.Attempt]
+	Accounts    []Stored[ledger.Account]
+	Deliveries  []Stored[event.Delivery]
+	Inbox       []Stored[payment.Inbox]
+	Cases       []Stored[payment.Case]
+	Due         []Stored[due.Due]
+}
+
+// Change is what a batch does to one kind of row. Update and Delete carry the
+// version that was loaded: the store writes version + 1 where it still holds
+// that one, and answers ErrConflict where not.
+type Change[R, K any] struct {
+	Insert []R
+	Update []Stored[R]
+	Delete []StoredKey[K]
+}
+
+// Changes are all rows that a batch writes.
+type Changes struct {
+	Refs        Change[payment.Ref, payment.RefKey]
+	Customers   Change[customer.Customer, id.Customer]
+	Instruments Change[instrument.Instrument, id.Instrument]
+	Payments    Change[payment.Payment, id.Payment]
+	Operations  Change[payment.Operation, id.Operation]
+	Attempts    Change[payment.Attempt, id.Attempt]
+	Accounts    Change[ledger.Account, id.Account]
+	Deliveries  Change[event.Delivery, id.Delivery]
+	Inbox       Change[payment.Inbox, id.Inbox]
+	Cases       Change[payment.Case, id.Case]
+	Due         Change[due.Due, id.Raw]
+
+	Transfers []ledger.Transfer
+	Events    []event.Event
+	Requests  []payment.Request
+}
+
+type bucketed interface{ Bucket() id.Bucket }
+
+// Key functions: how each kind of row is named.
+func refKey(r payment.Ref) payment.RefKey                 { return r.RefKey }
+func customerKey(r customer.Customer) id.Customer         { return r.ID }
+func instrumentKey(r instrument.Instrument) id.Instrument { return r.ID }
+func paymentKey(r payment.Payment) id.Payment             { return r.ID }
+func operationKey(r payment.Operation) id.Operation       { return r.ID }
+func attemptKey(r payment.Attempt) id.Attempt             { return r.ID }
+func accountKey(r ledger.Account) id.Account              { return r.ID }
+func deliveryKey(r event.Delivery) id.Delivery            { return r.ID }
+func inboxKey(r payment.Inbox) id.Inbox                   { return r.ID }
+func caseKey(r payment.Case) id.Case                      { return r.ID }
+func dueKey(r due.Due) id.Raw                             { return r.ID }
+func bucketOf[K bucketed](k K) id.Bucket                  { return k.Bucket() }
+func refBucket(k payment.RefKey) id.Bucket                { return k.Bucket }
+
+// CompareRefs orders ref keys as both stores lock them.
+func CompareRefs(a, b payment.RefKey) int {
+	if a.Scope != b.Scope {
+		return compare(a.Scope, b.Scope)
+	}
+	if a.Text != b.Text {
+		return compare(a.Text, b.Text)
+	}
+	return int(a.Bucket) - int(b.Bucket)
+}
+
+func compare(a, b string) int {
+	if a < b {
+		return -1
+	}
+	if a > b {
+		return 1
+	}
+	return 0
+}
+
+func compareRaw(a, b id.Raw) int { return slices.Compare(a[:], b[:]) }
+
+// Reader reads committed rows outside acts: lists, screens, workers. What it
+// answers may be old by the time it is used; an act reads again.
+type Reader interface {
+	Payment(ctx context.Context, p id.Payment) (payment.Payment, bool, error)
+	Operation(ctx context.Context, o id.Operation) (payment.Operation, bool, error)
+	Attempt(ctx context.Context, a id.Attempt) (payment.Attempt, bool, error)
+	Event(ctx context.Context, e id.Event) (event.Event, bool, error)
+	Delivery(ctx context.Context, d id.Delivery) (event.Delivery, bool, error)
+	Inbox(ctx context.Context, n id.Inbox) (payment.Inbox, bool, error)
+	Request(ctx context.Context, r id.Raw) (payment.Request, bool, error)
+
+	// Overdue lists work whose time has come, oldest first, and work leased by
+	// one of the dead epochs whatever its time.
+	Overdue(ctx context.Context, nowUS int64, dead []int64, limit int) ([]due.Due, error)
+	// Dead lists dead letters, oldest first, after a key (zero: from the start).
+	DeadDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error)
+	DeadInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error)
+	Cases(ctx context.Context, after id.Case, limit int) ([]payment.Case, error)
+
+	// The scans page by key through everything, for verify.
+	ScanPayments(ctx context.Context, after id.Payment, limit int) ([]payment.Payment, error)
+	ScanOperations(ctx context.Context, after id.Operation, limit int) ([]payment.Operation, error)
+	ScanAttempts(ctx context.Context, after id.Attempt, limit int) ([]payment.Attempt, error)
+	ScanAccounts(ctx context.Context, after id.Account, limit int) ([]ledger.Account, error)
+	ScanTransfers(ctx context.Context, after id.Transfer, limit int) ([]ledger.Transfer, error)
+	ScanEvents(ctx context.Context, after id.Event, limit int) ([]event.Event, error)
+	ScanDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error)
+	ScanRefs(ctx context.Context, after payment.RefKey, limit int) ([]payment.Ref, error)
+	ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error)
+}
+
+// Processes tells living processes from dead ones, so that work leased by a
+// dead one is taken over (design section 2).
+type Processes interface {
+	// Enter registers a process under a name that only one living process may
+	// have (the caller proves that by a lock of its own) and answers its epoch;
+	// older epochs of the same name are dead from then on.
+	Enter(ctx context.Context, instance string, now time.Time) (epoch int64, err error)
+	// Beat says that epoch lives, and lists the epochs that have not said so
+	// since before, or were entered again under the same name.
+	Beat(ctx context.Context, epoch int64, now, before time.Time) (dead []int64, err error)
+}

@@ -1,0 +1,128 @@
+// Package connector is the port to payment service providers (PSPs). Each
+// folder below speaks one PSP's protocol and nothing else: it decides nothing
+// about money, keeps no state and never touches the book.
+package connector
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"aorta/internal/money"
+	"aorta/internal/payment"
+)
+
+// Connector speaks one provider's protocol for one account of ours. It answers
+// an Outcome, never an error: an answer that we cannot be sure of is Unknown,
+// so none can be mistaken for a refusal (payment-loop.md L15).
+type Connector interface {
+	// Capabilities says what this provider can do. It is constant.
+	Capabilities() Capabilities
+
+	// Sale asks the provider to take the money now, or for the page where the
+	// customer pays.
+	Sale(ctx context.Context, o Order) Outcome
+}
+
+// Looker can ask what became of an earlier call, under the same reference.
+type Looker interface {
+	Lookup(ctx context.Context, o Order) Outcome
+}
+
+// Refunder can give money back.
+type Refunder interface {
+	// Refund asks for o.Amount of the capture o.Of to go back. Repeating it
+	// under the same reference is safe.
+	Refund(ctx context.Context, o Order) Outcome
+	LookupRefund(ctx context.Context, o Order) Outcome
+}
+
+// NotificationReader verifies and reads what the provider sends us.
+type NotificationReader interface {
+	// ReadNotification answers ErrSignature for a bad signature and
+	// ErrMalformed for what is no notification of this provider.
+	ReadNotification(n Notification) (News, error)
+}
+
+// ErrSignature: the notification is not from the provider. Answer 401, count
+// it, store nothing.
+var ErrSignature = errors.New("notification signature is wrong")
+
+// ErrMalformed: not a notification that this provider sends. Answer 400.
+var ErrMalformed = errors.New("notification is malformed")
+
+// Capabilities says what a provider can do and how.
+type Capabilities struct {
+	Methods         []string // "paytm-wallet"
+	Currencies      []money.Currency
+	MinMinor        int64 // smallest amount, minor units
+	MaxMinor        int64
+	Refund          bool
+	PartialRefund   bool
+	MinRefundMinor  int64
+	SaleMovesMoney  bool            // a lost answer to Sale may have moved money: only look-up then
+	LookupSchedule  []time.Duration // after acceptance; the last step repeats until the limit time
+	Notifications   bool
+	RedirectsToPage bool // the customer pays on the provider's page
+}
+
+// Order is one attempt as the provider must know it.
+type Order struct {
+	Attempt     payment.Attempt
+	CustomerID  string // the merchant's id of the customer; the attempt's reference if unknown
+	Description string
+	NotifyURL   string // where the provider sends the browser and its notifications
+	Customer    Person // what is known of the payer; may be empty
+}
+
+// Person is personal data that some providers want. It is passed on, not kept.
+type Person struct {
+	FirstName, LastName, Email, Phone, IP string
+}
+
+// Reference is the name under which the provider knows the attempt.
+func (o Order) Reference() string { return o.Attempt.ID.String() }
+
+// Kind is what an Outcome says.
+type Kind string
+
+// The five outcomes.
+const (
+	Approved Kind = "approved" // money has moved, as proved by the provider's verified answer
+	Pending  Kind = "pending"  // the provider has taken it and will say more
+	Declined Kind = "declined" // the provider's last word is no
+	Unknown  Kind = "unknown"  // we cannot tell: look it up, never resend
+	NotSent  Kind = "not_sent" // proved: the provider did not take the request
+)
+
+// Outcome is what a provider said, or that we could not hear it.
+type Outcome struct {
+	Kind            Kind
+	Code            string // our decline code (payment.Code…); Declined and NotSent
+	ProviderID      string // the provider's id of the transaction
+	ProviderCode    string // its own words, for the record
+	ProviderMessage string
+	ProviderTime    time.Time         // the provider's own time; zero if it said none
+	Amount          money.Amount      // Approved: what it says was moved
+	Redirect        *payment.Redirect // Pending: where the customer goes; nil if nowhere
+	NoRecord        bool              // Pending, Unknown: the provider says that it knows no such operation
+	Alarm           string            // not empty: our configuration is wrong, an operator must look
+}
+
+// Notification is what arrived at /n/{connector}/{account}.
+type Notification struct {
+	Method string // GET or POST
+	Header http.Header
+	Body   []byte
+}
+
+// News is what a verified notification says. It is a hint: the flow confirms
+// by look-up before money is booked.
+type News struct {
+	Reference string // our reference: an attempt's id
+	Kind      Kind
+	Amount    money.Amount // what it says was moved; zero Currency if it names none
+	Mismatch  string       // not empty: it names another account of ours, or contradicts itself
+	EventID   string       // the provider's name of this piece of news, for the record
+}

@@ -1,0 +1,19 @@
+// Package customer has the person who pays. Its fields are the least that a
+// payment needs; the merchant's own id names the customer within a project.
+package customer
+
+import "aorta/internal/id"
+
+// Customer is one payer of one merchant.
+type Customer struct {
+	ID         id.Customer
+	MerchantID int64
+	Name       string // the merchant's id of the customer, as first sent
+	CreatedUS  int64
+}
+
+// KeyOf gives the id of a merchant's customer. It follows from the two, so it
+// needs no look-up, and lies in the customer's bucket.
+func KeyOf(b id.Bucket, merchant, name string) id.Customer {
+	return id.Customer(id.Derive(b, "customer", merchant, name))
+}

@@ -1,0 +1,46 @@
+// Package due has the Due row: what must happen after an act, and by when.
+//
+// Whatever leaves the house because of an act (a PSP call, a callback, a timer)
+// is a due row written by that act, so nothing is sent that was not committed
+// and nothing committed is forgotten (design section 2).
+package due
+
+import "aorta/internal/id"
+
+// Kind is the work to do; it names the flow that knows how.
+type Kind string
+
+// The kinds of work.
+const (
+	Ask     Kind = "ask"     // attempt: call the PSP
+	Watch   Kind = "watch"   // attempt: look it up, or end it at its limit time
+	Deliver Kind = "deliver" // delivery: send the callback
+	Notice  Kind = "notice"  // inbox row: apply the notification
+)
+
+// Due is one piece of work. A subject has at most one at a time, so the
+// subject's id is the row's key: an attempt's row turns from Ask to Watch.
+type Due struct {
+	ID    id.Raw // the subject: an attempt, a delivery, an inbox row
+	Kind  Kind
+	DueUS int64 // not before; for leased work, when the lease ends
+	Owner int64 // epoch of the process that has leased it; 0: nobody
+	Tries int64
+
+	// Carry is what the writer already knows of the subject. It is not stored:
+	// it spares the process that leased the work the reading, nothing more.
+	Carry any
+}
+
+// LeaseUS is how long work belongs to the process that took it: 30 s.
+const LeaseUS = 30_000_000
+
+// Now is work that the writing process takes at once.
+func Now(subject id.Raw, k Kind, nowUS, epoch int64, carry any) Due {
+	return Due{ID: subject, Kind: k, DueUS: nowUS + LeaseUS, Owner: epoch, Carry: carry}
+}
+
+// At is a timer.
+func At(subject id.Raw, k Kind, atUS int64) Due {
+	return Due{ID: subject, Kind: k, DueUS: atUS}
+}

@@ -1,0 +1,44 @@
+package payment
+
+// Decline codes of the ECommPay list that the house itself decides
+// (ecommpay.md section 5). A connector maps its PSP's words to the 2xxxx ones.
+const (
+	CodeSuccess             = "0"
+	CodeGeneralDecline      = "100"
+	CodeCancelled           = "301"
+	CodeProviderUnavailable = "314"
+	CodeAutoDecline         = "603"
+	CodeNoBalance           = "3028"
+	CodeRefundTooMuch       = "3283"
+	CodeExternalDecline     = "20100"
+	CodeExternalLimit       = "20101"
+	CodeExternalFunds       = "20105"
+	CodeExternalDown        = "20202"
+	CodeExternalCancelled   = "20301"
+	CodeExternalTimeout     = "20602"
+)
+
+var codeMessages = map[string]string{
+	CodeSuccess:             "Success",
+	CodeGeneralDecline:      "General decline",
+	CodeCancelled:           "Cancelled",
+	CodeProviderUnavailable: "Provider is not available now to perform the operation",
+	CodeAutoDecline:         "Auto decline",
+	CodeNoBalance:           "Insufficient funds on merchant balance",
+	CodeRefundTooMuch:       "Refund amount more than init amount",
+	CodeExternalDecline:     "Declined by the provider",
+	CodeExternalLimit:       "Provider limit exceeded",
+	CodeExternalFunds:       "Insufficient funds on the account",
+	CodeExternalDown:        "Provider is not available",
+	CodeExternalCancelled:   "Cancelled by the account owner",
+	CodeExternalTimeout:     "Time for the payment is over",
+}
+
+// CodeMessage gives the text that goes with a code; a code that is not in the
+// house's own list gets the general one.
+func CodeMessage(code string) string {
+	if m, ok := codeMessages[code]; ok {
+		return m
+	}
+	return codeMessages[CodeGeneralDecline]
+}

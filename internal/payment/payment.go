@@ -1,0 +1,283 @@
+// Package payment has the words of a payment: Payment, the Operations on it
+// (sale, refund …) and the Attempts to have a PSP carry one out, with the
+// statuses of each and every move they may make (payment-loop.md L15).
+//
+// It never does I/O, reads no clock and knows no front door's words: Gate and
+// /v1 translate from here.
+package payment
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"aorta/internal/id"
+	"aorta/internal/money"
+)
+
+// Status says where a payment stands, and so whose move it is.
+type Status string
+
+// The statuses of a payment. Whose move it is stands behind each.
+const (
+	StatusNew               Status = "new"                // ours: the PSP has not been asked yet
+	StatusPending           Status = "pending"            // the PSP's
+	StatusAwaitingCustomer  Status = "awaiting_customer"  // the customer's: redirect, 3-D Secure, clarification, retry
+	StatusAuthorized        Status = "authorized"         // the merchant's: capture or cancel
+	StatusCaptured          Status = "captured"           // nobody's
+	StatusPartiallyRefunded Status = "partially_refunded" // nobody's
+	StatusRefunded          Status = "refunded"           // nobody's
+	StatusDeclined          Status = "declined"           // nobody's, but for the late-success rule
+	StatusCancelled         Status = "cancelled"          // nobody's
+	StatusChargedBack       Status = "charged_back"       // nobody's
+)
+
+// moves lists every move a payment may make; what is absent is forbidden.
+// docs/payment.md draws the same table.
+var moves = map[Status][]Status{
+	StatusNew:               {StatusPending, StatusAwaitingCustomer, StatusAuthorized, StatusCaptured, StatusDeclined},
+	StatusPending:           {StatusAwaitingCustomer, StatusAuthorized, StatusCaptured, StatusDeclined},
+	StatusAwaitingCustomer:  {StatusPending, StatusAuthorized, StatusCaptured, StatusDeclined},
+	StatusAuthorized:        {StatusCaptured, StatusCancelled, StatusDeclined},
+	StatusCaptured:          {StatusPartiallyRefunded, StatusRefunded, StatusChargedBack},
+	StatusPartiallyRefunded: {StatusPartiallyRefunded, StatusRefunded, StatusChargedBack},
+	StatusRefunded:          {StatusChargedBack},
+	StatusDeclined:          {StatusCaptured}, // only the late-success rule, project setting "credit"
+	StatusCancelled:         {},
+	StatusChargedBack:       {},
+}
+
+// Moves gives the table of moves, for docs and for checkers. The caller must
+// not change it.
+func Moves() map[Status][]Status { return moves }
+
+// Final reports whether nobody's move is left in the ordinary course.
+func (s Status) Final() bool {
+	switch s {
+	case StatusNew, StatusPending, StatusAwaitingCustomer, StatusAuthorized:
+		return false
+	case StatusCaptured, StatusPartiallyRefunded, StatusRefunded, StatusDeclined, StatusCancelled, StatusChargedBack:
+		return true
+	}
+	return false
+}
+
+// MoveError is a move that the table forbids. It is a bug or stale news; the
+// act that meets it must change nothing.
+type MoveError struct {
+	ID       id.Payment
+	From, To Status
+}
+
+func (e *MoveError) Error() string {
+	return fmt.Sprintf("payment %s may not move from %s to %s", e.ID, e.From, e.To)
+}
+
+// Type is what a payment is for.
+type Type string
+
+// The types of payment.
+const (
+	TypePurchase Type = "purchase"
+)
+
+// Payment is one intent to move money, e.g. 25.00 INR from a customer by
+// Paytm. Instants are unix microseconds, amounts minor units.
+type Payment struct {
+	ID                id.Payment   `json:"id"`
+	ProjectID         int64        `json:"project"`
+	MerchantPaymentID string       `json:"merchant_id"` // as first sent; unique per project without regard to case
+	Type              Type         `json:"type"`
+	Status            Status       `json:"status"`
+	Method            string       `json:"method"` // "paytm-wallet"
+	Amount            money.Amount `json:"amount"`
+	CustomerID        string       `json:"customer,omitempty"` // the merchant's name for the customer
+	Description       string       `json:"description,omitempty"`
+	CallbackURL       string       `json:"-"`    // where news of this payment goes; empty: nowhere
+	Door              string       `json:"door"` // "gate", "page": whose style its callbacks have
+	Code              string       `json:"code,omitempty"`
+	Message           string       `json:"message,omitempty"`
+	CapturedMinor     int64        `json:"captured,omitempty"`
+	RefundedMinor     int64        `json:"refunded,omitempty"`  // refunded for good
+	RefundingMinor    int64        `json:"refunding,omitempty"` // reserved by refunds under way
+	CreatedUS         int64        `json:"created"`
+	ChangedUS         int64        `json:"changed"`
+	LimitUS           int64        `json:"limit"` // after it the payment is declined with code 603
+
+	// Heads of the chains that hold the payment's history; each row names the
+	// one before it, so no secondary index is written on the hot path.
+	LastOperation id.Operation `json:"-"`
+	LastEvent     id.Event     `json:"-"`
+	LastDelivery  id.Delivery  `json:"-"`
+}
+
+// Move gives p in status to, as of nowUS, or a *MoveError.
+func (p Payment) Move(to Status, nowUS int64) (Payment, error) {
+	if !slices.Contains(moves[p.Status], to) {
+		return p, &MoveError{ID: p.ID, From: p.Status, To: to}
+	}
+	p.Status = to
+	p.ChangedUS = nowUS
+	return p, nil
+}
+
+// Refundable is what may still be refunded, in minor units: captured less
+// refunded less what refunds under way have reserved.
+func (p Payment) Refundable() int64 {
+	return p.CapturedMinor - p.RefundedMinor - p.RefundingMinor
+}
+
+// OperationKind is what an operation does.
+type OperationKind string
+
+// The kinds of operation that exist so far.
+const (
+	KindSale   OperationKind = "sale"
+	KindRefund OperationKind = "refund"
+	// KindManualChange is an operation that a rule or an operator made, such
+	// as the credit of a late success; no PSP is asked.
+	KindManualChange OperationKind = "manual change"
+)
+
+// OperationStatus says where an operation stands.
+type OperationStatus string
+
+// The statuses of an operation.
+const (
+	OperationProcessing       OperationStatus = "processing"
+	OperationAwaitingCustomer OperationStatus = "awaiting_customer"
+	OperationSuccess          OperationStatus = "success"
+	OperationDecline          OperationStatus = "decline"
+)
+
+// Final reports whether the operation has ended.
+func (s OperationStatus) Final() bool { return s == OperationSuccess || s == OperationDecline }
+
+// Operation is one thing done to a payment: its sale, a refund.
+type Operation struct {
+	ID               id.Operation    `json:"id"`
+	Payment          id.Payment      `json:"-"`
+	Prev             id.Operation    `json:"-"`      // the payment's operation before this one
+	Number           int64           `json:"number"` // integer name, < 2^53, for Gate
+	Kind             OperationKind   `json:"kind"`
+	Status           OperationStatus `json:"status"`
+	Amount           money.Amount    `json:"amount"`
+	MerchantRefundID string          `json:"merchant_refund_id,omitempty"`
+	Description      string          `json:"description,omitempty"`
+	Code             string          `json:"code,omitempty"`
+	Message          string          `json:"message,omitempty"`
+	Attempt          id.Attempt      `json:"-"` // the newest attempt; zero if none was made
+	CreatedUS        int64           `json:"created"`
+	ChangedUS        int64           `json:"changed"`
+}
+
+// AttemptStatus says what we know of one call to a PSP.
+type AttemptStatus string
+
+// The statuses of an attempt.
+const (
+	AttemptAsking   AttemptStatus = "asking"   // the call is under way, or its process died
+	AttemptAccepted AttemptStatus = "accepted" // the PSP took it and will say more
+	AttemptApproved AttemptStatus = "approved"
+	AttemptDeclined AttemptStatus = "declined"
+	AttemptUnknown  AttemptStatus = "unknown"  // the answer was lost: looked up, never resent
+	AttemptNotSent  AttemptStatus = "not_sent" // proved that the PSP did not take it
+)
+
+// Final reports whether the PSP's word on the attempt is its last.
+func (s AttemptStatus) Final() bool {
+	return s == AttemptApproved || s == AttemptDeclined || s == AttemptNotSent
+}
+
+// Attempt is one try to have one PSP account carry out an operation. Its id is
+// the reference under which the PSP knows it.
+type Attempt struct {
+	ID              id.Attempt    `json:"id"`
+	Operation       id.Operation  `json:"-"`
+	Payment         id.Payment    `json:"-"`
+	Prev            id.Attempt    `json:"-"` // the operation's attempt before this one
+	Connector       string        `json:"-"` // connector of the PSP account, "paytm"
+	Account         string        `json:"-"` // PSP account as configured, "demo"
+	Kind            OperationKind `json:"-"`
+	Status          AttemptStatus `json:"status"`
+	Amount          money.Amount  `json:"-"`
+	Of              id.Attempt    `json:"-"` // refund: the attempt that captured
+	OfProviderID    string        `json:"-"` // refund: the PSP's id of that capture
+	ProviderID      string        `json:"provider_id,omitempty"`
+	ProviderCode    string        `json:"provider_code,omitempty"`
+	ProviderMessage string        `json:"provider_message,omitempty"`
+	ProviderUS      int64         `json:"provider_us,omitempty"` // the PSP's own time of it
+	Redirect        string        `json:"redirect,omitempty"`    // JSON of Redirect; empty: none
+	Late            bool          `json:"-"`                     // captured news came after our final decline
+	NoRecords       int64         `json:"-"`                     // "no such operation" answers heard
+	NoRecordUS      int64         `json:"-"`                     // when the first of them was heard
+	Lookups         int64         `json:"-"`                     // status look-ups made
+	CreatedUS       int64         `json:"-"`
+	ChangedUS       int64         `json:"-"`
+}
+
+// Redirect is where the customer must go next, and how.
+type Redirect struct {
+	URL    string            `json:"url"`
+	Method string            `json:"method"` // GET or POST
+	Fields map[string]string `json:"fields,omitempty"`
+}
+
+// Request holds what came with a request and no act reads again: return URLs,
+// receipt, billing data. Written once; ID is the payment's or operation's.
+type Request struct {
+	ID   id.Raw
+	Body string // JSON
+}
+
+// Inbox is one verified notification of a PSP, kept as it came.
+type Inbox struct {
+	ID         id.Inbox
+	Connector  string
+	Account    string
+	Header     string // JSON of the headers that matter: Content-Type
+	Body       string // raw
+	State      InboxState
+	Tries      int64
+	Reason     string // why it is dead, or what became of it
+	ReceivedUS int64
+	ChangedUS  int64
+}
+
+// InboxState says what became of a notification.
+type InboxState string
+
+// The states of a notification.
+const (
+	InboxStored  InboxState = "stored"
+	InboxApplied InboxState = "applied"
+	InboxDead    InboxState = "dead" // parked: see Reason; replay tries again
+)
+
+// Case is a discrepancy that a person or a rule must settle.
+type Case struct {
+	ID        id.Case
+	Payment   id.Payment
+	Kind      string // "mismatch", "late_success", …
+	State     string // "open", "closed"
+	Details   string // JSON, no personal data
+	CreatedUS int64
+	ChangedUS int64
+}
+
+// Ref is a name that must be unique: (scope, text) → id (design section 3).
+type Ref struct {
+	RefKey
+	Target id.Raw
+}
+
+// RefKey names a Ref. Bucket is computed from scope and text, or is the
+// bucket of the thing that the name lies with.
+type RefKey struct {
+	Bucket id.Bucket
+	Scope  string
+	Text   string
+}
+
+// ErrNoPayment: no such payment. To a merchant it is unknown (Gate 3061).
+var ErrNoPayment = errors.New("no such payment")

@@ -1,0 +1,123 @@
+// Package project has the merchant project: its keys, methods, limits and
+// endpoints. Projects are settings: few, read at start, the same in every home.
+package project
+
+import (
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"aorta/internal/id"
+	"aorta/internal/money"
+)
+
+// Project is one shop or cashier of a merchant.
+type Project struct {
+	ID         int64 // 1..4294967295
+	MerchantID int64
+	Name       string
+	Secret     Secret // signs Payment Page, Gate and callbacks alike
+
+	CallbackURL      string   // default address of callbacks; empty: none
+	Origins          []string // web origins that may frame the payment page
+	AllowedIPs       []string // CIDRs that may call Gate; empty: any
+	CustomerOptional bool     // customer_id may be absent
+	Wallet           bool     // money goes to the customer's wallet, not to the merchant's payable
+	LateSuccess      LateRule
+	SumInRefund      SumRule
+
+	BaseTime  time.Duration // the merchant should ask for the status after it
+	LimitTime time.Duration // then the payment is declined with code 603
+
+	Methods []Method
+}
+
+// Method is one way to pay that a project offers.
+type Method struct {
+	Code      string // "paytm-wallet"
+	Group     string // path segment of Gate, "wallet"
+	Segment   string // path segment of Gate, "paytm"
+	Name      string // as shown in callbacks and on the page, "Paytm Wallet"
+	Connector string // "paytm"
+	Account   string // PSP account, "demo"
+	Provider  int64  // Gate's operation.provider.id
+	Currency  money.Currency
+	MinMinor  int64
+	MaxMinor  int64
+}
+
+// LateRule says what happens to captured news after our final decline (L15).
+type LateRule string
+
+// The rules for late success.
+const (
+	LateHold   LateRule = "hold"   // book to refund_due, open a case: the default
+	LateCredit LateRule = "credit" // and credit the payee, payment captured
+	LateRefund LateRule = "refund" // and refund to the source
+)
+
+// SumRule says what payment.sum means in refund callbacks (ecommpay.md 6.3).
+type SumRule string
+
+// The meanings of payment.sum in refund callbacks.
+const (
+	SumInitial   SumRule = "initial"
+	SumRemaining SumRule = "remaining"
+)
+
+// Secret is a project's signing key. It prints as nothing of use.
+type Secret string
+
+// String hides the secret from logs and errors.
+func (Secret) String() string { return "[secret]" }
+
+// LogValue hides the secret from structured logs.
+func (Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// GoString hides the secret from %#v.
+func (Secret) GoString() string { return "[secret]" }
+
+// MethodByCode finds a method by its page code, "paytm-wallet".
+func (p Project) MethodByCode(code string) (Method, bool) {
+	for _, m := range p.Methods {
+		if m.Code == code {
+			return m, true
+		}
+	}
+	return Method{}, false
+}
+
+// MethodByPath finds a method by its Gate path, "wallet" and "paytm".
+func (p Project) MethodByPath(group, segment string) (Method, bool) {
+	for _, m := range p.Methods {
+		if m.Group == group && m.Segment == segment {
+			return m, true
+		}
+	}
+	return Method{}, false
+}
+
+// RefScope is the scope of the project's payment ids.
+func (p Project) RefScope() string { return "payment:" + strconv.FormatInt(p.ID, 10) }
+
+// FoldPaymentID gives the form under which payment ids are compared: order_1
+// and Order_1 name one payment (ecommpay.md 3.4).
+func FoldPaymentID(paymentID string) string { return strings.ToLower(paymentID) }
+
+// PaymentBucket is where a payment lies: with its customer where the merchant
+// keeps wallets, else by its own name (design section 3).
+func (p Project) PaymentBucket(buckets int, paymentID, customerID string) id.Bucket {
+	if p.Wallet && customerID != "" {
+		return id.BucketOf(buckets, "customer:"+strconv.FormatInt(p.MerchantID, 10), customerID)
+	}
+	return id.BucketOf(buckets, p.RefScope(), FoldPaymentID(paymentID))
+}
+
+// Payee is the owner of the account that a settled sale credits.
+func (p Project) Payee(customerID string) string {
+	if p.Wallet && customerID != "" {
+		return "customer:" + strconv.FormatInt(p.MerchantID, 10) + ":" + customerID
+	}
+	return "merchant:" + strconv.FormatInt(p.MerchantID, 10)
+}
