@@ -194,6 +194,7 @@ const (
 	ProblemNUL       Problem = "NUL character"
 	ProblemUTF8      Problem = "not Unicode text"
 	ProblemDepth     Problem = "nested too deeply"
+	ProblemSize      Problem = "too many values or too long keys"
 	ProblemRange     Problem = "number too large"
 	ProblemInteger   Problem = "not an integer"
 	ProblemKey       Problem = "malformed key"

@@ -63,6 +63,8 @@ func TestParseJSONRefusals(t *testing.T) {
 		{"low surrogate alone", `{"a":"\udca9"}`, "a", sign.ProblemUTF8},
 		{"two high surrogates", `{"a":"\ud83d\ud83d"}`, "a", sign.ProblemUTF8},
 		{"too deep", `{"a":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `}`, "a" + strings.Repeat(".0", 31), sign.ProblemDepth},
+		{"too many values", `{"a":[0` + strings.Repeat(",0", 9999) + `]}`, "a", sign.ProblemSize},
+		{"too long a key", `{"a":{"` + strings.Repeat("k", 1022) + `":1}}`, "a", sign.ProblemSize},
 		{"far too deep", strings.Repeat("[", 1<<20), strings.Repeat("0.", 31) + "0", sign.ProblemDepth},
 	}
 	for _, tt := range tests {
@@ -75,10 +77,20 @@ func TestParseJSONRefusals(t *testing.T) {
 			}
 		})
 	}
-	_, err := sign.ParseJSON([]byte(`{"` + strings.Repeat("é", 1000) + `":x}`))
+	_, err := sign.ParseJSON([]byte(`{"` + strings.Repeat("é", 500) + `":x}`))
 	var refusal *sign.ParseError
 	if !errors.As(err, &refusal) || refusal.Path != strings.Repeat("é", 127) {
 		t.Errorf("ParseJSON with a long key = %v, want a path of 254 bytes", err)
+	}
+}
+
+// A hostile document must not cost more than a few megabytes, whatever it holds.
+func TestLargestDocument(t *testing.T) {
+	t.Parallel()
+	text := `{"` + strings.Repeat("k", 1000) + `":[0` + strings.Repeat(",0", 9997) + `]`
+	err := sign.Verify(parse(t, text+`,"signature":"x"}`), sign.NewSecret("s"), sign.AtRoot)
+	if !errors.Is(err, sign.ErrSignatureWrong) {
+		t.Errorf("Verify = %v, want ErrSignatureWrong", err)
 	}
 }
 

@@ -7,12 +7,18 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds how deeply objects and lists may be nested, the root counted.
-const maxDepth = 32
+// The bounds of a document. In the canonical text every value repeats its whole
+// path, so without them one request of a megabyte could ask for gigabytes. Gate's
+// largest genuine request is a receipt of 300 positions.
+const (
+	maxDepth  = 32     // of objects and lists in each other, the root counted
+	maxValues = 10_000 // lists and objects counted
+	maxPath   = 1024   // bytes of the keys that lead to a value
+)
 
 // ParseJSON reads a JSON object (RFC 8259) without repairing anything. The error
 // is a *ParseError: ProblemSyntax, ProblemNotObject, ProblemRepeated, ProblemNUL,
-// ProblemUTF8 (a lone surrogate counts), ProblemDepth.
+// ProblemUTF8 (a lone surrogate counts), ProblemDepth, ProblemSize.
 //
 // Numbers are only kept as they were written; see CheckNumbers and Int. The size
 // of raw is the caller's to bound. raw may be reused afterwards.
@@ -21,7 +27,7 @@ func ParseJSON(raw []byte) (*Doc, error) {
 	p.space()
 	if p.peek() != '{' {
 		// Malformed is the graver fault, so a list or a scalar is read to its end.
-		if err := p.value(0, 1); err != nil {
+		if err := p.value(0, 1, 0); err != nil {
 			return nil, err
 		}
 		if p.space(); p.at < len(p.text) {
@@ -29,7 +35,7 @@ func ParseJSON(raw []byte) (*Doc, error) {
 		}
 		return nil, p.problem(0, ProblemNotObject)
 	}
-	if err := p.value(0, 1); err != nil {
+	if err := p.value(0, 1, 0); err != nil {
 		return nil, err
 	}
 	if p.space(); p.at < len(p.text) {
@@ -69,16 +75,17 @@ func (p *parser) peek() byte {
 	return 0
 }
 
-// value reads what comes next into the node at index self, which exists already.
-func (p *parser) value(self, depth int) error {
+// value reads what comes next into the node at index self, which exists already;
+// path is the length of the keys that lead there.
+func (p *parser) value(self, depth, path int) error {
 	var err error
 	switch p.peek() {
 	case '{':
 		p.nodes[self].kind = KindObject
-		err = p.container(self, depth, '}')
+		err = p.container(self, depth, path, '}')
 	case '[':
 		p.nodes[self].kind = KindList
-		err = p.container(self, depth, ']')
+		err = p.container(self, depth, path, ']')
 	case '"':
 		p.nodes[self].kind = KindString
 		p.nodes[self].text, err = p.string(self)
@@ -97,7 +104,7 @@ func (p *parser) value(self, depth int) error {
 }
 
 // container reads an object or a list, which differ in their keys only.
-func (p *parser) container(self, depth int, closing byte) error {
+func (p *parser) container(self, depth, path int, closing byte) error {
 	if depth > maxDepth {
 		return p.problem(self, ProblemDepth)
 	}
@@ -130,7 +137,11 @@ func (p *parser) container(self, depth int, closing byte) error {
 		if closing == '}' && !names.add(p.nodes, self, member) {
 			return p.problem(member, ProblemRepeated)
 		}
-		if err := p.value(member, depth+1); err != nil {
+		pathHere := path + len(key) + 1
+		if member > maxValues || pathHere > maxPath {
+			return p.problem(self, ProblemSize)
+		}
+		if err := p.value(member, depth+1, pathHere); err != nil {
 			return err
 		}
 		p.space()
