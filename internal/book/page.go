@@ -58,6 +58,9 @@ func (p *Page) NowUS() int64 { return p.now.UnixMicro() }
 // Mint makes a new id in the act's bucket.
 func (p *Page) Mint() id.Raw { return p.mint.Mint(p.now, p.bucket) }
 
+// Bucket is the act's.
+func (p *Page) Bucket() id.Bucket { return p.bucket }
+
 // Epoch names the process that writes, for the rows it leases to itself.
 func (p *Page) Epoch() int64 { return p.epoch }
 

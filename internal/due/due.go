@@ -12,10 +12,11 @@ type Kind string
 
 // The kinds of work.
 const (
-	Ask     Kind = "ask"     // attempt: call the PSP
-	Watch   Kind = "watch"   // attempt: look it up, or end it at its limit time
-	Deliver Kind = "deliver" // delivery: send the callback
-	Notice  Kind = "notice"  // inbox row: apply the notification
+	Ask      Kind = "ask"       // attempt: call the PSP
+	AskLater Kind = "ask_later" // attempt: call the PSP when the time comes; nothing was sent yet
+	Watch    Kind = "watch"     // attempt: look it up, or end it at its limit time
+	Deliver  Kind = "deliver"   // delivery: send the callback
+	Notice   Kind = "notice"    // inbox row: apply the notification
 )
 
 // Due is one piece of work. A subject has at most one at a time, so the
@@ -38,6 +39,20 @@ const LeaseUS = 30_000_000
 // Now is work that the writing process takes at once.
 func Now(subject id.Raw, k Kind, nowUS, epoch int64, carry any) Due {
 	return Due{ID: subject, Kind: k, DueUS: nowUS + LeaseUS, Owner: epoch, Carry: carry}
+}
+
+// Claim is the work of d taken by a process whose time for it has come. From
+// then on something may be sent, so AskLater is stored as Ask: should this
+// process die, the next one must not think that nothing was. Carry tells the
+// taker what it was.
+func (d Due) Claim(nowUS, epoch int64) Due {
+	d.Carry = d.Kind
+	if d.Kind == AskLater {
+		d.Kind = Ask
+	}
+	d.DueUS, d.Owner = nowUS+LeaseUS, epoch
+	d.Tries++
+	return d
 }
 
 // At is a timer.

@@ -96,3 +96,11 @@ type Delivery struct {
 	CreatedUS  int64
 	ChangedUS  int64
 }
+
+// Work is what the act that made a delivery already knows of it: the Carry of
+// its due row.
+type Work struct {
+	Delivery Delivery
+	Event    Event
+	Snapshot Snapshot
+}

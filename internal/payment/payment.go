@@ -198,6 +198,7 @@ type Attempt struct {
 	Prev            id.Attempt    `json:"-"` // the operation's attempt before this one
 	Connector       string        `json:"-"` // connector of the PSP account, "paytm"
 	Account         string        `json:"-"` // PSP account as configured, "demo"
+	Payee           string        `json:"-"` // owner of the account that the money is for
 	Kind            OperationKind `json:"-"`
 	Status          AttemptStatus `json:"status"`
 	Amount          money.Amount  `json:"-"`
@@ -208,13 +209,16 @@ type Attempt struct {
 	ProviderMessage string        `json:"provider_message,omitempty"`
 	ProviderUS      int64         `json:"provider_us,omitempty"` // the PSP's own time of it
 	Redirect        string        `json:"redirect,omitempty"`    // JSON of Redirect; empty: none
-	Late            bool          `json:"-"`                     // captured news came after our final decline
+	Late            int64         `json:"-"`                     // 1: a sale whose money came after our final decline, or the refund of one
 	NoRecords       int64         `json:"-"`                     // "no such operation" answers heard
 	NoRecordUS      int64         `json:"-"`                     // when the first of them was heard
 	Lookups         int64         `json:"-"`                     // status look-ups made
 	CreatedUS       int64         `json:"-"`
 	ChangedUS       int64         `json:"-"`
 }
+
+// PSP is the owner of the provider's own accounts in the ledger.
+func (a Attempt) PSP() string { return "psp:" + a.Connector + ":" + a.Account }
 
 // Redirect is where the customer must go next, and how.
 type Redirect struct {

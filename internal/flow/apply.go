@@ -1,0 +1,499 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+)
+
+// Kinds of case that the flows open.
+const (
+	CaseMismatch    = "mismatch"      // the PSP's news does not fit what we asked for
+	CaseLateSuccess = "late_success"  // captured after our decline
+	CaseConflict    = "contradiction" // the PSP took back its last word
+)
+
+// Apply books what a PSP said of an attempt. The synchronous answer, the
+// notification, the look-up and the operator all come through here, so they
+// cannot disagree; news that is already known changes nothing.
+func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.Outcome) error {
+	caps := connector.Capabilities{}
+	if c, ok := f.opts.Connectors(known.Connector, known.Account); ok {
+		caps = c.Capabilities()
+	}
+	lookups := caps.LookupSchedule
+	if len(f.opts.Lookups) > 0 {
+		lookups = f.opts.Lookups
+	}
+	ap := application{out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects}
+	_, err := book.Do(ctx, f.book, book.Act[struct{}]{
+		Name: string(known.Kind) + ".apply", Bucket: known.ID.Bucket(),
+		Hint: func(p *book.Page) {
+			p.Attempts.Get(known.ID)
+			p.Operations.Get(known.Operation)
+			p.Payments.Get(known.Payment)
+			p.Due.Get(known.ID.Raw())
+			if out.Kind == connector.Approved && known.Kind == payment.KindSale {
+				b, cur := known.ID.Bucket(), known.Amount.Currency
+				p.Accounts.Get(ledger.AccountID(b, known.PSP(), ledger.Clearing, cur))
+				p.Accounts.Get(ledger.AccountID(b, known.Payee, payeePurpose(known.Payee), cur))
+			}
+		},
+		Decide: func(p *book.Page) (struct{}, error) {
+			a, ok := p.Attempts.Get(known.ID)
+			if !ok {
+				return struct{}{}, ErrNoAttempt
+			}
+			op, _ := p.Operations.Get(a.Operation)
+			pay, _ := p.Payments.Get(a.Payment)
+			x := ap
+			x.page, x.attempt, x.op, x.pay = p, a, op, pay
+			return struct{}{}, x.apply()
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("apply %s to %s: %w", out.Kind, known.ID, err)
+	}
+	return nil
+}
+
+// application is one run of apply: an outcome and the rows it falls on.
+type application struct {
+	page       *book.Page
+	out        connector.Outcome
+	lookups    []time.Duration
+	movesMoney bool
+	projects   func(int64) (project.Project, bool)
+
+	pay     payment.Payment
+	op      payment.Operation
+	attempt payment.Attempt
+}
+
+func (x *application) apply() error {
+	if x.attempt.Status.Final() {
+		return x.afterFinal()
+	}
+	x.hear()
+	switch x.out.Kind {
+	case connector.Approved:
+		if x.out.Amount != x.attempt.Amount {
+			x.open(CaseMismatch, map[string]any{"asked": x.attempt.Amount, "said": x.out.Amount})
+			return x.wait()
+		}
+		return x.approve()
+	case connector.Declined:
+		return x.decline(payment.AttemptDeclined)
+	case connector.Pending:
+		return x.accept()
+	case connector.Unknown:
+		return x.unknown()
+	case connector.NotSent:
+		return x.notSent()
+	}
+	return fmt.Errorf("outcome of kind %q", x.out.Kind)
+}
+
+// hear notes the PSP's own words on the attempt.
+func (x *application) hear() {
+	a := &x.attempt
+	if x.out.ProviderID != "" {
+		a.ProviderID = x.out.ProviderID
+	}
+	if x.out.ProviderCode != "" {
+		a.ProviderCode, a.ProviderMessage = x.out.ProviderCode, x.out.ProviderMessage
+	}
+	if !x.out.ProviderTime.IsZero() {
+		a.ProviderUS = x.out.ProviderTime.UnixMicro()
+	}
+}
+
+// afterFinal handles news of an attempt on which the PSP had said its last
+// word. The same word again is known; another one is a case for a person.
+func (x *application) afterFinal() error {
+	said := map[connector.Kind]payment.AttemptStatus{
+		connector.Approved: payment.AttemptApproved, connector.Declined: payment.AttemptDeclined,
+	}[x.out.Kind]
+	if said != "" && said != x.attempt.Status {
+		if said == payment.AttemptApproved && x.out.Amount == x.attempt.Amount && x.attempt.Kind == payment.KindSale && !x.pay.Status.Final() {
+			return x.approve() // it was declined, the payment goes on elsewhere, and it is paid here after all
+		}
+		if said == payment.AttemptApproved && x.out.Amount == x.attempt.Amount && x.attempt.Kind == payment.KindSale {
+			x.hear()
+			return x.late()
+		}
+		x.open(CaseConflict, map[string]any{"attempt": x.attempt.Status, "said": x.out.Kind, "provider_code": x.out.ProviderCode})
+	}
+	x.forgetDue()
+	return nil
+}
+
+// accept: the PSP has taken the request, or still has it.
+func (x *application) accept() error {
+	first := x.attempt.Status != payment.AttemptAccepted
+	if first {
+		x.attempt.Status, x.attempt.Lookups = payment.AttemptAccepted, 0
+	}
+	if x.out.NoRecord {
+		return x.noRecord()
+	}
+	x.attempt.NoRecords, x.attempt.NoRecordUS = 0, 0
+	if x.out.Redirect != nil {
+		text, err := json.Marshal(x.out.Redirect)
+		if err != nil {
+			return fmt.Errorf("encode redirect: %w", err)
+		}
+		x.attempt.Redirect = string(text)
+	}
+	if first && x.attempt.Kind == payment.KindSale && !x.pay.Status.Final() && x.current() {
+		from, to, kind := x.pay.Status, payment.StatusPending, event.PaymentPending
+		x.op.Status = payment.OperationProcessing
+		if x.out.Redirect != nil {
+			to, kind = payment.StatusAwaitingCustomer, event.PaymentAwaiting
+			x.op.Status = payment.OperationAwaitingCustomer
+		}
+		if from != to {
+			if err := x.move(to); err != nil {
+				return err
+			}
+			x.op.ChangedUS = x.page.NowUS()
+			record(x.page, &x.pay, x.op, x.attempt, kind, from, kind == event.PaymentAwaiting)
+			x.page.Payments.Put(x.pay)
+			x.page.Operations.Put(x.op)
+		}
+	}
+	return x.wait()
+}
+
+// current reports whether the operation still goes by this attempt.
+func (x *application) current() bool { return x.op.Attempt == x.attempt.ID }
+
+// noRecord: the PSP knows no such operation. Where the customer was sent to
+// its page that means "nobody has paid yet", and only time ends it. Elsewhere
+// two such answers at least ten minutes apart prove that it was not sent.
+func (x *application) noRecord() error {
+	if x.attempt.Kind == payment.KindSale && !x.movesMoney {
+		return x.wait()
+	}
+	now := x.page.NowUS()
+	x.attempt.NoRecords++
+	if x.attempt.NoRecords == 1 {
+		x.attempt.NoRecordUS = now
+	}
+	if x.attempt.NoRecords >= 2 && now-x.attempt.NoRecordUS >= noRecordGap.Microseconds() {
+		return x.notSent()
+	}
+	return x.wait()
+}
+
+// noRecordGap is how far apart two "no such operation" must lie (L15).
+const noRecordGap = 10 * time.Minute
+
+// unknown: the answer was lost. The operation and the payment stay as they are.
+func (x *application) unknown() error {
+	if x.attempt.Status == payment.AttemptAsking {
+		x.attempt.Status = payment.AttemptUnknown
+		if x.attempt.Kind == payment.KindSale && !x.movesMoney && !x.pay.Status.Final() {
+			return x.again()
+		}
+	}
+	return x.wait()
+}
+
+// maxAsks bounds the attempts of one sale whose answers are lost.
+const maxAsks = 5
+
+// again follows a lost answer to a call that cannot move money by a new
+// attempt under a new reference: the lost one made at most a page that no
+// customer was sent to (L15).
+func (x *application) again() error {
+	asks := x.attempt.Lookups + 1 // an attempt that was not looked up counts its forerunners here
+	if asks >= maxAsks {
+		return x.wait()
+	}
+	now := x.page.NowUS()
+	next := payment.Attempt{
+		ID: id.Attempt(x.page.Mint()), Operation: x.op.ID, Payment: x.pay.ID, Prev: x.attempt.ID, Connector: x.attempt.Connector,
+		Account: x.attempt.Account, Payee: x.attempt.Payee, Kind: x.attempt.Kind, Status: payment.AttemptAsking,
+		Amount: x.attempt.Amount, Lookups: asks, CreatedUS: now, ChangedUS: now,
+	}
+	x.page.Attempts.New(next)
+	x.page.Due.New(due.At(next.ID.Raw(), due.AskLater, now+(time.Second<<(asks-1)).Microseconds()/2))
+	x.op.Attempt, x.op.ChangedUS = next.ID, now
+	x.page.Operations.Put(x.op)
+	x.forgetDue()
+	return x.save()
+}
+
+// notSent: proved that the PSP did not take it.
+func (x *application) notSent() error {
+	x.attempt.NoRecords, x.attempt.NoRecordUS = 0, 0
+	if x.out.Code == "" {
+		x.out.Code = payment.CodeProviderUnavailable
+	}
+	if x.attempt.Kind != payment.KindRefund || x.attempt.Lookups >= maxResends {
+		return x.decline(payment.AttemptNotSent)
+	}
+	// A refund is resent under the same reference, which PSPs take once.
+	x.attempt.Status = payment.AttemptAsking
+	x.attempt.Lookups++
+	x.setDue(due.AskLater, x.page.NowUS()+min(time.Second<<x.attempt.Lookups, 10*time.Minute).Microseconds())
+	return x.save()
+}
+
+// maxResends bounds how often a refund that was not taken is sent again.
+const maxResends = 12
+
+// approve: the money has moved, and the amount is what we asked for.
+func (x *application) approve() error {
+	if x.attempt.Kind == payment.KindRefund {
+		return x.refunded()
+	}
+	if x.pay.Status.Final() {
+		return x.late()
+	}
+	from := x.pay.Status
+	if err := x.move(payment.StatusCaptured); err != nil {
+		return err
+	}
+	if err := x.transfer(ledger.KindDeposit, x.clearing(), x.payee()); err != nil {
+		return err
+	}
+	x.attempt.Status = payment.AttemptApproved
+	x.pay.CapturedMinor = x.attempt.Amount.Minor
+	x.pay.Code, x.pay.Message = payment.CodeSuccess, payment.CodeMessage(payment.CodeSuccess)
+	x.end(payment.OperationSuccess, payment.CodeSuccess)
+	record(x.page, &x.pay, x.op, x.attempt, event.PaymentCaptured, from, true)
+	return x.saveAll()
+}
+
+// late: captured news after our final decline (or of a second attempt of a
+// payment that another attempt has paid). The money is booked and owed; what
+// becomes of it is the project's rule (L15).
+func (x *application) late() error {
+	x.attempt.Status = payment.AttemptApproved
+	x.attempt.Late = 1
+	if err := x.transfer(ledger.KindLateSuccess, x.clearing(), x.refundDue()); err != nil {
+		return err
+	}
+	x.open(CaseLateSuccess, map[string]any{"amount": x.attempt.Amount, "provider_id": x.attempt.ProviderID})
+	record(x.page, &x.pay, x.op, x.attempt, event.LateSuccess, x.pay.Status, false)
+	rule := project.LateHold
+	if pr, ok := x.projects(x.pay.ProjectID); ok && pr.LateSuccess != "" {
+		rule = pr.LateSuccess
+	}
+	switch {
+	case rule == project.LateRefund:
+		if err := x.refundLate(); err != nil {
+			return err
+		}
+	case rule == project.LateCredit && x.pay.Status == payment.StatusDeclined:
+		if err := x.creditLate(); err != nil {
+			return err
+		}
+	}
+	x.forgetDue()
+	x.page.Payments.Put(x.pay)
+	return x.save()
+}
+
+// creditLate gives the payee what came late; a manual change tells the merchant.
+func (x *application) creditLate() error {
+	from, now := x.pay.Status, x.page.NowUS()
+	if err := x.transfer(ledger.KindLateCredit, x.refundDue(), x.payee()); err != nil {
+		return err
+	}
+	if err := x.move(payment.StatusCaptured); err != nil {
+		return err
+	}
+	op := payment.Operation{
+		ID: id.Operation(x.page.Mint()), Payment: x.pay.ID, Prev: x.pay.LastOperation, Number: x.page.Number(), Kind: payment.KindManualChange,
+		Status: payment.OperationSuccess, Amount: x.attempt.Amount, Code: payment.CodeSuccess, Message: payment.CodeMessage(payment.CodeSuccess),
+		Attempt: x.attempt.ID, CreatedUS: now, ChangedUS: now,
+	}
+	x.page.Operations.New(op)
+	x.pay.LastOperation = op.ID
+	x.pay.CapturedMinor = x.attempt.Amount.Minor
+	x.pay.Code, x.pay.Message = payment.CodeSuccess, payment.CodeMessage(payment.CodeSuccess)
+	record(x.page, &x.pay, op, x.attempt, event.PaymentCaptured, from, true)
+	return nil
+}
+
+// decline ends the operation with the PSP's no.
+func (x *application) decline(as payment.AttemptStatus) error {
+	x.attempt.Status = as
+	if x.attempt.Kind == payment.KindRefund {
+		return x.refundFailed()
+	}
+	if x.pay.Status.Final() || !x.current() {
+		x.forgetDue()
+		return x.save()
+	}
+	code := x.out.Code
+	if code == "" {
+		code = payment.CodeGeneralDecline
+	}
+	return x.declinePayment(code)
+}
+
+func (x *application) declinePayment(code string) error {
+	from := x.pay.Status
+	if err := x.move(payment.StatusDeclined); err != nil {
+		return err
+	}
+	x.pay.Code, x.pay.Message = code, payment.CodeMessage(code)
+	x.end(payment.OperationDecline, code)
+	record(x.page, &x.pay, x.op, x.attempt, event.PaymentDeclined, from, true)
+	return x.saveAll()
+}
+
+// wait plans the next look-up. A sale is also looked at when its time is over.
+func (x *application) wait() error {
+	now := x.page.NowUS()
+	x.attempt.Lookups++
+	next := now + step(x.lookups, int(x.attempt.Lookups)-1).Microseconds()
+	if x.attempt.Kind == payment.KindSale {
+		if x.pay.Status.Final() {
+			x.forgetDue() // our decline stops the polling; late news comes by itself
+			return x.save()
+		}
+		next = min(next, max(x.pay.LimitUS, now))
+	}
+	x.setDue(due.Watch, next)
+	return x.save()
+}
+
+// defaultLookup is the pause between look-ups where a connector names none.
+const defaultLookup = time.Minute
+
+func step(schedule []time.Duration, n int) time.Duration {
+	if len(schedule) == 0 {
+		return defaultLookup
+	}
+	return schedule[min(n, len(schedule)-1)]
+}
+
+// Small things.
+
+func (x *application) move(to payment.Status) error {
+	moved, err := x.pay.Move(to, x.page.NowUS())
+	x.pay = moved
+	return err
+}
+
+func (x *application) end(s payment.OperationStatus, code string) {
+	x.op.Status, x.op.ChangedUS = s, x.page.NowUS()
+	x.op.Code, x.op.Message = code, payment.CodeMessage(code)
+}
+
+// saveAll saves the three rows and ends the attempt's due work.
+func (x *application) saveAll() error {
+	x.page.Payments.Put(x.pay)
+	x.page.Operations.Put(x.op)
+	x.forgetDue()
+	return x.save()
+}
+
+func (x *application) save() error {
+	x.attempt.ChangedUS = x.page.NowUS()
+	x.page.Attempts.Put(x.attempt)
+	return nil
+}
+
+func (x *application) forgetDue() {
+	k := x.attempt.ID.Raw()
+	if _, ok := x.page.Due.Get(k); ok {
+		x.page.Due.Delete(k)
+	}
+}
+
+func (x *application) setDue(k due.Kind, atUS int64) {
+	d := due.At(x.attempt.ID.Raw(), k, atUS)
+	if was, ok := x.page.Due.Get(d.ID); ok {
+		d.Tries = was.Tries
+	}
+	x.page.Due.Put(d)
+}
+
+// open opens a case, once per attempt and kind.
+func (x *application) open(kind string, details map[string]any) {
+	details["attempt"] = x.attempt.ID.String()
+	openCase(x.page, x.pay.ID, kind, x.attempt.ID.String(), details)
+}
+
+func openCase(p *book.Page, pay id.Payment, kind, about string, details map[string]any) {
+	k := id.Case(id.Derive(p.Bucket(), "case", kind, about))
+	if _, known := p.Cases.Get(k); known {
+		return
+	}
+	text, err := json.Marshal(details)
+	if err != nil {
+		panic("details of a case are plain values: " + err.Error())
+	}
+	p.Cases.Put(payment.Case{ID: k, Payment: pay, Kind: kind, State: "open", Details: string(text), CreatedUS: p.NowUS(), ChangedUS: p.NowUS()})
+}
+
+// accountName is an account by its parts, before it is known to exist.
+type accountName struct {
+	owner   string
+	purpose ledger.Purpose
+}
+
+func (x *application) clearing() accountName { return accountName{x.attempt.PSP(), ledger.Clearing} }
+func (x *application) payee() accountName {
+	return accountName{x.attempt.Payee, payeePurpose(x.attempt.Payee)}
+}
+func (x *application) reserved() accountName  { return accountName{x.attempt.Payee, ledger.Reserved} }
+func (x *application) refundDue() accountName { return accountName{"house", ledger.RefundDue} }
+
+// payeePurpose: a customer's money is available in the wallet, a merchant's is
+// payable by us.
+func payeePurpose(owner string) ledger.Purpose {
+	if len(owner) > 9 && owner[:9] == "customer:" {
+		return ledger.Available
+	}
+	return ledger.Payable
+}
+
+// transfer moves the attempt's amount between two accounts of the bucket.
+func (x *application) transfer(k ledger.Kind, debit, credit accountName) error {
+	return transfer(x.page, k, x.op, x.attempt.Amount, debit, credit)
+}
+
+func transfer(p *book.Page, k ledger.Kind, op payment.Operation, amount money.Amount, debit, credit accountName) error {
+	from, to := account(p, debit, amount), account(p, credit, amount)
+	t, err := ledger.Move(id.Transfer(p.Mint()), k, from.ID, to.ID, amount)
+	if err != nil {
+		return fmt.Errorf("%s: %w", k, err)
+	}
+	if from, err = from.Post(amount.Minor); err != nil {
+		return fmt.Errorf("%s: %w", k, err)
+	}
+	if to, err = to.Post(-amount.Minor); err != nil {
+		return fmt.Errorf("%s: %w", k, err)
+	}
+	t.Payment, t.Operation, t.CreatedUS = op.Payment, op.ID, p.NowUS()
+	p.Accounts.Put(from)
+	p.Accounts.Put(to)
+	p.Transfers.Append(t)
+	return nil
+}
+
+func account(p *book.Page, n accountName, amount money.Amount) ledger.Account {
+	k := ledger.AccountID(p.Bucket(), n.owner, n.purpose, amount.Currency)
+	if a, ok := p.Accounts.Get(k); ok {
+		return a
+	}
+	return ledger.Open(p.Bucket(), n.owner, n.purpose, amount.Currency)
+}

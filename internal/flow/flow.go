@@ -1,0 +1,257 @@
+// Package flow takes payments through their states: sale, refund, look-up,
+// time limit. Each step is act, call, act: nothing is open while a PSP thinks,
+// and apply is the only way in which a payment settles, whoever brings the
+// news (design section 2).
+//
+// It never speaks HTTP and knows no front door's words. Its known weakness: an
+// operation goes to the one PSP account of its method; routing comes later.
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+)
+
+// Flows are the flows over one book.
+type Flows struct {
+	book *book.Book
+	read book.Reader
+	opts Options
+}
+
+// Options are what Flows must be given, and its parts with a default.
+type Options struct {
+	Projects   func(projectID int64) (project.Project, bool)          // required
+	Connectors func(name, account string) (connector.Connector, bool) // required
+	NotifyURL  func(connectorName, account string) string             // where a PSP sends news; required
+	Now        func() time.Time                                       // required
+	Log        *slog.Logger                                           // nil discards
+	Lookups    []time.Duration                                        // overrides every connector's look-up schedule; the last repeats
+	CallLimit  time.Duration                                          // for one PSP call; 0 means 25s, less than a lease
+}
+
+// New makes the flows. The reader must read what the book writes.
+func New(b *book.Book, r book.Reader, o Options) *Flows {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.CallLimit == 0 {
+		o.CallLimit = 25 * time.Second
+	}
+	return &Flows{book: b, read: r, opts: o}
+}
+
+var (
+	// ErrState: the payment's status does not allow this. Gate: 3060.
+	ErrState = errors.New("the payment's status does not allow this")
+	// ErrRefundIDKnown: the merchant_refund_id was used before. Gate: 3230.
+	ErrRefundIDKnown = errors.New("merchant refund id already exists")
+	// ErrNoAttempt: no such attempt is known here. News of it waits.
+	ErrNoAttempt = errors.New("no such attempt")
+	// ErrNoConnector: the attempt's PSP account is not configured any more.
+	ErrNoConnector = errors.New("PSP account is not configured")
+)
+
+// Handle does a piece of due work that this process holds the lease of. An
+// error means that the work stays due and comes again when its lease ends.
+func (f *Flows) Handle(ctx context.Context, d due.Due) error {
+	switch d.Kind {
+	case due.Ask, due.AskLater:
+		return f.ask(ctx, d)
+	case due.Watch:
+		return f.watch(ctx, d)
+	case due.Deliver, due.Notice:
+	}
+	return fmt.Errorf("flow has no work of kind %q", d.Kind)
+}
+
+// asking is what the act that made an attempt knows of it: the Carry of its
+// Ask row.
+type asking struct {
+	payment payment.Payment
+	attempt payment.Attempt
+	person  connector.Person
+	done    chan struct{} // closed when the PSP's answer is booked, or given up
+}
+
+// ask calls the PSP for an attempt and books its answer.
+func (f *Flows) ask(ctx context.Context, d due.Due) error {
+	work, fresh := d.Carry.(*asking)
+	if !fresh {
+		return f.takeOver(ctx, d)
+	}
+	defer close(work.done)
+	return f.call(ctx, work.payment, work.attempt, work.person)
+}
+
+func (f *Flows) call(ctx context.Context, p payment.Payment, a payment.Attempt, person connector.Person) error {
+	c, ok := f.opts.Connectors(a.Connector, a.Account)
+	if !ok {
+		return fmt.Errorf("%w: %s/%s", ErrNoConnector, a.Connector, a.Account)
+	}
+	return f.Apply(ctx, a, f.send(ctx, c, f.order(p, a, person)))
+}
+
+func (f *Flows) send(ctx context.Context, c connector.Connector, o connector.Order) connector.Outcome {
+	ctx, cancel := context.WithTimeout(ctx, f.opts.CallLimit)
+	defer cancel()
+	if o.Attempt.Kind == payment.KindRefund {
+		r, ok := c.(connector.Refunder)
+		if !ok {
+			return connector.Outcome{Kind: connector.NotSent, Code: payment.CodeProviderUnavailable}
+		}
+		return f.heard(o, r.Refund(ctx, o))
+	}
+	return f.heard(o, c.Sale(ctx, o))
+}
+
+// lookup asks what became of an attempt. A connector that cannot tell answers
+// Unknown, and only time or a person ends it.
+func (f *Flows) lookup(ctx context.Context, c connector.Connector, o connector.Order) connector.Outcome {
+	ctx, cancel := context.WithTimeout(ctx, f.opts.CallLimit)
+	defer cancel()
+	if o.Attempt.Kind == payment.KindRefund {
+		if r, ok := c.(connector.Refunder); ok {
+			return f.heard(o, r.LookupRefund(ctx, o))
+		}
+	} else if l, ok := c.(connector.Looker); ok {
+		return f.heard(o, l.Lookup(ctx, o))
+	}
+	return connector.Outcome{Kind: connector.Unknown}
+}
+
+// heard lets an operator know when a PSP says that we are set up wrongly.
+func (f *Flows) heard(o connector.Order, out connector.Outcome) connector.Outcome {
+	if out.Alarm != "" {
+		f.opts.Log.Error("ALARM: PSP account is set up wrongly", "psp", o.Attempt.PSP(), "attempt", o.Reference(), "alarm", out.Alarm)
+	}
+	return out
+}
+
+func (f *Flows) order(p payment.Payment, a payment.Attempt, person connector.Person) connector.Order {
+	return connector.Order{
+		Attempt: a, CustomerID: p.CustomerID, Description: p.Description, Customer: person,
+		NotifyURL: f.opts.NotifyURL(a.Connector, a.Account),
+	}
+}
+
+// Confirm looks an attempt up at its PSP and books what it says. It is how a
+// notification is acted upon: as a reason to ask, not as the answer.
+func (f *Flows) Confirm(ctx context.Context, a payment.Attempt) (connector.Outcome, error) {
+	c, ok := f.opts.Connectors(a.Connector, a.Account)
+	if !ok {
+		return connector.Outcome{}, fmt.Errorf("%w: %s/%s", ErrNoConnector, a.Connector, a.Account)
+	}
+	out := f.lookup(ctx, c, f.order(payment.Payment{}, a, connector.Person{}))
+	return out, f.Apply(ctx, a, out)
+}
+
+// View is a payment as the doors show it.
+type View struct {
+	Payment    payment.Payment
+	Operations []OperationView // the newest, oldest first
+}
+
+// OperationView is an operation with its newest attempt; a zero attempt where
+// no PSP was asked.
+type OperationView struct {
+	Operation payment.Operation
+	Attempt   payment.Attempt
+}
+
+// Find gives a payment by the merchant's name of it, or payment.ErrNoPayment.
+func (f *Flows) Find(ctx context.Context, p project.Project, paymentID string) (payment.Payment, error) {
+	raw, ok, err := f.book.Find(ctx, p.RefScope(), project.FoldPaymentID(paymentID))
+	if err != nil {
+		return payment.Payment{}, fmt.Errorf("find payment: %w", err)
+	}
+	if !ok {
+		return payment.Payment{}, payment.ErrNoPayment
+	}
+	pay, ok, err := f.read.Payment(ctx, id.Payment(raw))
+	if err != nil {
+		return payment.Payment{}, fmt.Errorf("read payment: %w", err)
+	}
+	if !ok {
+		return payment.Payment{}, payment.ErrNoPayment // reserved, not begun
+	}
+	return pay, nil
+}
+
+// Status gives a payment with at most newest operations.
+func (f *Flows) Status(ctx context.Context, pay payment.Payment, newest int) (View, error) {
+	v := View{Payment: pay}
+	for next := pay.LastOperation; !next.IsZero() && len(v.Operations) < newest; {
+		op, err := f.operation(ctx, next)
+		if err != nil {
+			return v, err
+		}
+		v.Operations = append(v.Operations, op)
+		next = op.Operation.Prev
+	}
+	for i, j := 0, len(v.Operations)-1; i < j; i, j = i+1, j-1 {
+		v.Operations[i], v.Operations[j] = v.Operations[j], v.Operations[i]
+	}
+	return v, nil
+}
+
+func (f *Flows) operation(ctx context.Context, o id.Operation) (OperationView, error) {
+	op, ok, err := f.read.Operation(ctx, o)
+	if err != nil || !ok {
+		return OperationView{}, fmt.Errorf("read operation %s (found %t): %w", o, ok, err)
+	}
+	v := OperationView{Operation: op}
+	if !op.Attempt.IsZero() {
+		if v.Attempt, ok, err = f.read.Attempt(ctx, op.Attempt); err != nil || !ok {
+			return v, fmt.Errorf("read attempt %s (found %t): %w", op.Attempt, ok, err)
+		}
+	}
+	return v, nil
+}
+
+// OperationByID gives an operation and its payment; false if there is none.
+func (f *Flows) OperationByID(ctx context.Context, o id.Operation) (OperationView, payment.Payment, bool, error) {
+	op, ok, err := f.read.Operation(ctx, o)
+	if err != nil || !ok {
+		return OperationView{}, payment.Payment{}, false, err
+	}
+	v, err := f.operation(ctx, o)
+	if err != nil {
+		return v, payment.Payment{}, false, err
+	}
+	pay, ok, err := f.read.Payment(ctx, op.Payment)
+	return v, pay, ok, err
+}
+
+// record writes the event of a change of state and, where the payment has an
+// endpoint and tell is set, the delivery of it.
+func record(p *book.Page, pay *payment.Payment, op payment.Operation, a payment.Attempt, kind event.Kind, from payment.Status, tell bool) {
+	snap := event.Snapshot{Payment: *pay, Operation: op, Attempt: a}
+	e := event.Event{
+		ID: id.Event(p.Mint()), Payment: pay.ID, Operation: op.ID, Prev: pay.LastEvent, Kind: kind,
+		From: from, To: pay.Status, AtUS: p.NowUS(), Snapshot: snap.Encode(),
+	}
+	p.Events.Append(e)
+	pay.LastEvent = e.ID
+	if !tell || pay.CallbackURL == "" {
+		return
+	}
+	d := event.Delivery{
+		ID: id.Delivery(p.Mint()), Event: e.ID, Payment: pay.ID, Prev: pay.LastDelivery, URL: pay.CallbackURL, Door: pay.Door,
+		State: event.DeliveryPending, CreatedUS: p.NowUS(), ChangedUS: p.NowUS(),
+	}
+	p.Deliveries.New(d)
+	p.Due.New(due.Now(d.ID.Raw(), due.Deliver, p.NowUS(), p.Epoch(), &event.Work{Delivery: d, Event: e, Snapshot: snap}))
+	pay.LastDelivery = d.ID
+}

@@ -1,0 +1,224 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/customer"
+	"aorta/internal/due"
+	"aorta/internal/id"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+)
+
+// SaleRequest is what a door knows of a sale once it has checked it.
+type SaleRequest struct {
+	Project     project.Project
+	Method      project.Method
+	Door        string // whose style callbacks have: "gate"
+	PaymentID   string // the merchant's
+	CustomerID  string
+	Description string
+	CallbackURL string // where callbacks go; empty: nowhere
+	Amount      money.Amount
+	Person      connector.Person
+	Keep        string // JSON kept beside the payment for the door; empty: nothing
+}
+
+// Begun is the answer to the first act of an operation.
+type Begun struct {
+	Payment   payment.Payment
+	Operation payment.Operation
+	Attempt   payment.Attempt
+	Repeat    bool // the name was known: nothing was begun, Payment is the known one
+
+	// Asked is closed when the PSP's first answer is booked, or given up by
+	// this process. It is nil for a repeat.
+	Asked <-chan struct{}
+}
+
+// BeginSale makes the payment durable before anyone is asked, and has the PSP
+// asked at once. It returns after the first act.
+func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
+	text := project.FoldPaymentID(r.PaymentID)
+	bucket := r.Project.PaymentBucket(f.book.Buckets(), r.PaymentID, r.CustomerID)
+	key := f.book.RefKey(r.Project.RefScope(), text)
+	want := id.Payment(f.book.Mint(bucket))
+	if f.book.SameHome(key.Bucket, bucket) {
+		return f.beginSale(ctx, r, key, want, true)
+	}
+	return f.beginReserved(ctx, r, key, want)
+}
+
+// beginReserved is BeginSale for a name that lies in another home than the
+// payment: the name is reserved first (design section 3). A reservation whose
+// payment was never begun is gone on with, or voided and re-pointed.
+func (f *Flows) beginReserved(ctx context.Context, r SaleRequest, key payment.RefKey, want id.Payment) (Begun, error) {
+	owner, err := f.book.Reserve(ctx, key, want.Raw())
+	for tries := 0; err == nil && tries < maxRepoints; tries++ {
+		if id.Payment(owner).Bucket() == want.Bucket() {
+			return f.beginSale(ctx, r, key, id.Payment(owner), false)
+		}
+		var begun payment.Payment
+		var exists bool
+		if begun, exists, err = f.void(ctx, id.Payment(owner)); err != nil || exists {
+			return Begun{Payment: begun, Repeat: true}, err
+		}
+		owner, err = f.book.Repoint(ctx, key, owner, want.Raw())
+	}
+	if err == nil {
+		err = book.ErrBusy // others re-point the same name faster than we do
+	}
+	return Begun{}, fmt.Errorf("reserve payment id: %w", err)
+}
+
+// maxRepoints bounds the fight of concurrent requests over one orphan name.
+const maxRepoints = 8
+
+// voidKey is the tombstone of an id that was reserved and must never be begun.
+func voidKey(p id.Payment) payment.RefKey {
+	return payment.RefKey{Bucket: p.Bucket(), Scope: "void", Text: p.String()}
+}
+
+// void sees to it that a reserved payment can never begin, unless it has.
+func (f *Flows) void(ctx context.Context, p id.Payment) (payment.Payment, bool, error) {
+	type answer struct {
+		pay    payment.Payment
+		exists bool
+	}
+	a, err := book.Do(ctx, f.book, book.Act[answer]{
+		Name: "sale.void", Bucket: p.Bucket(),
+		Hint: func(pg *book.Page) { pg.Payments.Get(p); pg.Refs.Get(voidKey(p)) },
+		Decide: func(pg *book.Page) (answer, error) {
+			if pay, ok := pg.Payments.Get(p); ok {
+				return answer{pay, true}, nil
+			}
+			if _, ok := pg.Refs.Get(voidKey(p)); !ok {
+				pg.Refs.Put(payment.Ref{RefKey: voidKey(p), Target: p.Raw()})
+			}
+			return answer{}, nil
+		},
+	})
+	return a.pay, a.exists, err
+}
+
+// errVoid: the id was given up by another request; nothing was written.
+var errVoid = errors.New("payment id was voided")
+
+// elsewhereError: the name belongs to a payment in another bucket of this home.
+type elsewhereError struct{ owner id.Payment }
+
+func (e *elsewhereError) Error() string { return "payment id belongs to " + e.owner.String() }
+
+// beginSale runs act one. With own set the act writes the name itself.
+func (f *Flows) beginSale(ctx context.Context, r SaleRequest, key payment.RefKey, want id.Payment, own bool) (Begun, error) {
+	done := make(chan struct{})
+	begun, err := book.Do(ctx, f.book, book.Act[Begun]{
+		Name: "sale.begin", Bucket: want.Bucket(),
+		Hint: func(p *book.Page) {
+			if own {
+				p.Refs.Get(key)
+			} else {
+				p.Payments.Get(want)
+				p.Refs.Get(voidKey(want))
+			}
+		},
+		Decide: func(p *book.Page) (Begun, error) { return begin(p, r, key, want, own, done) },
+	})
+	var other *elsewhereError
+	switch {
+	case errors.As(err, &other):
+		pay, ok, err := f.read.Payment(ctx, other.owner)
+		if err != nil || !ok {
+			return Begun{}, fmt.Errorf("read owner of payment id (found %t): %w", ok, err)
+		}
+		return Begun{Payment: pay, Repeat: true}, nil
+	case err != nil:
+		return Begun{}, fmt.Errorf("begin sale: %w", err)
+	case !begun.Repeat:
+		begun.Asked = done
+	}
+	return begun, nil
+}
+
+func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own bool, done chan struct{}) (Begun, error) {
+	fresh := false // the name is new, so the payment cannot be there and is not looked for
+	if own {
+		ref, known := p.Refs.Get(key)
+		switch owner := id.Payment(ref.Target); {
+		case !known:
+			p.Refs.Put(payment.Ref{RefKey: key, Target: want.Raw()})
+			fresh = true
+		case owner.Bucket() != want.Bucket():
+			return Begun{}, &elsewhereError{owner}
+		default:
+			want = owner
+		}
+	} else if _, void := p.Refs.Get(voidKey(want)); void {
+		return Begun{}, errVoid
+	}
+	put := p.Payments.New
+	if !fresh {
+		if pay, ok := p.Payments.Get(want); ok {
+			return Begun{Payment: pay, Repeat: true}, nil
+		}
+		put = p.Payments.Put
+	}
+	now := p.NowUS()
+	pay := payment.Payment{
+		ID: want, ProjectID: r.Project.ID, MerchantPaymentID: r.PaymentID, Type: payment.TypePurchase, Status: payment.StatusNew,
+		Method: r.Method.Code, Amount: r.Amount, CustomerID: r.CustomerID, Description: r.Description, CallbackURL: r.CallbackURL,
+		Door: r.Door, CreatedUS: now, ChangedUS: now, LimitUS: now + r.Project.LimitTime.Microseconds(),
+	}
+	op := payment.Operation{
+		ID: id.Operation(p.Mint()), Payment: pay.ID, Number: p.Number(), Kind: payment.KindSale, Status: payment.OperationProcessing,
+		Amount: r.Amount, CreatedUS: now, ChangedUS: now,
+	}
+	a := payment.Attempt{
+		ID: id.Attempt(p.Mint()), Operation: op.ID, Payment: pay.ID, Connector: r.Method.Connector, Account: r.Method.Account,
+		Payee: r.Project.Payee(r.CustomerID), Kind: payment.KindSale, Status: payment.AttemptAsking, Amount: r.Amount, CreatedUS: now, ChangedUS: now,
+	}
+	op.Attempt = a.ID
+	pay.LastOperation = op.ID
+	put(pay)
+	p.Operations.New(op)
+	p.Attempts.New(a)
+	if r.Keep != "" {
+		p.Requests.Append(payment.Request{ID: pay.ID.Raw(), Body: r.Keep})
+	}
+	if r.Project.Wallet && r.CustomerID != "" {
+		meet(p, r.Project, r.CustomerID)
+	}
+	p.Due.New(due.Now(a.ID.Raw(), due.Ask, now, p.Epoch(), &asking{payment: pay, attempt: a, person: r.Person, done: done}))
+	return Begun{Payment: pay, Operation: op, Attempt: a}, nil
+}
+
+// meet makes the customer's row at their first payment.
+func meet(p *book.Page, pr project.Project, customerID string) {
+	k := customer.KeyOf(p.Bucket(), fmt.Sprint(pr.MerchantID), customerID)
+	if _, ok := p.Customers.Get(k); !ok {
+		p.Customers.Put(customer.Customer{ID: k, MerchantID: pr.MerchantID, Name: customerID, CreatedUS: p.NowUS()})
+	}
+}
+
+// takeOver goes on with an attempt that this process did not begin just now:
+// its time to be asked has come, or the process that asked has died. In the
+// second case nobody knows what was sent, so it counts as unknown.
+func (f *Flows) takeOver(ctx context.Context, d due.Due) error {
+	a, ok, err := f.read.Attempt(ctx, id.Attempt(d.ID))
+	if err != nil || !ok {
+		return fmt.Errorf("read attempt to take over (found %t): %w", ok, err)
+	}
+	if was, _ := d.Carry.(due.Kind); was != due.AskLater {
+		return f.Apply(ctx, a, connector.Outcome{Kind: connector.Unknown})
+	}
+	pay, ok, err := f.read.Payment(ctx, a.Payment)
+	if err != nil || !ok {
+		return fmt.Errorf("read payment to ask for (found %t): %w", ok, err)
+	}
+	return f.call(ctx, pay, a, connector.Person{})
+}

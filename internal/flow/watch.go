@@ -1,0 +1,60 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+
+	"aorta/internal/book"
+	"aorta/internal/due"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+)
+
+// watch looks an attempt up at its PSP, and ends a sale whose time is over.
+// The look-up comes first even then: a customer may have paid in the last
+// second, and news is cheaper to take than late success is to settle.
+func (f *Flows) watch(ctx context.Context, d due.Due) error {
+	a, ok, err := f.read.Attempt(ctx, id.Attempt(d.ID))
+	if err != nil || !ok {
+		return fmt.Errorf("read attempt to watch (found %t): %w", ok, err)
+	}
+	if _, err := f.Confirm(ctx, a); err != nil {
+		return err
+	}
+	if a.Kind != payment.KindSale {
+		return nil
+	}
+	return f.expire(ctx, a)
+}
+
+// expire declines a sale with code 603 if its limit time is over and nothing
+// has settled it (ecommpay.md section 5). The attempt keeps its status: the
+// PSP has not said no, and may yet say yes.
+func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
+	_, err := book.Do(ctx, f.book, book.Act[struct{}]{
+		Name: "sale.expire", Bucket: known.ID.Bucket(), Background: true,
+		Hint: func(p *book.Page) {
+			p.Attempts.Get(known.ID)
+			p.Operations.Get(known.Operation)
+			p.Payments.Get(known.Payment)
+			p.Due.Get(known.ID.Raw())
+		},
+		Decide: func(p *book.Page) (struct{}, error) {
+			pay, ok := p.Payments.Get(known.Payment)
+			if !ok || pay.Status.Final() || p.NowUS() < pay.LimitUS {
+				return struct{}{}, nil
+			}
+			x := application{page: p, pay: pay}
+			x.attempt, _ = p.Attempts.Get(known.ID)
+			x.op, _ = p.Operations.Get(known.Operation)
+			if !x.current() {
+				return struct{}{}, nil
+			}
+			return struct{}{}, x.declinePayment(payment.CodeAutoDecline)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("expire %s: %w", known.ID, err)
+	}
+	return nil
+}
