@@ -3,13 +3,13 @@
 package project
 
 import (
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
 
 	"aorta/internal/id"
 	"aorta/internal/money"
+	"aorta/internal/sign"
 )
 
 // Project is one shop or cashier of a merchant.
@@ -17,7 +17,7 @@ type Project struct {
 	ID         int64 // 1..4294967295
 	MerchantID int64
 	Name       string
-	Secret     Secret // signs Payment Page, Gate and callbacks alike
+	Secret     sign.Secret // signs Payment Page, Gate and callbacks alike
 
 	CallbackURL      string   // default address of callbacks; empty: none
 	Origins          []string // web origins that may frame the payment page
@@ -65,18 +65,6 @@ const (
 	SumInitial   SumRule = "initial"
 	SumRemaining SumRule = "remaining"
 )
-
-// Secret is a project's signing key. It prints as nothing of use.
-type Secret string
-
-// String hides the secret from logs and errors.
-func (Secret) String() string { return "[secret]" }
-
-// LogValue hides the secret from structured logs.
-func (Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
-
-// GoString hides the secret from %#v.
-func (Secret) GoString() string { return "[secret]" }
 
 // MethodByCode finds a method by its page code, "paytm-wallet".
 func (p Project) MethodByCode(code string) (Method, bool) {

@@ -35,7 +35,7 @@ var rooms = map[string]room{
 	"sign":       {floor: 0, beside: []string{"money", "id"}},
 	"redact":     {floor: 0, beside: []string{"money", "id"}},
 	"customer":   {floor: 0, beside: []string{"money", "id", "payment"}},
-	"project":    {floor: 0, beside: []string{"money", "id", "payment"}},
+	"project":    {floor: 0, beside: []string{"money", "id", "payment", "sign"}}, // its secret is a signing key
 	"event":      {floor: 0, beside: []string{"money", "id", "payment"}},
 	"due":        {floor: 0, beside: []string{"money", "id", "payment"}},
 	"limit":      {floor: 0, beside: []string{"money", "id", "payment"}},
@@ -51,6 +51,7 @@ var rooms = map[string]room{
 	"inbox":    {floor: 2, beside: []string{"flow", "callback"}},
 	"recon":    {floor: 2, beside: []string{"flow", "callback"}},
 	"worker":   {floor: 2, beside: []string{"flow", "callback"}},
+	"verify":   {floor: 2}, // the invariants, over what the book has written
 
 	"gate":    {floor: 3},
 	"paypage": {floor: 3},
