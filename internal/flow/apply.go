@@ -429,10 +429,12 @@ func (x *application) setDue(k due.Kind, atUS int64) {
 // open opens a case, once per attempt and kind.
 func (x *application) open(kind string, details map[string]any) {
 	details["attempt"] = x.attempt.ID.String()
-	openCase(x.page, x.pay.ID, kind, x.attempt.ID.String(), details)
+	OpenCase(x.page, x.pay.ID, kind, x.attempt.ID.String(), details)
 }
 
-func openCase(p *book.Page, pay id.Payment, kind, about string, details map[string]any) {
+// OpenCase opens a case about something, once per kind and thing. Details hold no
+// personal data.
+func OpenCase(p *book.Page, pay id.Payment, kind, about string, details map[string]any) {
 	k := id.Case(id.Derive(p.Bucket(), "case", kind, about))
 	if _, known := p.Cases.Get(k); known {
 		return

@@ -1,0 +1,316 @@
+// Package callback brings events to merchants: the outbox's other end. An
+// event is rendered by the door that owns its style, its bytes are stored
+// before they leave, and the same bytes are sent again by a schedule until the
+// merchant answers or the schedule is exhausted (ecommpay.md section 4.1).
+//
+// It keeps order per payment: a newer event waits while an older one is still
+// in the first phase of its schedule. It never follows a redirect and never
+// reads more than a little of an answer. Its known weakness: merchants share
+// one pool, so many slow ones at once delay the others.
+package callback
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/project"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Render makes the body that tells of an event, in the style of one door. It
+// is pure: equal work gives equal bytes.
+type Render func(w event.Work, p project.Project) ([]byte, http.Header, error)
+
+// Sender posts one body to a merchant.
+type Sender interface {
+	// Send posts body byte for byte. A non-2xx answer is an Answer; an error
+	// means that we do not know whether it arrived.
+	Send(ctx context.Context, url string, header http.Header, body []byte) (Answer, error)
+}
+
+// Answer is what a merchant's endpoint said.
+type Answer struct{ Status int }
+
+// Style is how one kind of endpoint wants to be called.
+type Style struct {
+	Render    Render
+	Delivered func(status int) bool // whether an answer ends the delivery
+	Unit      time.Duration         // pause of the schedule's first phase; the rest is in proportion. 0 means 10s
+}
+
+// Options are what Callbacks must be given, and its parts with a default.
+type Options struct {
+	Styles   map[string]Style                              // by door; required
+	Projects func(projectID int64) (project.Project, bool) // required
+	Sender   Sender                                        // required
+	Now      func() time.Time                              // required
+	Log      *slog.Logger                                  // nil discards
+	Metrics  prometheus.Registerer                         // nil: counted, not registered
+}
+
+// Callbacks deliver events.
+type Callbacks struct {
+	book *book.Book
+	read book.Reader
+	opts Options
+
+	results *prometheus.CounterVec
+}
+
+// New makes the deliverer over a book.
+func New(b *book.Book, r book.Reader, o Options) *Callbacks {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Callbacks{book: b, read: r, opts: o, results: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "aorta_callback_tries_total", Help: "Callback tries by result: delivered, refused, unanswered, dead, postponed.",
+	}, []string{"result"})}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(c.results)
+	}
+	return c
+}
+
+const (
+	firstTries = 6    // tries a unit apart
+	maxTries   = 120  // then the delivery is dead
+	longest    = 1440 // units between tries at most: 4 h of 10-s units
+)
+
+// Pause is how long to wait after try n (1 is the first) failed: six times a
+// unit, then 7 + 1.12^(n-4) units until that exceeds 1,440, then 1,440 units.
+// With the documented unit of 10 s that is 10 s, …, 4 h, about 11 days in all.
+func Pause(n int64, unit time.Duration) time.Duration {
+	if n < firstTries+1 {
+		return unit
+	}
+	units := 7 + math.Pow(1.12, float64(n-4))
+	return time.Duration(min(units, longest) * float64(unit))
+}
+
+// errStyle: no door of that name renders callbacks. A bug.
+var errStyle = errors.New("no style for door")
+
+// Handle makes one try of a delivery.
+func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
+	w, err := c.work(ctx, d)
+	if err != nil {
+		return err
+	}
+	style, ok := c.opts.Styles[w.Delivery.Door]
+	if !ok {
+		return fmt.Errorf("%w %q", errStyle, w.Delivery.Door)
+	}
+	if style.Unit == 0 {
+		style.Unit = 10 * time.Second
+	}
+	pr, ok := c.opts.Projects(w.Snapshot.Payment.ProjectID)
+	if !ok {
+		return fmt.Errorf("project %d is not configured", w.Snapshot.Payment.ProjectID)
+	}
+	body, header, err := style.Render(w, pr)
+	if err != nil {
+		return fmt.Errorf("render %s: %w", w.Event.ID, err)
+	}
+	if w.Delivery.Body == "" {
+		goes, err := c.prepare(ctx, w.Delivery, string(body), style)
+		if err != nil || !goes {
+			return err
+		}
+	} else {
+		body = []byte(w.Delivery.Body)
+	}
+	answer, err := c.opts.Sender.Send(ctx, w.Delivery.URL, header, body)
+	return c.result(ctx, w.Delivery, style, answer, err)
+}
+
+// work is what is known of a delivery: carried from the act that made it, or read.
+func (c *Callbacks) work(ctx context.Context, d due.Due) (event.Work, error) {
+	if w, ok := d.Carry.(*event.Work); ok {
+		return *w, nil
+	}
+	var w event.Work
+	var ok bool
+	var err error
+	if w.Delivery, ok, err = c.read.Delivery(ctx, id.Delivery(d.ID)); err != nil || !ok {
+		return w, fmt.Errorf("read delivery (found %t): %w", ok, err)
+	}
+	if w.Event, ok, err = c.read.Event(ctx, w.Delivery.Event); err != nil || !ok {
+		return w, fmt.Errorf("read event of %s (found %t): %w", w.Delivery.ID, ok, err)
+	}
+	w.Snapshot, err = w.Event.Decode()
+	return w, err
+}
+
+// prepare stores the bytes before they leave. It answers false when the
+// delivery must wait for an older one of the same payment.
+func (c *Callbacks) prepare(ctx context.Context, known event.Delivery, body string, style Style) (bool, error) {
+	goes, err := book.Do(ctx, c.book, book.Act[bool]{
+		Name: "callback.prepare", Bucket: known.ID.Bucket(),
+		Hint: func(p *book.Page) {
+			p.Deliveries.Get(known.ID)
+			if !known.Prev.IsZero() {
+				p.Deliveries.Get(known.Prev)
+			}
+		},
+		Decide: func(p *book.Page) (bool, error) {
+			d, ok := p.Deliveries.Get(known.ID)
+			if !ok || d.State != event.DeliveryPending {
+				endDue(p, known.ID)
+				return false, nil
+			}
+			if !known.Prev.IsZero() {
+				prev, ok := p.Deliveries.Get(known.Prev)
+				hold := prev.CreatedUS + firstTries*style.Unit.Microseconds()
+				if ok && prev.State == event.DeliveryPending && p.NowUS() < hold {
+					prev.Next = d.ID // it wakes us when it ends
+					p.Deliveries.Put(prev)
+					setDue(p, due.At(d.ID.Raw(), due.Deliver, hold))
+					return false, nil
+				}
+			}
+			if d.Body == "" {
+				d.Body, d.ChangedUS = body, p.NowUS()
+				p.Deliveries.Put(d)
+			}
+			return true, nil
+		},
+	})
+	if err != nil {
+		return false, fmt.Errorf("prepare %s: %w", known.ID, err)
+	}
+	if !goes {
+		c.results.WithLabelValues("postponed").Inc()
+	}
+	return goes, nil
+}
+
+// try is one line of a delivery's log.
+type try struct {
+	AtUS   int64  `json:"at_us"`
+	Status int    `json:"status"`
+	Error  string `json:"error,omitempty"`
+}
+
+// keptTries bounds a delivery's log.
+const keptTries = 12
+
+// result records a try and what comes of it.
+func (c *Callbacks) result(ctx context.Context, known event.Delivery, style Style, answer Answer, sendErr error) error {
+	word, err := book.Do(ctx, c.book, book.Act[string]{
+		Name: "callback.result", Bucket: known.ID.Bucket(),
+		Hint: func(p *book.Page) { p.Deliveries.Get(known.ID); p.Due.Get(known.ID.Raw()) },
+		Decide: func(p *book.Page) (string, error) {
+			d, ok := p.Deliveries.Get(known.ID)
+			if !ok || d.State != event.DeliveryPending {
+				endDue(p, known.ID)
+				return "repeated", nil
+			}
+			note(&d, p.NowUS(), answer, sendErr)
+			word := "refused"
+			switch {
+			case sendErr == nil && style.Delivered(answer.Status):
+				d.State, word = event.DeliveryDelivered, "delivered"
+			case d.Tries >= maxTries:
+				d.State, word = event.DeliveryDead, "dead"
+			case sendErr != nil:
+				word = "unanswered"
+			}
+			if d.State == event.DeliveryPending {
+				setDue(p, due.At(d.ID.Raw(), due.Deliver, p.NowUS()+Pause(d.Tries, style.Unit).Microseconds()))
+			} else {
+				endDue(p, d.ID)
+				wake(p, d.Next)
+			}
+			p.Deliveries.Put(d)
+			return word, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("record try of %s: %w", known.ID, err)
+	}
+	c.results.WithLabelValues(word).Inc()
+	if word == "dead" {
+		c.opts.Log.Error("callback is a dead letter", "delivery", known.ID, "payment", known.Payment)
+	}
+	return nil
+}
+
+func note(d *event.Delivery, nowUS int64, answer Answer, sendErr error) {
+	t := try{AtUS: nowUS, Status: answer.Status}
+	if sendErr != nil {
+		t.Error = sendErr.Error()
+	}
+	d.Tries++
+	d.LastStatus, d.LastError, d.ChangedUS = int64(t.Status), t.Error, nowUS
+	var log []try
+	if d.Log != "" {
+		if err := json.Unmarshal([]byte(d.Log), &log); err != nil {
+			log = nil // written by us alone; a log that cannot be read is begun anew
+		}
+	}
+	log = append(log, t)
+	text, err := json.Marshal(log[max(0, len(log)-keptTries):])
+	if err != nil {
+		panic("a log of plain values cannot fail to encode: " + err.Error())
+	}
+	d.Log = string(text)
+}
+
+// wake has a delivery that waited for this one sent now.
+func wake(p *book.Page, next id.Delivery) {
+	if next.IsZero() {
+		return
+	}
+	if _, ok := p.Due.Get(next.Raw()); ok {
+		p.Due.Put(due.Now(next.Raw(), due.Deliver, p.NowUS(), p.Epoch(), nil))
+	}
+}
+
+func endDue(p *book.Page, d id.Delivery) {
+	if _, ok := p.Due.Get(d.Raw()); ok {
+		p.Due.Delete(d.Raw())
+	}
+}
+
+func setDue(p *book.Page, d due.Due) {
+	p.Due.Get(d.ID)
+	p.Due.Put(d)
+}
+
+// ErrNoDelivery: no such delivery.
+var ErrNoDelivery = errors.New("no such delivery")
+
+// Replay sends a delivery once more, whatever became of it. The bytes are
+// those of its first try.
+func (c *Callbacks) Replay(ctx context.Context, d id.Delivery) error {
+	_, err := book.Do(ctx, c.book, book.Act[struct{}]{
+		Name: "callback.replay", Bucket: d.Bucket(), Background: true,
+		Hint: func(p *book.Page) { p.Deliveries.Get(d); p.Due.Get(d.Raw()) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			row, ok := p.Deliveries.Get(d)
+			if !ok {
+				return struct{}{}, ErrNoDelivery
+			}
+			row.State, row.Tries, row.ChangedUS = event.DeliveryPending, 0, p.NowUS()
+			p.Deliveries.Put(row)
+			setDue(p, due.Now(d.Raw(), due.Deliver, p.NowUS(), p.Epoch(), nil))
+			return struct{}{}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("replay %s: %w", d, err)
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package callback
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// HTTPSender posts callbacks over HTTP. It refuses to dial what is not a
+// public address, unless an operator has allowed it (security.md S20–S22).
+type HTTPSender struct {
+	client  *http.Client
+	allowed []netip.Prefix
+}
+
+const (
+	sendTimeout   = 15 * time.Second // connect, send and answer
+	maxAnswer     = 64 << 10         // bytes of an answer that are read
+	maxAnswerHead = 16 << 10
+)
+
+// ErrPrivateAddress: the endpoint's address is not public. It is checked where
+// it is dialled, so a name that resolves elsewhere later does not help.
+var ErrPrivateAddress = errors.New("callback address is not public")
+
+// NewHTTPSender makes a sender; allowed opens private networks to it.
+func NewHTTPSender(allowed []netip.Prefix) *HTTPSender {
+	s := &HTTPSender{allowed: allowed}
+	dialer := &net.Dialer{Timeout: sendTimeout, Control: s.control}
+	s.client = &http.Client{
+		Timeout: sendTimeout,
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, Proxy: nil, MaxIdleConns: 1024, MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute,
+			TLSHandshakeTimeout: sendTimeout, MaxResponseHeaderBytes: maxAnswerHead, ForceAttemptHTTP2: true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return s
+}
+
+// Send posts body.
+func (s *HTTPSender) Send(ctx context.Context, url string, header http.Header, body []byte) (Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return Answer{}, fmt.Errorf("callback address: %w", err)
+	}
+	if header != nil {
+		req.Header = header.Clone()
+	}
+	if req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("User-Agent", "Aorta")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return Answer{}, fmt.Errorf("post callback: %w", err)
+	}
+	defer resp.Body.Close()
+	// The status is the answer; the rest is read so that the connection can be used again.
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	return Answer{Status: resp.StatusCode}, nil
+}
+
+func (s *HTTPSender) control(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("dialled address: %w", err)
+	}
+	ip := ap.Addr().Unmap().WithZone("")
+	in := func(p netip.Prefix) bool { return p.Contains(ip) }
+	if slices.ContainsFunc(s.allowed, in) {
+		return nil
+	}
+	if !ip.IsGlobalUnicast() || slices.ContainsFunc(notPublic, in) {
+		return ErrPrivateAddress
+	}
+	return nil
+}
+
+// notPublic are the networks of S20 that IsGlobalUnicast lets through.
+var notPublic = prefixes(
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
+	"192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+	"64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fc00::/7",
+)
+
+func prefixes(texts ...string) []netip.Prefix {
+	out := make([]netip.Prefix, len(texts))
+	for n, t := range texts {
+		out[n] = netip.MustParsePrefix(t)
+	}
+	return out
+}

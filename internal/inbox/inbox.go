@@ -1,0 +1,362 @@
+// Package inbox takes what PSPs send us: verified or nothing, stored as it
+// came, answered, and only then acted upon (payment-loop.md L6).
+//
+// A notification is a reason to ask the PSP, never the answer: the flow looks
+// the attempt up before money is booked. Its known weakness: while a PSP sends
+// news but answers no look-up, payments wait for their own next look-up.
+package inbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/due"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options are what an Inbox must be given, and its parts with a default.
+type Options struct {
+	Flows      *flow.Flows                                            // required
+	Connectors func(name, account string) (connector.Connector, bool) // required
+	ReturnURL  func(id.Payment) string                                // where a customer's browser goes on; required
+	Log        *slog.Logger                                           // nil discards
+	Metrics    prometheus.Registerer                                  // nil: counted, not registered
+	Retry      time.Duration                                          // between tries to apply; 0 means 5s
+}
+
+// Inbox receives and applies notifications.
+type Inbox struct {
+	book *book.Book
+	read book.Reader
+	opts Options
+
+	received *prometheus.CounterVec
+}
+
+// New makes an inbox over a book.
+func New(b *book.Book, r book.Reader, o Options) *Inbox {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Retry == 0 {
+		o.Retry = 5 * time.Second
+	}
+	n := &Inbox{book: b, read: r, opts: o, received: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "aorta_notifications_total", Help: "Notifications by connector and result: stored, forged, malformed, unavailable.",
+	}, []string{"connector", "result"})}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(n.received)
+	}
+	return n
+}
+
+// maxBody bounds one notification (security.md S32).
+const maxBody = 1 << 20
+
+// ServeHTTP answers /n/{connector}/{account}. A PSP gets 200 once its
+// notification is stored; a customer's browser that brings one is sent on.
+func (n *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, account := r.PathValue("connector"), r.PathValue("account")
+	c, ok := n.opts.Connectors(name, account)
+	reader, reads := c.(connector.NotificationReader)
+	if !ok || !reads {
+		http.Error(w, "unknown account", http.StatusNotFound)
+		return
+	}
+	browser := strings.Contains(r.Header.Get("Accept"), "text/html")
+	if r.Method != http.MethodPost {
+		// Some browsers repeat the way back as GET. It changes nothing.
+		n.neutral(w, browser, http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			n.count(name, "malformed")
+			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		}
+		return
+	}
+	news, err := reader.ReadNotification(connector.Notification{Method: r.Method, Header: r.Header, Body: body})
+	switch {
+	case errors.Is(err, connector.ErrSignature):
+		n.count(name, "forged")
+		n.neutral(w, browser, http.StatusUnauthorized)
+		return
+	case err != nil:
+		n.count(name, "malformed")
+		n.neutral(w, browser, http.StatusBadRequest)
+		return
+	}
+	if err := n.store(r.Context(), name, account, r.Header.Get("Content-Type"), body, news); err != nil {
+		n.count(name, "unavailable")
+		n.opts.Log.Error("store notification", "connector", name, "error", err)
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "try again", http.StatusServiceUnavailable)
+		return
+	}
+	n.count(name, "stored")
+	if browser {
+		n.sendOn(w, r, news)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"status":"ok"}`)
+}
+
+func (n *Inbox) count(connectorName, result string) {
+	n.received.WithLabelValues(connectorName, result).Inc()
+}
+
+// neutral tells a stranger nothing. A person sees a page, a program the status.
+func (n *Inbox) neutral(w http.ResponseWriter, browser bool, status int) {
+	if !browser {
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, "<!doctype html><html lang=en><meta name=viewport content=\"width=device-width\"><title>Payment</title>"+
+		"<p>Please go back to the shop to see your payment.</p></html>")
+}
+
+// sendOn sends the customer to the page of their payment by a GET, since the
+// way back from a PSP is a POST from another site (security.md S31).
+func (n *Inbox) sendOn(w http.ResponseWriter, r *http.Request, news connector.News) {
+	a, ok := n.attempt(r.Context(), news)
+	if !ok {
+		n.neutral(w, true, http.StatusOK)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, n.opts.ReturnURL(a.Payment), http.StatusSeeOther)
+}
+
+func (n *Inbox) attempt(ctx context.Context, news connector.News) (payment.Attempt, bool) {
+	ref, err := id.ParseAttempt(news.Reference)
+	if err != nil || int(ref.Bucket()) >= n.book.Buckets() {
+		return payment.Attempt{}, false
+	}
+	a, ok, err := n.read.Attempt(ctx, ref)
+	return a, ok && err == nil
+}
+
+// notice is what the act that stored a notification knows of it: the Carry of
+// its due row.
+type notice struct {
+	row  payment.Inbox
+	news connector.News
+}
+
+// store keeps a verified notification as it came. The same bytes again are the
+// same row: nothing is stored twice, and nothing happens twice.
+func (n *Inbox) store(ctx context.Context, name, account, contentType string, body []byte, news connector.News) error {
+	digest := sha256.Sum256(body)
+	text := name + "/" + account + ":" + hex.EncodeToString(digest[:])
+	bucket := id.BucketOf(n.book.Buckets(), "inbox", text)
+	key := id.Inbox(id.Derive(bucket, "inbox", text))
+	if media, _, err := mime.ParseMediaType(contentType); err == nil {
+		contentType = media
+	} else {
+		contentType = ""
+	}
+	header, err := json.Marshal(map[string]string{"Content-Type": contentType})
+	if err != nil {
+		return fmt.Errorf("encode header: %w", err)
+	}
+	_, err = book.Do(ctx, n.book, book.Act[struct{}]{
+		Name: "inbox.store", Bucket: bucket,
+		Hint: func(p *book.Page) { p.Inbox.Get(key) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			if _, known := p.Inbox.Get(key); known {
+				return struct{}{}, nil
+			}
+			row := payment.Inbox{
+				ID: key, Connector: name, Account: account, Header: string(header), Body: string(body),
+				State: payment.InboxStored, ReceivedUS: p.NowUS(), ChangedUS: p.NowUS(),
+			}
+			p.Inbox.Put(row)
+			p.Due.New(due.Now(key.Raw(), due.Notice, p.NowUS(), p.Epoch(), &notice{row, news}))
+			return struct{}{}, nil
+		},
+	})
+	return err
+}
+
+// maxTries bounds how often a notification is tried before it is a dead letter.
+const maxTries = 6
+
+// Handle applies one stored notification.
+func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
+	work, ok := d.Carry.(*notice)
+	if !ok {
+		var err error
+		if work, err = n.load(ctx, id.Inbox(d.ID)); err != nil {
+			return err
+		}
+	}
+	a, known := n.attempt(ctx, work.news)
+	if !known {
+		return n.end(ctx, work.row.ID, verdict{again: true, reason: "names no attempt of ours"})
+	}
+	if why := mismatch(work, a); why != "" {
+		if err := n.openCase(ctx, a, why); err != nil {
+			return err
+		}
+		return n.end(ctx, work.row.ID, verdict{reason: "mismatch: " + why})
+	}
+	if a.Status.Final() && agrees(work.news.Kind, a.Status) {
+		return n.end(ctx, work.row.ID, verdict{reason: "known"})
+	}
+	out, err := n.opts.Flows.Confirm(ctx, a)
+	if err != nil {
+		return err
+	}
+	if out.Kind == connector.Unknown || (out.Kind == connector.Pending && work.news.Kind != connector.Pending) {
+		return n.end(ctx, work.row.ID, verdict{again: true, reason: "not confirmed by look-up"})
+	}
+	return n.end(ctx, work.row.ID, verdict{reason: "confirmed: " + string(out.Kind)})
+}
+
+func (n *Inbox) load(ctx context.Context, k id.Inbox) (*notice, error) {
+	row, ok, err := n.read.Inbox(ctx, k)
+	if err != nil || !ok {
+		return nil, fmt.Errorf("read notification (found %t): %w", ok, err)
+	}
+	c, ok := n.opts.Connectors(row.Connector, row.Account)
+	reader, reads := c.(connector.NotificationReader)
+	if !ok || !reads {
+		return nil, fmt.Errorf("connector %s/%s is not configured", row.Connector, row.Account)
+	}
+	var fields map[string]string
+	if err := json.Unmarshal([]byte(row.Header), &fields); err != nil {
+		return nil, fmt.Errorf("header of %s: %w", row.ID, err)
+	}
+	header := http.Header{}
+	for k, v := range fields {
+		header.Set(k, v)
+	}
+	news, err := reader.ReadNotification(connector.Notification{Method: http.MethodPost, Header: header, Body: []byte(row.Body)})
+	if err != nil {
+		return nil, fmt.Errorf("read %s again: %w", row.ID, err)
+	}
+	return &notice{row, news}, nil
+}
+
+// mismatch says what in the news does not fit what we asked for; empty: nothing.
+func mismatch(work *notice, a payment.Attempt) string {
+	switch {
+	case work.news.Mismatch != "":
+		return work.news.Mismatch
+	case a.Connector != work.row.Connector || a.Account != work.row.Account:
+		return "attempt belongs to another account"
+	case work.news.Amount.Currency != "" && work.news.Amount != a.Amount:
+		return "amount or currency"
+	}
+	return ""
+}
+
+func agrees(k connector.Kind, s payment.AttemptStatus) bool {
+	return k == connector.Pending || (k == connector.Approved && s == payment.AttemptApproved) ||
+		(k == connector.Declined && s == payment.AttemptDeclined)
+}
+
+func (n *Inbox) openCase(ctx context.Context, a payment.Attempt, why string) error {
+	_, err := book.Do(ctx, n.book, book.Act[struct{}]{
+		Name: "inbox.case", Bucket: a.ID.Bucket(), Background: true,
+		Decide: func(p *book.Page) (struct{}, error) {
+			flow.OpenCase(p, a.Payment, flow.CaseMismatch, a.ID.String(), map[string]any{"attempt": a.ID.String(), "mismatch": why})
+			return struct{}{}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("open case: %w", err)
+	}
+	return nil
+}
+
+// verdict is what became of one try to apply a notification.
+type verdict struct {
+	again  bool // worth another try
+	reason string
+}
+
+// end records a verdict: applied, tried again later, or a dead letter.
+func (n *Inbox) end(ctx context.Context, k id.Inbox, v verdict) error {
+	_, err := book.Do(ctx, n.book, book.Act[struct{}]{
+		Name: "inbox.end", Bucket: k.Bucket(), Background: true,
+		Hint: func(p *book.Page) { p.Inbox.Get(k); p.Due.Get(k.Raw()) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			row, ok := p.Inbox.Get(k)
+			if !ok {
+				return struct{}{}, nil
+			}
+			_, waits := p.Due.Get(k.Raw())
+			row.Tries++
+			row.Reason, row.ChangedUS = v.reason, p.NowUS()
+			switch {
+			case v.again && row.Tries < maxTries:
+				p.Due.Put(due.At(k.Raw(), due.Notice, p.NowUS()+row.Tries*n.opts.Retry.Microseconds()))
+				waits = false
+			case v.again:
+				row.State = payment.InboxDead
+			default:
+				row.State = payment.InboxApplied
+			}
+			if waits {
+				p.Due.Delete(k.Raw())
+			}
+			p.Inbox.Put(row)
+			return struct{}{}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("end notification: %w", err)
+	}
+	return nil
+}
+
+// ErrNoNotification: no such notification.
+var ErrNoNotification = errors.New("no such notification")
+
+// Replay applies a notification once more, whatever became of it.
+func (n *Inbox) Replay(ctx context.Context, k id.Inbox) error {
+	_, err := book.Do(ctx, n.book, book.Act[struct{}]{
+		Name: "inbox.replay", Bucket: k.Bucket(), Background: true,
+		Hint: func(p *book.Page) { p.Inbox.Get(k); p.Due.Get(k.Raw()) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			row, ok := p.Inbox.Get(k)
+			if !ok {
+				return struct{}{}, ErrNoNotification
+			}
+			row.State, row.Tries, row.ChangedUS = payment.InboxStored, 0, p.NowUS()
+			p.Inbox.Put(row)
+			p.Due.Get(k.Raw())
+			p.Due.Put(due.Now(k.Raw(), due.Notice, p.NowUS(), p.Epoch(), nil))
+			return struct{}{}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("replay %s: %w", k, err)
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+// Package worker does what is due: the work that acts of this process have
+// just leased to it, at once and without asking the store, and by a sweep the
+// work whose time has come or whose process has died.
+//
+// It knows kinds of work, not what they mean. It never writes but through the
+// book. Its known weakness: a sweep lists at most a page of overdue rows a
+// round, so a long outage is worked off page by page.
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/due"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Handler does one piece of work that this process holds the lease of. On
+// success the row is gone or has its next time; on an error it stays leased
+// and comes again when the lease ends.
+type Handler func(ctx context.Context, d due.Due) error
+
+// Options are the parts of a Worker with a sensible default, and what it must be given.
+type Options struct {
+	Now     func() time.Time      // the clock; required
+	Log     *slog.Logger          // nil discards
+	Metrics prometheus.Registerer // nil: counted, not registered
+	Sweep   time.Duration         // between sweeps; 0 means 200ms
+	Beat    time.Duration         // between signs of life; 0 means 3s
+	Silence time.Duration         // after which another process counts as dead; 0 means 15s
+	Pool    int                   // concurrent pieces of work of one kind; 0 means 192
+	Waiting int                   // pieces of one kind that may wait for the pool; 0 means 16384
+}
+
+// Worker runs due work.
+type Worker struct {
+	opts    Options
+	pools   map[due.Kind]chan due.Due
+	handler map[due.Kind]Handler
+	wg      sync.WaitGroup
+
+	book  *book.Book
+	read  book.Reader
+	procs book.Processes
+	epoch int64
+
+	done, failed, dropped, taken *prometheus.CounterVec
+	overdue                      prometheus.Gauge
+}
+
+// page bounds the rows of one sweep.
+const page = 512
+
+// New makes a worker that takes work at once; Start lets it do it. The book
+// that feeds it is opened in between, with Work as its option.
+func New(o Options) *Worker {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	def(&o.Sweep, 200*time.Millisecond)
+	def(&o.Beat, 3*time.Second)
+	def(&o.Silence, 15*time.Second)
+	def(&o.Pool, 192)
+	def(&o.Waiting, 16384)
+	w := &Worker{opts: o, pools: map[due.Kind]chan due.Due{}, handler: map[due.Kind]Handler{}}
+	vec := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "aorta_due_" + name, Help: help}, []string{"kind"})
+	}
+	w.done = vec("done_total", "Pieces of due work done.")
+	w.failed = vec("failed_total", "Pieces of due work that ended in an error and come again.")
+	w.dropped = vec("dropped_total", "Pieces of work that found the pool full and wait for their lease to end.")
+	w.taken = vec("taken_total", "Pieces of work taken by a sweep: timers, retries, work of dead processes.")
+	w.overdue = prometheus.NewGauge(prometheus.GaugeOpts{Name: "aorta_due_overdue", Help: "Overdue rows that the last sweep saw, at most a page."})
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(w.done, w.failed, w.dropped, w.taken, w.overdue)
+	}
+	return w
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Serve names who does a kind of work. All are named before the book is opened.
+func (w *Worker) Serve(k due.Kind, h Handler) {
+	w.handler[k] = h
+	w.pools[k] = make(chan due.Due, w.opts.Waiting)
+}
+
+// Work takes rows that this process has just leased to itself. It never blocks:
+// what finds no place waits for its lease to end.
+func (w *Worker) Work(rows []due.Due) {
+	for _, d := range rows {
+		select {
+		case w.pools[d.Kind] <- d:
+		default:
+			w.dropped.WithLabelValues(string(d.Kind)).Inc()
+		}
+	}
+}
+
+// Start runs the pools, the sweep and the signs of life until ctx ends; then
+// Wait lets the work under way finish.
+func (w *Worker) Start(ctx context.Context, b *book.Book, r book.Reader, p book.Processes, epoch int64) {
+	w.book, w.read, w.procs, w.epoch = b, r, p, epoch
+	for k, pool := range w.pools {
+		for range w.opts.Pool {
+			w.wg.Go(func() { w.drain(ctx, k, pool) })
+		}
+	}
+	w.wg.Go(func() { w.sweep(ctx) })
+}
+
+// Wait returns when all work under way has ended, or ctx has.
+func (w *Worker) Wait(ctx context.Context) {
+	ended := make(chan struct{})
+	go func() { w.wg.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
+// drain works until ctx ends. Work already begun is finished: its context
+// outlives ctx.
+func (w *Worker) drain(ctx context.Context, k due.Kind, pool <-chan due.Due) {
+	h, work := w.handler[k], context.WithoutCancel(ctx)
+	done, failed := w.done.WithLabelValues(string(k)), w.failed.WithLabelValues(string(k))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-pool:
+			if err := h(work, d); err != nil {
+				failed.Inc()
+				w.opts.Log.Warn("due work comes again", "kind", k, "subject", d.ID, "error", err)
+				continue
+			}
+			done.Inc()
+		}
+	}
+}
+
+// sweep takes over what is overdue, again and again.
+func (w *Worker) sweep(ctx context.Context) {
+	ticker := time.NewTicker(w.opts.Sweep)
+	defer ticker.Stop()
+	var beat time.Time
+	var dead []int64
+	settled := map[int64]bool{} // dead processes that hold nothing any more
+	for {
+		now := w.opts.Now()
+		if now.Sub(beat) >= w.opts.Beat {
+			beat = now
+			all, err := w.procs.Beat(ctx, w.epoch, now, now.Add(-w.opts.Silence))
+			if err != nil && ctx.Err() == nil {
+				w.opts.Log.Warn("sign of life", "error", err)
+			}
+			dead = dead[:0]
+			for _, e := range all {
+				if !settled[e] {
+					dead = append(dead, e)
+				}
+			}
+		}
+		more, ok := w.round(ctx, now, dead)
+		if ok && !more {
+			for _, e := range dead {
+				settled[e] = true
+			}
+			dead = dead[:0]
+		}
+		if more {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// round claims one page of overdue rows; more says that there may be others.
+func (w *Worker) round(ctx context.Context, now time.Time, dead []int64) (more, ok bool) {
+	rows, err := w.read.Overdue(ctx, now.UnixMicro(), dead, page)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.opts.Log.Warn("list overdue work", "error", err)
+		}
+		return false, false
+	}
+	w.overdue.Set(float64(len(rows)))
+	var wg sync.WaitGroup
+	var failed atomic.Bool
+	for _, d := range rows {
+		wg.Go(func() {
+			if err := w.claim(ctx, d); err != nil {
+				failed.Store(true)
+				if !errors.Is(err, book.ErrNotRun) {
+					w.opts.Log.Warn("claim due work", "kind", d.Kind, "error", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return len(rows) == page && !failed.Load() && ctx.Err() == nil, !failed.Load()
+}
+
+// claim leases a row to this process, if it is still as it was listed. The
+// book then hands it to Work.
+func (w *Worker) claim(ctx context.Context, seen due.Due) error {
+	_, err := book.Do(ctx, w.book, book.Act[struct{}]{
+		Name: "due.claim", Bucket: seen.ID.Bucket(), Background: true,
+		Hint: func(p *book.Page) { p.Due.Get(seen.ID) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			d, ok := p.Due.Get(seen.ID)
+			if ok && d.Kind == seen.Kind && d.DueUS == seen.DueUS && d.Owner == seen.Owner && d.Tries == seen.Tries {
+				p.Due.Put(d.Claim(p.NowUS(), p.Epoch()))
+			}
+			return struct{}{}, nil
+		},
+	})
+	if err == nil {
+		w.taken.WithLabelValues(string(seen.Kind)).Inc()
+	}
+	return err
+}
