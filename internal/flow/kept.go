@@ -1,0 +1,26 @@
+package flow
+
+import "encoding/json"
+
+// Kept is what came with a sale that no act reads again: SaleRequest.Keep is
+// its JSON, and it lies in the payment's Request row.
+type Kept struct {
+	ReturnSuccess string            `json:"success,omitempty"` // where the customer goes after a payment
+	ReturnDecline string            `json:"decline,omitempty"` // after a decline
+	ReturnBack    string            `json:"return,omitempty"`  // who gives up, or whose result is not known yet
+	Language      string            `json:"language,omitempty"`
+	Params        map[string]string `json:"params,omitempty"` // the rest, under the door's own names
+}
+
+// Encode writes k as SaleRequest.Keep has it; nothing to keep is "", which
+// costs no row.
+func (k Kept) Encode() string {
+	if k.ReturnSuccess == "" && k.ReturnDecline == "" && k.ReturnBack == "" && k.Language == "" && len(k.Params) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(k)
+	if err != nil {
+		panic("texts cannot fail to encode: " + err.Error())
+	}
+	return string(text)
+}
