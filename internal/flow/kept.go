@@ -1,26 +1,43 @@
 package flow
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
-// Kept is what came with a sale that no act reads again: SaleRequest.Keep is
-// its JSON, and it lies in the payment's Request row.
+// Kept is what a front door keeps beside a payment (SaleRequest.Keep), so that
+// the customer's page can be shown later without the request: addresses and
+// looks, never a secret or the customer's data. It is written once and no act
+// reads it.
 type Kept struct {
-	ReturnSuccess string            `json:"success,omitempty"` // where the customer goes after a payment
-	ReturnDecline string            `json:"decline,omitempty"` // after a decline
-	ReturnBack    string            `json:"return,omitempty"`  // who gives up, or whose result is not known yet
-	Language      string            `json:"language,omitempty"`
-	Params        map[string]string `json:"params,omitempty"` // the rest, under the door's own names
+	ReturnSuccess string            `json:"return_success,omitempty"` // where the customer goes by themselves when it is paid
+	ReturnDecline string            `json:"return_decline,omitempty"` // and when it is declined
+	ReturnBack    string            `json:"return_back,omitempty"`    // where the customer may go while the outcome is open
+	Language      string            `json:"language,omitempty"`       // as the merchant asked for it
+	Params        map[string]string `json:"params,omitempty"`         // the door's own words; others ignore them
 }
 
-// Encode writes k as SaleRequest.Keep has it; nothing to keep is "", which
-// costs no row.
+// Encode writes what SaleRequest.Keep takes. A Kept that says nothing is the
+// empty string: then no row is written.
 func (k Kept) Encode() string {
 	if k.ReturnSuccess == "" && k.ReturnDecline == "" && k.ReturnBack == "" && k.Language == "" && len(k.Params) == 0 {
 		return ""
 	}
 	text, err := json.Marshal(k)
 	if err != nil {
-		panic("texts cannot fail to encode: " + err.Error())
+		panic("what is kept is plain text and cannot fail to encode: " + err.Error())
 	}
 	return string(text)
+}
+
+// DecodeKept reads what Encode wrote; the empty string is the zero Kept.
+func DecodeKept(text string) (Kept, error) {
+	var k Kept
+	if text == "" {
+		return k, nil
+	}
+	if err := json.Unmarshal([]byte(text), &k); err != nil {
+		return k, fmt.Errorf("what was kept beside a payment: %w", err)
+	}
+	return k, nil
 }
