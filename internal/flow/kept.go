@@ -5,32 +5,30 @@ import (
 	"fmt"
 )
 
-// Kept is what a front door keeps beside a payment (SaleRequest.Keep), so that
-// the customer's page can be shown later without the request: addresses and
-// looks, never a secret or the customer's data. It is written once and no act
-// reads it.
+// Kept is what came with a sale that no act reads again: SaleRequest.Keep is
+// its JSON, and it lies in the payment's Request row.
 type Kept struct {
-	ReturnSuccess string            `json:"return_success,omitempty"` // where the customer goes by themselves when it is paid
-	ReturnDecline string            `json:"return_decline,omitempty"` // and when it is declined
-	ReturnBack    string            `json:"return_back,omitempty"`    // where the customer may go while the outcome is open
-	Language      string            `json:"language,omitempty"`       // as the merchant asked for it
-	Params        map[string]string `json:"params,omitempty"`         // the door's own words; others ignore them
+	ReturnSuccess string            `json:"success,omitempty"` // where the customer goes after a payment
+	ReturnDecline string            `json:"decline,omitempty"` // after a decline
+	ReturnBack    string            `json:"return,omitempty"`  // who gives up, or whose result is not known yet
+	Language      string            `json:"language,omitempty"`
+	Params        map[string]string `json:"params,omitempty"` // the rest, under the door's own names
 }
 
-// Encode writes what SaleRequest.Keep takes. A Kept that says nothing is the
-// empty string: then no row is written.
+// Encode writes k as SaleRequest.Keep has it; nothing to keep is "", which
+// costs no row.
 func (k Kept) Encode() string {
 	if k.ReturnSuccess == "" && k.ReturnDecline == "" && k.ReturnBack == "" && k.Language == "" && len(k.Params) == 0 {
 		return ""
 	}
 	text, err := json.Marshal(k)
 	if err != nil {
-		panic("what is kept is plain text and cannot fail to encode: " + err.Error())
+		panic("texts cannot fail to encode: " + err.Error())
 	}
 	return string(text)
 }
 
-// DecodeKept reads what Encode wrote; the empty string is the zero Kept.
+// DecodeKept reads what Encode wrote; "" is the zero Kept.
 func DecodeKept(text string) (Kept, error) {
 	var k Kept
 	if text == "" {
