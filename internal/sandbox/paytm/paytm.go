@@ -181,9 +181,6 @@ func (o Options) withDefaults() Options {
 	if o.Faults == nil {
 		o.Faults = &fault.Queue{}
 	}
-	if o.Append == nil {
-		o.Append = func([]byte) error { return nil }
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

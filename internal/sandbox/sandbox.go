@@ -1,0 +1,177 @@
+// Package sandbox is the other side, for the demo, tests and benchmarks: a
+// payment provider, a merchant who is called back, a small shop, and one door
+// through which a tester makes them misbehave (design.md sections 4 and 6).
+//
+// It knows wire protocols only and imports nothing of the platform, so it can
+// run in a process of its own, and cannot share the platform's mistakes. It
+// opens no listener: whoever starts it serves Handler, on 127.0.0.1, since the
+// control door asks nobody for a password.
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"aorta/internal/sandbox/fault"
+	"aorta/internal/sandbox/journal"
+	"aorta/internal/sandbox/merchant"
+	"aorta/internal/sandbox/paytm"
+	"aorta/internal/sandbox/shop"
+)
+
+// PaytmAccount is one merchant at the Paytm simulator. NotifyURL may be set
+// later by SetNotifyURL.
+type PaytmAccount = paytm.Account
+
+// The names of the demo's Paytm account: the connector's account name at the
+// platform and what the provider knows it by.
+const (
+	DemoAccountName = "demo"
+	DemoMID         = "AORTADEMO00000000001"
+	DemoKey         = "demo#Key@AORTA01"
+	DemoWebsite     = "WEBSTAGING"
+)
+
+// DemoAccount is the Paytm account of `aorta demo`.
+func DemoAccount() PaytmAccount {
+	return PaytmAccount{MID: DemoMID, Key: DemoKey, Website: DemoWebsite}
+}
+
+// Options are the parts of a Sandbox. Clock is needed; the rest has a default.
+type Options struct {
+	Clock         func() time.Time
+	ProjectID     int64             // the shop's project at the platform
+	ProjectSecret string            // which the shop signs with and callbacks are verified with
+	Paytm         []PaytmAccount    // nil means DemoAccount alone
+	PublicURL     string            // of the platform, for the shop; or SetPublicURL
+	OwnURL        string            // of this listener, for the shop; or SetOwnURL
+	StatePath     string            // the journal file; empty keeps memory only
+	DecideAfter   time.Duration     // from a controlled sale to its decision; 0 means 10ms
+	RefundAfter   time.Duration     // from a refund to its result; 0 means 100ms
+	LateAfter     time.Duration     // for "late"; 0 means 30s
+	SlowFor       time.Duration     // for "slow"; 0 means 2s
+	HoldFor       time.Duration     // for "timeout"; 0 means 60s
+	NotifyUnit    time.Duration     // a minute of the notification schedule; 0 means 1m
+	MaxRecords    int               // orders and refunds remembered; 0 means 1,000,000
+	MaxCallbacks  int               // merchant callbacks remembered; 0 means 200,000
+	Transport     http.RoundTripper // for notifications; nil makes one
+	Rand          io.Reader         // for salts and payment ids; nil means crypto/rand
+	Log           *slog.Logger      // nil discards
+}
+
+// Sandbox is everything under one handler. Make it with New.
+type Sandbox struct {
+	handler    http.Handler
+	journal    *journal.Journal
+	paytm      *paytm.Simulator
+	merchant   *merchant.Merchant
+	connectors map[string]connector
+	public     atomic.Pointer[string]
+	own        atomic.Pointer[string]
+}
+
+// New loads what StatePath remembers, rewrites that file compactly, and begins
+// to send the notifications that a restart interrupted.
+func New(opts Options) (*Sandbox, error) {
+	if opts.Clock == nil {
+		return nil, errors.New("sandbox: a clock is needed")
+	}
+	if opts.Paytm == nil {
+		opts.Paytm = []PaytmAccount{DemoAccount()}
+	}
+	if opts.Rand == nil {
+		opts.Rand = rand.Reader
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Sandbox{connectors: map[string]connector{
+		"paytm":    {faults: &fault.Queue{}, behaviours: paytm.Behaviours, operations: paytm.Operations},
+		"merchant": {faults: &fault.Queue{}, behaviours: merchant.Behaviours},
+	}}
+	s.public.Store(&opts.PublicURL)
+	s.own.Store(&opts.OwnURL)
+	front, err := s.assemble(opts)
+	if err != nil {
+		return nil, err
+	}
+	s.journal, err = journal.Open(opts.StatePath, map[string]journal.Keeper{"paytm": s.paytm, "merchant": s.merchant})
+	if err != nil {
+		return nil, err
+	}
+	s.handler = s.routes(front)
+	s.paytm.Start()
+	return s, nil
+}
+
+// assemble makes the parts; the shop is the one nobody else needs to reach.
+func (s *Sandbox) assemble(opts Options) (http.Handler, error) {
+	appendFor := func(name string) func([]byte) error {
+		if opts.StatePath == "" {
+			return nil // spares writing lines that nobody keeps
+		}
+		return func(line []byte) error { return s.journal.Append(name, line) }
+	}
+	var err error
+	s.paytm, err = paytm.New(opts.Paytm, opts.Clock, paytm.Options{
+		Prefix: "/paytm", Faults: s.connectors["paytm"].faults, Append: appendFor("paytm"), Rand: opts.Rand, Log: opts.Log,
+		Transport: opts.Transport, DecideAfter: opts.DecideAfter, RefundAfter: opts.RefundAfter, LateAfter: opts.LateAfter,
+		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, NotifyUnit: opts.NotifyUnit, MaxRecords: opts.MaxRecords,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.merchant, err = merchant.New(opts.ProjectSecret, opts.Clock, merchant.Options{
+		Faults: s.connectors["merchant"].faults, Append: appendFor("merchant"), Log: opts.Log,
+		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, MaxCallbacks: opts.MaxCallbacks,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return shop.New(shop.Options{
+		ProjectID: opts.ProjectID, Secret: opts.ProjectSecret, Receipts: s.merchant, Clock: opts.Clock, Rand: opts.Rand,
+		Public: func() string { return *s.public.Load() }, Own: func() string { return *s.own.Load() }, Log: opts.Log,
+	})
+}
+
+func (s *Sandbox) routes(front http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/paytm/", s.paytm)
+	mux.Handle("/merchant/", s.merchant)
+	mux.Handle("/shop", front)
+	mux.Handle("/shop/", front)
+	mux.HandleFunc("POST /control", s.setControl)
+	mux.HandleFunc("GET /control", s.showControl)
+	mux.HandleFunc("DELETE /control", s.clearControl)
+	mux.HandleFunc("GET /control/journal", s.showJournal)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /{$}", http.RedirectHandler("/shop", http.StatusFound))
+	return mux
+}
+
+// Handler serves everything; see docs of the paths in the packages below.
+func (s *Sandbox) Handler() http.Handler { return s.handler }
+
+// SetPublicURL says where the platform's public listener is.
+func (s *Sandbox) SetPublicURL(url string) { s.public.Store(&url) }
+
+// SetOwnURL says where Handler is served.
+func (s *Sandbox) SetOwnURL(url string) { s.own.Store(&url) }
+
+// SetNotifyURL says where notifications about a Paytm account go, and sends
+// those that had nowhere to go. It reports whether there is such an account.
+func (s *Sandbox) SetNotifyURL(mid, url string) bool { return s.paytm.SetNotifyURL(mid, url) }
+
+// Close stops notifying, lets go of held connections and closes the journal.
+// Shut the HTTP server down afterwards: it would wait for those connections.
+func (s *Sandbox) Close(ctx context.Context) error {
+	s.merchant.Close()
+	return errors.Join(s.paytm.Close(ctx), s.journal.Close())
+}
