@@ -314,3 +314,6 @@ func (c *Callbacks) Replay(ctx context.Context, d id.Delivery) error {
 	}
 	return nil
 }
+
+// Status200 is the ECommPay rule of what ends a delivery: HTTP 200 and nothing else.
+func Status200(status int) bool { return status == http.StatusOK }

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"aorta/internal/money"
+	"aorta/internal/project"
+	"aorta/internal/sign"
+
+	"github.com/BurntSushi/toml"
+)
+
+// knobs are the times that tests turn, of demo and serve alike.
+type knobs struct {
+	BaseTime       time.Duration   `help:"After it a merchant should ask for the status." env:"AORTA_BASE_TIME" default:"5m"`
+	LimitTime      time.Duration   `help:"After it an unsettled payment is declined with code 603." env:"AORTA_LIMIT_TIME" default:"30m"`
+	LookupSchedule []time.Duration `help:"Pauses between look-ups at a PSP, the last repeats; empty: each connector's own." env:"AORTA_LOOKUP_SCHEDULE"`
+	CallbackUnit   time.Duration   `help:"First pause of the callback schedule; the rest is in proportion." env:"AORTA_CALLBACK_UNIT" default:"10s"`
+	TLSCert        string          `help:"Certificate file of the public listener." env:"AORTA_TLS_CERT" type:"existingfile"`
+	TLSKey         string          `help:"Key file of the public listener." env:"AORTA_TLS_KEY" type:"existingfile"`
+}
+
+func (k knobs) check() error {
+	if k.BaseTime <= 0 || k.LimitTime <= 0 || k.CallbackUnit <= 0 {
+		return errors.New("base-time, limit-time and callback-unit must be positive")
+	}
+	for _, d := range k.LookupSchedule {
+		if d <= 0 {
+			return errors.New("lookup-schedule must hold positive durations, such as 5s,30s,2m")
+		}
+	}
+	if (k.TLSCert == "") != (k.TLSKey == "") {
+		return errors.New("tls-cert and tls-key go together")
+	}
+	return nil
+}
+
+// settings are what a house is built from, whether by demo or by a file.
+type settings struct {
+	Data      string // directory: SQLite database, lock, master key
+	Database  string // postgres://…; empty: SQLite in Data
+	Listen    string
+	OpsListen string
+	OpsToken  string // bearer token of the ops listener; empty: none is asked for
+	PublicURL string // as customers and PSPs reach us; empty: follows from Listen
+	knobs
+	Connectors []connectorConfig
+	Projects   []project.Project
+	Private    []netip.Prefix // networks that callbacks may reach although they are not public
+	Instance   string         // names this process's place among several; empty: the data directory's
+}
+
+// connectorConfig is one PSP account.
+type connectorConfig struct {
+	Name    string `toml:"name"`    // "paytm"
+	Account string `toml:"account"` // ours for it: "main"
+	BaseURL string `toml:"base_url"`
+	MID     string `toml:"mid"`
+	Key     string `toml:"key"`
+	Website string `toml:"website"`
+}
+
+// file is aorta.toml.
+type file struct {
+	Data             string            `toml:"data"`
+	Database         string            `toml:"database"`
+	Listen           string            `toml:"listen"`
+	OpsListen        string            `toml:"ops_listen"`
+	OpsToken         string            `toml:"ops_token"`
+	PublicURL        string            `toml:"public_url"`
+	BaseTime         string            `toml:"base_time"`
+	LimitTime        string            `toml:"limit_time"`
+	LookupSchedule   string            `toml:"lookup_schedule"`
+	CallbackUnit     string            `toml:"callback_unit"`
+	TLSCert          string            `toml:"tls_cert"`
+	TLSKey           string            `toml:"tls_key"`
+	CallbackNetworks []string          `toml:"callback_networks"`
+	Connectors       []connectorConfig `toml:"connector"`
+	Projects         []projectConfig   `toml:"project"`
+}
+
+type projectConfig struct {
+	ID               int64          `toml:"id"`
+	Merchant         int64          `toml:"merchant"`
+	Name             string         `toml:"name"`
+	Secret           string         `toml:"secret"`
+	CallbackURL      string         `toml:"callback_url"`
+	Origins          []string       `toml:"origins"`
+	AllowedIPs       []string       `toml:"allowed_ips"`
+	CustomerOptional bool           `toml:"customer_optional"`
+	Wallet           bool           `toml:"wallet"`
+	LateSuccess      string         `toml:"late_success"`
+	SumInRefund      string         `toml:"payment_sum_in_refund"`
+	Methods          []methodConfig `toml:"method"`
+}
+
+type methodConfig struct {
+	Code      string `toml:"code"` // "paytm-wallet"
+	Connector string `toml:"connector"`
+	Account   string `toml:"account"`
+}
+
+// methods are those that a project may offer, with what the documents say of
+// each (ecommpay.md 2.5): min and max in minor units.
+var methods = map[string]project.Method{
+	"paytm-wallet": {
+		Code: "paytm-wallet", Group: "wallet", Segment: "paytm", Name: "Paytm Wallet", Connector: "paytm", Provider: 2469,
+		Currency: "INR", MinMinor: 1_00, MaxMinor: 9_999_999_99,
+	},
+}
+
+// load reads a configuration file. Every key of the file's top level may also
+// come as AORTA_<KEY> in the environment, which wins; a connector's key as
+// AORTA_CONNECTOR_<NAME>_<ACCOUNT>_KEY, a project's secret as
+// AORTA_PROJECT_<ID>_SECRET.
+func load(path string, env func(string) string) (settings, error) {
+	f := file{
+		Data: "aorta-data", Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:8081",
+		BaseTime: "5m", LimitTime: "30m", CallbackUnit: "10s",
+	}
+	if path != "" {
+		meta, err := toml.DecodeFile(path, &f)
+		if err != nil {
+			return settings{}, fmt.Errorf("read configuration: %w", err)
+		}
+		if unknown := meta.Undecoded(); len(unknown) > 0 {
+			return settings{}, fmt.Errorf("configuration %s: unknown key %s", path, unknown[0])
+		}
+	}
+	for name, field := range map[string]*string{
+		"DATA": &f.Data, "DATABASE": &f.Database, "LISTEN": &f.Listen, "OPS_LISTEN": &f.OpsListen, "OPS_TOKEN": &f.OpsToken,
+		"PUBLIC_URL": &f.PublicURL, "BASE_TIME": &f.BaseTime, "LIMIT_TIME": &f.LimitTime, "LOOKUP_SCHEDULE": &f.LookupSchedule,
+		"CALLBACK_UNIT": &f.CallbackUnit, "TLS_CERT": &f.TLSCert, "TLS_KEY": &f.TLSKey,
+	} {
+		if v := env("AORTA_" + name); v != "" {
+			*field = v
+		}
+	}
+	if v := env("AORTA_CALLBACK_NETWORKS"); v != "" {
+		f.CallbackNetworks = strings.Split(v, ",")
+	}
+	return f.settings(env)
+}
+
+func (f file) settings(env func(string) string) (settings, error) {
+	s := settings{
+		Data: f.Data, Database: f.Database, Listen: f.Listen, OpsListen: f.OpsListen, OpsToken: f.OpsToken, PublicURL: f.PublicURL,
+		knobs: knobs{TLSCert: f.TLSCert, TLSKey: f.TLSKey}, Connectors: f.Connectors,
+	}
+	var errs []error
+	duration := func(key, text string, into *time.Duration) {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+		*into = d
+	}
+	duration("base_time", f.BaseTime, &s.BaseTime)
+	duration("limit_time", f.LimitTime, &s.LimitTime)
+	duration("callback_unit", f.CallbackUnit, &s.CallbackUnit)
+	if f.LookupSchedule != "" {
+		for _, text := range strings.Split(f.LookupSchedule, ",") {
+			var d time.Duration
+			duration("lookup_schedule", strings.TrimSpace(text), &d)
+			s.LookupSchedule = append(s.LookupSchedule, d)
+		}
+	}
+	for _, text := range f.CallbackNetworks {
+		p, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("callback_networks: %w", err))
+		}
+		s.Private = append(s.Private, p)
+	}
+	for n := range s.Connectors {
+		c := &s.Connectors[n]
+		if v := env("AORTA_CONNECTOR_" + envName(c.Name) + "_" + envName(c.Account) + "_KEY"); v != "" {
+			c.Key = v
+		}
+	}
+	seen := map[int64]bool{}
+	for _, pc := range f.Projects {
+		p, err := pc.project(s.knobs, env)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("project %d: %w", pc.ID, err))
+		}
+		if seen[p.ID] {
+			errs = append(errs, fmt.Errorf("project %d is there twice", p.ID))
+		}
+		seen[p.ID] = true
+		s.Projects = append(s.Projects, p)
+	}
+	errs = append(errs, s.check())
+	if len(errs) > 0 {
+		return s, errors.Join(errs...)
+	}
+	return s, nil
+}
+
+func envName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-", "_")) }
+
+func (pc projectConfig) project(k knobs, env func(string) string) (project.Project, error) {
+	if v := env("AORTA_PROJECT_" + strconv.FormatInt(pc.ID, 10) + "_SECRET"); v != "" {
+		pc.Secret = v
+	}
+	p := project.Project{
+		ID: pc.ID, MerchantID: pc.Merchant, Name: pc.Name, Secret: sign.NewSecret(pc.Secret), CallbackURL: pc.CallbackURL,
+		Origins: pc.Origins, AllowedIPs: pc.AllowedIPs, CustomerOptional: pc.CustomerOptional, Wallet: pc.Wallet,
+		LateSuccess: project.LateRule(pc.LateSuccess), SumInRefund: project.SumRule(pc.SumInRefund),
+		BaseTime: k.BaseTime, LimitTime: k.LimitTime,
+	}
+	if p.MerchantID == 0 {
+		p.MerchantID = p.ID
+	}
+	var errs []error
+	if p.ID < 1 || p.ID > 4294967295 {
+		errs = append(errs, errors.New("id must be 1..4294967295"))
+	}
+	if pc.Secret == "" {
+		errs = append(errs, errors.New("secret is missing"))
+	}
+	if p.CallbackURL != "" {
+		if u, err := url.Parse(p.CallbackURL); err != nil || u.Host == "" {
+			errs = append(errs, errors.New("callback_url is not a URL"))
+		}
+	}
+	for _, text := range p.AllowedIPs {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			errs = append(errs, fmt.Errorf("allowed_ips: %w", err))
+		}
+	}
+	switch p.LateSuccess {
+	case "":
+		p.LateSuccess = project.LateHold
+	case project.LateHold, project.LateCredit, project.LateRefund:
+	default:
+		errs = append(errs, errors.New("late_success must be hold, credit or refund"))
+	}
+	switch p.SumInRefund {
+	case "":
+		p.SumInRefund = project.SumInitial
+	case project.SumInitial, project.SumRemaining:
+	default:
+		errs = append(errs, errors.New("payment_sum_in_refund must be initial or remaining"))
+	}
+	for _, mc := range pc.Methods {
+		m, ok := methods[mc.Code]
+		if !ok {
+			errs = append(errs, fmt.Errorf("method %q does not exist", mc.Code))
+		}
+		if mc.Connector != "" {
+			m.Connector = mc.Connector
+		}
+		m.Account = mc.Account
+		p.Methods = append(p.Methods, m)
+	}
+	return p, errors.Join(errs...)
+}
+
+func (s settings) check() error {
+	if err := s.knobs.check(); err != nil {
+		return err
+	}
+	for _, p := range s.Projects {
+		for _, m := range p.Methods {
+			if !s.hasConnector(m.Connector, m.Account) {
+				return fmt.Errorf("project %d: method %s goes to %s/%s, which is not configured", p.ID, m.Code, m.Connector, m.Account)
+			}
+			if !money.Currency(m.Currency).Valid() {
+				return fmt.Errorf("project %d: method %s has no currency", p.ID, m.Code)
+			}
+		}
+	}
+	return nil
+}
+
+func (s settings) hasConnector(name, account string) bool {
+	for _, c := range s.Connectors {
+		if c.Name == name && c.Account == account {
+			return true
+		}
+	}
+	return false
+}
+
+// projectsByID gives the look-up that the doors use. Settings do not change
+// while the process runs.
+func projectsByID(list []project.Project) func(int64) (project.Project, bool) {
+	byID := make(map[int64]project.Project, len(list))
+	for _, p := range list {
+		byID[p.ID] = p
+	}
+	return func(n int64) (project.Project, bool) {
+		p, ok := byID[n]
+		return p, ok
+	}
+}
+
+func environment(name string) string { return os.Getenv(name) }

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"aorta/internal/connector"
+	"aorta/internal/connector/paytm"
+)
+
+// connect is the one list of PSPs: it makes the connector of an account.
+func connect(c connectorConfig) (connector.Connector, error) {
+	switch c.Name {
+	case "paytm":
+		p, err := paytm.New(paytm.Config{
+			BaseURL: c.BaseURL, MID: c.MID, Key: paytm.NewSecret(c.Key), Website: c.Website, Now: time.Now, Random: rand.Reader,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("account %s: %w", c.Account, err)
+		}
+		return p, nil
+	}
+	return nil, fmt.Errorf("connector %q does not exist; there is paytm", c.Name)
+}
+
+// connectorsByName makes all accounts' connectors and the look-up that the
+// flows use.
+func connectorsByName(list []connectorConfig) (func(name, account string) (connector.Connector, bool), error) {
+	type key struct{ name, account string }
+	made := make(map[key]connector.Connector, len(list))
+	for _, c := range list {
+		conn, err := connect(c)
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := made[key{c.Name, c.Account}]; twice {
+			return nil, fmt.Errorf("connector %s/%s is there twice", c.Name, c.Account)
+		}
+		made[key{c.Name, c.Account}] = conn
+	}
+	return func(name, account string) (connector.Connector, bool) {
+		c, ok := made[key{name, account}]
+		return c, ok
+	}, nil
+}

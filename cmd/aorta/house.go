@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/callback"
+	"aorta/internal/due"
+	"aorta/internal/flow"
+	"aorta/internal/gate"
+	"aorta/internal/inbox"
+	"aorta/internal/opsapi"
+	"aorta/internal/paypage"
+	"aorta/internal/store"
+	"aorta/internal/worker"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sys/unix"
+)
+
+// buckets is fixed for ever: ids carry it (design section 3).
+const buckets = 32
+
+// database is a store of either kind.
+type database interface {
+	book.Store
+	book.Reader
+	book.Processes
+	io.Closer
+	Migrate(ctx context.Context) error
+}
+
+// openDatabase opens the store that the settings name; lanes and keep are how
+// the book must use it.
+func openDatabase(ctx context.Context, s settings) (db database, lanes int, keep bool, err error) {
+	if s.Database != "" {
+		db, err = store.OpenPostgres(ctx, s.Database, store.PostgresOptions{})
+		return db, 2, false, err
+	}
+	if err := os.MkdirAll(s.Data, 0o700); err != nil {
+		return nil, 0, false, fmt.Errorf("data directory: %w", err)
+	}
+	db, err = store.OpenSQLite(ctx, filepath.Join(s.Data, "aorta.db"), store.SQLiteOptions{})
+	return db, 1, true, err
+}
+
+// house is the running platform: every part, wired.
+type house struct {
+	settings  settings
+	log       *slog.Logger
+	db        database
+	book      *book.Book
+	worker    *worker.Worker
+	metrics   *prometheus.Registry
+	public    *http.Server
+	ops       *http.Server
+	publicURL atomic.Value // string: known once the listener is
+	opsURL    string
+	unlock    func()
+	stop      context.CancelFunc
+	failed    chan error
+}
+
+// open builds a house and starts it on its two listeners. Close ends it.
+func open(ctx context.Context, s settings, log *slog.Logger) (*house, error) {
+	h := &house{settings: s, log: log, metrics: prometheus.NewRegistry(), unlock: func() {}, stop: func() {}, failed: make(chan error, 2)}
+	h.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := h.build(ctx); err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *house) build(ctx context.Context) error {
+	s := h.settings
+	if err := s.check(); err != nil {
+		return err
+	}
+	instance, err := h.enter()
+	if err != nil {
+		return err
+	}
+	pageKey, err := masterKey(s.Data)
+	if err != nil {
+		return err
+	}
+	publicListener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return fmt.Errorf("public listener: %w", err)
+	}
+	opsListener, err := net.Listen("tcp", s.OpsListen)
+	if err != nil {
+		_ = publicListener.Close()
+		return fmt.Errorf("ops listener: %w", err)
+	}
+	h.setURLs(publicListener.Addr(), opsListener.Addr())
+	handler, ops, err := h.wire(ctx, instance, pageKey)
+	if err != nil {
+		_ = publicListener.Close()
+		_ = opsListener.Close()
+		return err
+	}
+	h.public, h.ops = newServer(handler), newServer(ops)
+	h.public.ErrorLog, h.ops.ErrorLog = slog.NewLogLogger(h.log.Handler(), slog.LevelDebug), slog.NewLogLogger(h.log.Handler(), slog.LevelDebug)
+	go h.serve(h.public, publicListener, s.TLSCert, s.TLSKey)
+	go h.serve(h.ops, opsListener, "", "")
+	return nil
+}
+
+// wire builds the parts from the store up, and gives the two listeners' handlers.
+func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (public, ops http.Handler, err error) {
+	s := h.settings
+	db, lanes, keep, err := openDatabase(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	h.db = db
+	if err := db.Migrate(ctx); err != nil {
+		return nil, nil, fmt.Errorf("migrate: %w", err)
+	}
+	epoch, err := db.Enter(ctx, instance, time.Now())
+	if err != nil {
+		return nil, nil, fmt.Errorf("enter process: %w", err)
+	}
+	projects := projectsByID(s.Projects)
+	connectors, err := connectorsByName(s.Connectors)
+	if err != nil {
+		return nil, nil, err
+	}
+	h.worker = worker.New(worker.Options{Now: time.Now, Log: h.log, Metrics: h.metrics})
+	parts := &parts{}
+	h.worker.Serve(due.Ask, parts.flow)
+	h.worker.Serve(due.AskLater, parts.flow)
+	h.worker.Serve(due.Watch, parts.flow)
+	h.worker.Serve(due.Deliver, parts.callback)
+	h.worker.Serve(due.Notice, parts.inbox)
+	h.book, err = book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{
+		Buckets: buckets, Now: time.Now, Random: rand.Reader, Epoch: epoch, Work: h.worker.Work, Log: h.log, Metrics: h.metrics,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	flows := flow.New(h.book, db, flow.Options{
+		Projects: projects, Connectors: connectors, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
+		NotifyURL: func(name, account string) string { return h.url() + "/n/" + name + "/" + account },
+	})
+	page := paypage.New(paypage.Options{
+		Flows: flows, Read: db, Projects: projects, PublicURL: h.url, Key: pageKey, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics,
+	})
+	gates := gate.New(gate.Options{Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics})
+	callbacks := callback.New(h.book, db, callback.Options{
+		Styles: map[string]callback.Style{
+			"gate": {Render: gate.RenderCallback, Delivered: callback.Status200, Unit: s.CallbackUnit},
+			"page": {Render: gate.RenderCallback, Delivered: callback.Status200, Unit: s.CallbackUnit},
+		},
+		Projects: projects, Sender: callback.NewHTTPSender(s.Private), Now: time.Now, Log: h.log, Metrics: h.metrics,
+	})
+	in := inbox.New(h.book, db, inbox.Options{Flows: flows, Connectors: connectors, ReturnURL: page.SessionURL, Log: h.log, Metrics: h.metrics})
+	*parts = *newParts(flows, callbacks, in)
+
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	h.stop = stop
+	h.worker.Start(run, h.book, db, db, epoch)
+
+	mux := http.NewServeMux()
+	mux.Handle("/v2/", gates)
+	mux.Handle("/n/{connector}/{account}", in)
+	mux.Handle("/", page)
+	return mux, opsapi.New(opsapi.Options{
+		Read: db, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,
+		ReplayDelivery: callbacks.Replay, ReplayNotification: in.Replay,
+	}), nil
+}
+
+// parts closes the circle between the worker, which the book feeds, and the
+// flows, which need the book. It is filled before the worker starts.
+type parts struct {
+	flows     *flow.Flows
+	callbacks *callback.Callbacks
+	in        *inbox.Inbox
+}
+
+func newParts(f *flow.Flows, c *callback.Callbacks, n *inbox.Inbox) *parts { return &parts{f, c, n} }
+
+func (p *parts) flow(ctx context.Context, d due.Due) error     { return p.flows.Handle(ctx, d) }
+func (p *parts) callback(ctx context.Context, d due.Due) error { return p.callbacks.Handle(ctx, d) }
+func (p *parts) inbox(ctx context.Context, d due.Due) error    { return p.in.Handle(ctx, d) }
+
+// Time and size limits of both listeners (security.md S32).
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 32 << 10,
+	}
+}
+
+func (h *house) serve(s *http.Server, l net.Listener, cert, key string) {
+	var err error
+	if cert != "" {
+		err = s.ServeTLS(l, cert, key)
+	} else {
+		err = s.Serve(l)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		h.failed <- fmt.Errorf("listener %s: %w", l.Addr(), err)
+	}
+}
+
+func (h *house) setURLs(public, ops net.Addr) {
+	scheme := "http://"
+	if h.settings.TLSCert != "" {
+		scheme = "https://"
+	}
+	url := h.settings.PublicURL
+	if url == "" {
+		url = scheme + public.String()
+	}
+	h.publicURL.Store(url)
+	h.opsURL = "http://" + ops.String()
+}
+
+func (h *house) url() string { return h.publicURL.Load().(string) }
+
+// graceful is how long Close waits for requests and work under way (T30).
+const graceful = 15 * time.Second
+
+// Close ends the house: no new requests, requests and work under way finish,
+// then the book and the store close. What is left undone is due, and the next
+// process takes it over.
+func (h *house) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), graceful)
+	defer cancel()
+	for _, s := range []*http.Server{h.public, h.ops} {
+		if s != nil {
+			if err := s.Shutdown(ctx); err != nil {
+				h.log.Warn("listener did not end in time", "error", err)
+			}
+		}
+	}
+	h.stop()
+	if h.worker != nil {
+		h.worker.Wait(ctx)
+	}
+	if h.book != nil {
+		h.book.Close()
+	}
+	if h.db != nil {
+		if err := h.db.Close(); err != nil {
+			h.log.Warn("close store", "error", err)
+		}
+	}
+	h.unlock()
+}
+
+// enter takes the data directory for this process and gives the instance's
+// name. The lock proves that whoever had the name before is dead.
+func (h *house) enter() (string, error) {
+	dir := h.settings.Data
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "instance"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return "", fmt.Errorf("data directory %s is in use by another process", dir)
+	}
+	h.unlock = func() { _ = lock.Close() }
+	name, err := io.ReadAll(io.LimitReader(lock, 64))
+	if err != nil {
+		return "", fmt.Errorf("read instance: %w", err)
+	}
+	if len(name) > 0 {
+		return string(name), nil
+	}
+	var fresh [16]byte
+	_, _ = rand.Read(fresh[:])
+	text := hex.EncodeToString(fresh[:])
+	if _, err := lock.WriteString(text); err != nil {
+		return "", fmt.Errorf("write instance: %w", err)
+	}
+	return text, lock.Sync()
+}
+
+// masterKey reads the key that page sessions are made with, from
+// AORTA_MASTER_KEY (64 hex digits) or the data directory, where it is made
+// once. Processes that share a database must share it.
+func masterKey(dir string) (key [32]byte, err error) {
+	if text := environment("AORTA_MASTER_KEY"); text != "" {
+		if n, err := hex.Decode(key[:], []byte(text)); err != nil || n != len(key) {
+			return key, errors.New("AORTA_MASTER_KEY must be 64 hexadecimal digits")
+		}
+		return key, nil
+	}
+	path := filepath.Join(dir, "master.key")
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		_, _ = rand.Read(key[:])
+		if err := os.WriteFile(path, []byte(hex.EncodeToString(key[:])), 0o600); err != nil {
+			return key, fmt.Errorf("write master key: %w", err)
+		}
+		return key, nil
+	case err != nil:
+		return key, fmt.Errorf("master key: %w", err)
+	case info.Mode().Perm()&0o077 != 0:
+		return key, fmt.Errorf("master key %s may be read by others: chmod 600 it", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return key, fmt.Errorf("read master key: %w", err)
+	}
+	if n, err := hex.Decode(key[:], text); err != nil || n != len(key) {
+		return key, fmt.Errorf("master key %s is not 64 hexadecimal digits", path)
+	}
+	return key, nil
+}

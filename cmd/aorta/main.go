@@ -1,0 +1,69 @@
+// Aorta is a self-hosted payment platform in one binary. Each verb has its own
+// file here; the wiring of the parts is in house.go, and connectors.go is the
+// one list of PSPs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"aorta/internal/redact"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands are the verbs.
+type commands struct {
+	LogLevel slog.Level `help:"Log level: debug, info, warn, error." default:"warn" env:"AORTA_LOG_LEVEL"`
+
+	Demo    demoCmd    `cmd:"" help:"Everything on one machine: platform, sandbox PSPs, a demo merchant with a shop."`
+	Serve   serveCmd   `cmd:"" help:"The platform, by a configuration file."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, and end."`
+	Verify  verifyCmd  `cmd:"" help:"Check every invariant of the stored money. Exit 0 only if all hold."`
+	Doctor  doctorCmd  `cmd:"" help:"Say whether this machine, configuration and database are fit to serve."`
+	Replay  replayCmd  `cmd:"" help:"Send callbacks or apply notifications once more, by the running server's ops listener."`
+	Sandbox sandboxCmd `cmd:"" help:"The other side alone: PSP simulators and a demo merchant, in a process of their own."`
+	Bench   benchCmd   `cmd:"" help:"Measure the core, or payments end to end."`
+}
+
+// streams are where a verb writes.
+type streams struct {
+	out, err io.Writer
+}
+
+// errViolated: verify found something. The report has been printed.
+var errViolated = errors.New("invariants are violated")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr}); err != nil {
+		if !errors.Is(err, errViolated) {
+			fmt.Fprintln(os.Stderr, "aorta:", err)
+		}
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, s streams) error {
+	var c commands
+	parser, err := kong.New(&c, kong.Name("aorta"), kong.Description("A self-hosted payment platform."), kong.UsageOnError(),
+		kong.Writers(s.out, s.err), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
+	if err != nil {
+		return fmt.Errorf("command line: %w", err)
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return fmt.Errorf("command line: %w", err)
+	}
+	log := slog.New(redact.Handler(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: c.LogLevel})))
+	parsed.Bind(log)
+	return parsed.Run()
+}

@@ -1,0 +1,338 @@
+// Package opsapi is the operators' door: metrics, health, and the admin calls
+// that replay dead letters and read cases. It has a listener of its own, which
+// is not meant to be reached from outside (security.md S45).
+package opsapi
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/callback"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/inbox"
+	"aorta/internal/payment"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Options are what the door must be given.
+type Options struct {
+	Read               book.Reader
+	Metrics            *prometheus.Registry
+	Token              string // bearer token of /admin; empty: none is asked for
+	Log                *slog.Logger
+	ReplayDelivery     func(context.Context, id.Delivery) error
+	ReplayNotification func(context.Context, id.Inbox) error
+}
+
+type door struct{ Options }
+
+// New gives the ops listener's handler.
+func New(o Options) http.Handler {
+	d := door{o}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]any{"status": "ok"}) })
+	mux.HandleFunc("GET /readyz", d.ready)
+	mux.HandleFunc("GET /admin/deliveries/dead", d.guard(d.deadDeliveries))
+	mux.HandleFunc("GET /admin/notifications/dead", d.guard(d.deadNotifications))
+	mux.HandleFunc("GET /admin/deliveries/{id}", d.guard(d.delivery))
+	mux.HandleFunc("GET /admin/payments/{id}/deliveries", d.guard(d.deliveries))
+	mux.HandleFunc("GET /admin/payments/{id}/events", d.guard(d.events))
+	mux.HandleFunc("GET /admin/cases", d.guard(d.cases))
+	mux.HandleFunc("POST /admin/replay", d.guard(d.replay))
+	return mux
+}
+
+// handler returns its error; guard answers it.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// badRequest is an error whose text is for the caller.
+type badRequest struct{ text string }
+
+func (e badRequest) Error() string { return e.text }
+
+// guard checks the token and turns a handler's error into an answer.
+func (d door) guard(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		want := "Bearer " + d.Token
+		if d.Token != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) != 1 {
+			answer(w, http.StatusUnauthorized, map[string]any{"error": "unauthenticated", "message": "a bearer token is needed: ops_token"})
+			return
+		}
+		err := h(w, r)
+		var bad badRequest
+		switch {
+		case err == nil:
+		case errors.As(err, &bad), errors.Is(err, id.ErrMalformed):
+			answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "validation_failed", "message": err.Error()})
+		case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, inbox.ErrNoNotification), errors.Is(err, payment.ErrNoPayment):
+			answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "message": err.Error()})
+		case errors.Is(err, book.ErrBusy), errors.Is(err, book.ErrNotRun):
+			w.Header().Set("Retry-After", "1")
+			answer(w, http.StatusServiceUnavailable, map[string]any{"error": "overloaded", "message": "try again"})
+		default:
+			d.Log.Error("ops call", "path", r.URL.Path, "error", err)
+			answer(w, http.StatusInternalServerError, map[string]any{"error": "internal", "message": "internal error"})
+		}
+	}
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the caller has gone: nobody to tell
+}
+
+// ready says whether the store answers.
+func (d door) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := d.Read.Cases(ctx, id.Case{}, 1); err != nil {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "unavailable"})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"status": "ok"})
+}
+
+// page bounds a list.
+const page = 200
+
+type deliveryView struct {
+	ID         id.Delivery     `json:"id"`
+	Payment    id.Payment      `json:"payment"`
+	Event      id.Event        `json:"event"`
+	URL        string          `json:"url"`
+	State      event.State     `json:"state"`
+	Tries      int64           `json:"tries"`
+	LastStatus int64           `json:"last_status"`
+	LastError  string          `json:"last_error,omitempty"`
+	Log        json.RawMessage `json:"log"`
+	CreatedAt  time.Time       `json:"created_at"`
+}
+
+func viewDelivery(d event.Delivery) deliveryView {
+	log := json.RawMessage(d.Log)
+	if d.Log == "" {
+		log = json.RawMessage("[]")
+	}
+	return deliveryView{d.ID, d.Payment, d.Event, d.URL, d.State, d.Tries, d.LastStatus, d.LastError, log, time.UnixMicro(d.CreatedUS).UTC()}
+}
+
+func (d door) deadDeliveries(w http.ResponseWriter, r *http.Request) error {
+	var after id.Delivery
+	if err := after.UnmarshalText([]byte(r.FormValue("after"))); err != nil {
+		return err
+	}
+	rows, err := d.Read.DeadDeliveries(r.Context(), after, page)
+	if err != nil {
+		return err
+	}
+	out := make([]deliveryView, len(rows))
+	for n, row := range rows {
+		out[n] = viewDelivery(row)
+	}
+	answer(w, http.StatusOK, map[string]any{"deliveries": out})
+	return nil
+}
+
+func (d door) delivery(w http.ResponseWriter, r *http.Request) error {
+	k, err := id.ParseDelivery(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	row, ok, err := d.Read.Delivery(r.Context(), k)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return callback.ErrNoDelivery
+	}
+	answer(w, http.StatusOK, viewDelivery(row))
+	return nil
+}
+
+// payment reads the payment that a path names.
+func (d door) payment(r *http.Request) (payment.Payment, error) {
+	k, err := id.ParsePayment(r.PathValue("id"))
+	if err != nil {
+		return payment.Payment{}, err
+	}
+	p, ok, err := d.Read.Payment(r.Context(), k)
+	if err == nil && !ok {
+		err = payment.ErrNoPayment
+	}
+	return p, err
+}
+
+func (d door) deliveries(w http.ResponseWriter, r *http.Request) error {
+	p, err := d.payment(r)
+	if err != nil {
+		return err
+	}
+	out := []deliveryView{}
+	for next := p.LastDelivery; !next.IsZero() && len(out) < page; {
+		row, ok, err := d.Read.Delivery(r.Context(), next)
+		if err != nil || !ok {
+			return errors.Join(err, callback.ErrNoDelivery)
+		}
+		out = append(out, viewDelivery(row))
+		next = row.Prev
+	}
+	answer(w, http.StatusOK, map[string]any{"deliveries": out})
+	return nil
+}
+
+type eventView struct {
+	ID       id.Event        `json:"id"`
+	Kind     event.Kind      `json:"kind"`
+	From     payment.Status  `json:"from"`
+	To       payment.Status  `json:"to"`
+	At       time.Time       `json:"at"`
+	Snapshot json.RawMessage `json:"snapshot"`
+}
+
+func (d door) events(w http.ResponseWriter, r *http.Request) error {
+	p, err := d.payment(r)
+	if err != nil {
+		return err
+	}
+	out := []eventView{}
+	for next := p.LastEvent; !next.IsZero() && len(out) < page; {
+		e, ok, err := d.Read.Event(r.Context(), next)
+		if err != nil || !ok {
+			return errors.Join(err, payment.ErrNoPayment)
+		}
+		out = append(out, eventView{e.ID, e.Kind, e.From, e.To, time.UnixMicro(e.AtUS).UTC(), json.RawMessage(e.Snapshot)})
+		next = e.Prev
+	}
+	answer(w, http.StatusOK, map[string]any{"payment": p.ID, "status": p.Status, "events": out})
+	return nil
+}
+
+type notificationView struct {
+	ID         id.Inbox           `json:"id"`
+	Connector  string             `json:"connector"`
+	Account    string             `json:"account"`
+	State      payment.InboxState `json:"state"`
+	Tries      int64              `json:"tries"`
+	Reason     string             `json:"reason"`
+	ReceivedAt time.Time          `json:"received_at"`
+}
+
+func (d door) deadNotifications(w http.ResponseWriter, r *http.Request) error {
+	var after id.Inbox
+	if err := after.UnmarshalText([]byte(r.FormValue("after"))); err != nil {
+		return err
+	}
+	rows, err := d.Read.DeadInbox(r.Context(), after, page)
+	if err != nil {
+		return err
+	}
+	out := make([]notificationView, len(rows))
+	for n, x := range rows {
+		out[n] = notificationView{x.ID, x.Connector, x.Account, x.State, x.Tries, x.Reason, time.UnixMicro(x.ReceivedUS).UTC()}
+	}
+	answer(w, http.StatusOK, map[string]any{"notifications": out})
+	return nil
+}
+
+type caseView struct {
+	ID        id.Case         `json:"id"`
+	Payment   id.Payment      `json:"payment"`
+	Kind      string          `json:"kind"`
+	State     string          `json:"state"`
+	Details   json.RawMessage `json:"details"`
+	CreatedAt time.Time       `json:"created_at"`
+}
+
+func (d door) cases(w http.ResponseWriter, r *http.Request) error {
+	var after id.Case
+	if err := after.UnmarshalText([]byte(r.FormValue("after"))); err != nil {
+		return err
+	}
+	rows, err := d.Read.Cases(r.Context(), after, page)
+	if err != nil {
+		return err
+	}
+	out := make([]caseView, len(rows))
+	for n, c := range rows {
+		out[n] = caseView{c.ID, c.Payment, c.Kind, c.State, json.RawMessage(c.Details), time.UnixMicro(c.CreatedUS).UTC()}
+	}
+	answer(w, http.StatusOK, map[string]any{"cases": out})
+	return nil
+}
+
+// replayRequest names what to do once more: ids, or all dead letters of a kind.
+type replayRequest struct {
+	What string   `json:"what"` // "deliveries" or "notifications"
+	IDs  []string `json:"ids"`
+	Dead bool     `json:"dead"`
+}
+
+func (d door) replay(w http.ResponseWriter, r *http.Request) error {
+	var req replayRequest
+	dec := json.NewDecoder(io.LimitReader(r.Body, 256<<10))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&req); err != nil {
+		return badRequest{"body must be {\"what\":\"deliveries|notifications\",\"ids\":[…]} or {…,\"dead\":true}: " + err.Error()}
+	}
+	if (len(req.IDs) > 0) == req.Dead {
+		return badRequest{"give either ids or dead:true"}
+	}
+	var count int
+	var err error
+	switch req.What {
+	case "deliveries":
+		count, err = replayAll(r.Context(), req, id.ParseDelivery, d.Read.DeadDeliveries, func(x event.Delivery) id.Delivery { return x.ID }, d.ReplayDelivery)
+	case "notifications":
+		count, err = replayAll(r.Context(), req, id.ParseInbox, d.Read.DeadInbox, func(x payment.Inbox) id.Inbox { return x.ID }, d.ReplayNotification)
+	default:
+		return badRequest{"what must be deliveries or notifications"}
+	}
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, map[string]any{"replayed": count})
+	return nil
+}
+
+// replayAll replays the named rows, or page by page all dead ones there are now.
+func replayAll[R, K any](ctx context.Context, req replayRequest, parse func(string) (K, error),
+	dead func(context.Context, K, int) ([]R, error), key func(R) K, again func(context.Context, K) error,
+) (int, error) {
+	for n, text := range req.IDs {
+		k, err := parse(text)
+		if err != nil {
+			return n, err
+		}
+		if err := again(ctx, k); err != nil {
+			return n, err
+		}
+	}
+	count := len(req.IDs)
+	var after K
+	for req.Dead {
+		rows, err := dead(ctx, after, page)
+		if err != nil || len(rows) == 0 {
+			return count, err
+		}
+		for _, row := range rows {
+			after = key(row)
+			if err := again(ctx, after); err != nil {
+				return count, err
+			}
+			count++
+		}
+	}
+	return count, nil
+}
