@@ -152,11 +152,14 @@ func (s *Sandbox) routes(front http.Handler) http.Handler {
 	mux.HandleFunc("DELETE /control", s.clearControl)
 	mux.HandleFunc("GET /control/journal", s.showJournal)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	// Browsers ask for it by themselves; a 404 would stand in every console.
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.Handle("GET /{$}", http.RedirectHandler("/shop", http.StatusFound))
 	return mux
 }
 
-// Handler serves everything; see docs of the paths in the packages below.
+// Handler serves /paytm/, /merchant/, /shop, /control and /healthz. "timeout"
+// holds a connection for HoldFor, so the server needs a longer WriteTimeout.
 func (s *Sandbox) Handler() http.Handler { return s.handler }
 
 // SetPublicURL says where the platform's public listener is.

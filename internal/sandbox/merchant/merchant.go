@@ -179,15 +179,16 @@ func (m *Merchant) receive(w http.ResponseWriter, r *http.Request) {
 	m.reply(w, r, rule, c.Answer)
 }
 
-// answerTo is the status a rule makes of an answer that would be 200.
+// spoiled lists what rules make of an answer that would be 200; 0 is none at all.
+var spoiled = map[fault.Behaviour]int{
+	fault.HTTP500:  http.StatusInternalServerError,
+	fault.Timeout:  0,
+	fault.Redirect: http.StatusFound,
+}
+
 func answerTo(rule fault.Rule) int {
-	switch {
-	case rule.Next == fault.HTTP500:
-		return http.StatusInternalServerError
-	case rule.Next == fault.Timeout:
-		return 0
-	case rule.Next == fault.Redirect:
-		return http.StatusFound
+	if status, ok := spoiled[rule.Next]; ok {
+		return status
 	}
 	return http.StatusOK
 }

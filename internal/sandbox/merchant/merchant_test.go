@@ -112,8 +112,12 @@ func TestWhatIsReceivedIsShown(t *testing.T) {
 		body string
 		want int
 	}{
-		{body: redirect, want: 200}, {body: success, want: 200}, {body: success, want: 200},
-		{body: forged, want: 200}, {body: "not JSON", want: 400}, {body: "[]", want: 400},
+		{body: redirect, want: 200},
+		{body: success, want: 200},
+		{body: success, want: 200},
+		{body: forged, want: 200},
+		{body: "not JSON", want: 400},
+		{body: "[]", want: 400},
 	} {
 		if got, err := s.send(tt.body); err != nil || got != tt.want {
 			t.Errorf("POST %.20s = %d, %v, want %d", tt.body, got, err, tt.want)

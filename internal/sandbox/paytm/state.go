@@ -100,13 +100,14 @@ func (s *Simulator) due(r record) time.Duration {
 	if r.refund != nil {
 		usual = s.opts.RefundAfter
 	}
-	switch {
-	case f.next == fault.Late:
-		return orElse(f.delay, s.opts.LateAfter)
-	case f.next == fault.Slow:
+	if f.next == fault.Late {
+		usual = s.opts.LateAfter
+	}
+	if f.next == fault.Timeout {
+		return 0 // a refund that is done; only the answer never comes
+	}
+	if f.next == fault.Slow {
 		return orElse(f.delay, s.opts.SlowFor) + usual
-	case f.next == fault.Timeout:
-		return 0 // done, only the answer never comes
 	}
 	return orElse(f.delay, usual)
 }
