@@ -1,0 +1,357 @@
+package store
+
+import (
+	"bytes"
+
+	"aorta/internal/book"
+	"aorta/internal/customer"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/instrument"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+)
+
+// byID is the primary key of all kinds but ref. The bucket is the id's own
+// byte, so reading the column back changes nothing.
+func byID[R any, K id.Kind](of func(*R) *id.Of[K]) []column[R] {
+	return []column[R]{
+		{name: "id", id: func(r *R) *id.Raw { return (*id.Raw)(of(r)) }},
+		{name: "bucket", bucket: func(r *R) *id.Bucket { return (*id.Bucket)(&of(r)[bucketByte]) }},
+	}
+}
+
+// byRaw is byID for rows named by another row's id.
+func byRaw[R any](of func(*R) *id.Raw) []column[R] {
+	return []column[R]{
+		{name: "id", id: of},
+		{name: "bucket", bucket: func(r *R) *id.Bucket { return (*id.Bucket)(&of(r)[bucketByte]) }},
+	}
+}
+
+// bucketByte is where an id carries its bucket (package id).
+const bucketByte = 6
+
+func self[K any](k *K) *K { return k }
+
+var refs = table[payment.Ref, payment.RefKey]{
+	kind: kind[payment.Ref]{
+		name: "ref",
+		key: []column[payment.Ref]{
+			{name: "scope", text: func(r *payment.Ref) *string { return &r.Scope }},
+			{name: "ref_text", text: func(r *payment.Ref) *string { return &r.Text }},
+			{name: "bucket", bucket: func(r *payment.Ref) *id.Bucket { return &r.Bucket }},
+		},
+		columns: []column[payment.Ref]{
+			{name: "target", id: func(r *payment.Ref) *id.Raw { return &r.Target }},
+		},
+	},
+	keyOf: []column[payment.RefKey]{
+		{name: "scope", text: func(k *payment.RefKey) *string { return &k.Scope }},
+		{name: "ref_text", text: func(k *payment.RefKey) *string { return &k.Text }},
+		{name: "bucket", bucket: func(k *payment.RefKey) *id.Bucket { return &k.Bucket }},
+	},
+	keys:    func(k *book.Keys) []payment.RefKey { return k.Refs },
+	found:   func(f *book.Found) *[]book.Stored[payment.Ref] { return &f.Refs },
+	change:  func(c *book.Changes) book.Change[payment.Ref, payment.RefKey] { return c.Refs },
+	compare: func(a, b *payment.Ref) int { return book.CompareRefs(a.RefKey, b.RefKey) },
+}
+
+var customers = table[customer.Customer, id.Customer]{
+	kind: kind[customer.Customer]{
+		name: "customer",
+		key:  byID(func(r *customer.Customer) *id.Customer { return &r.ID }),
+		columns: []column[customer.Customer]{
+			{name: "merchant_id", int: func(r *customer.Customer) *int64 { return &r.MerchantID }},
+			{name: "name", text: func(r *customer.Customer) *string { return &r.Name }},
+			{name: "created_us", int: func(r *customer.Customer) *int64 { return &r.CreatedUS }},
+		},
+	},
+	keyOf:   byID(self[id.Customer]),
+	keys:    func(k *book.Keys) []id.Customer { return k.Customers },
+	found:   func(f *book.Found) *[]book.Stored[customer.Customer] { return &f.Customers },
+	change:  func(c *book.Changes) book.Change[customer.Customer, id.Customer] { return c.Customers },
+	compare: func(a, b *customer.Customer) int { return a.ID.Compare(b.ID) },
+}
+
+var instruments = table[instrument.Instrument, id.Instrument]{
+	kind: kind[instrument.Instrument]{
+		name: "instrument",
+		key:  byID(func(r *instrument.Instrument) *id.Instrument { return &r.ID }),
+		columns: []column[instrument.Instrument]{
+			{name: "customer", id: func(r *instrument.Instrument) *id.Raw { return (*id.Raw)(&r.Customer) }},
+			{name: "connector", text: func(r *instrument.Instrument) *string { return &r.Connector }},
+			{name: "account", text: func(r *instrument.Instrument) *string { return &r.Account }},
+			{name: "token", text: func(r *instrument.Instrument) *string { return &r.Token }},
+			{name: "label", text: func(r *instrument.Instrument) *string { return &r.Label }},
+			{name: "created_us", int: func(r *instrument.Instrument) *int64 { return &r.CreatedUS }},
+		},
+	},
+	keyOf:   byID(self[id.Instrument]),
+	keys:    func(k *book.Keys) []id.Instrument { return k.Instruments },
+	found:   func(f *book.Found) *[]book.Stored[instrument.Instrument] { return &f.Instruments },
+	change:  func(c *book.Changes) book.Change[instrument.Instrument, id.Instrument] { return c.Instruments },
+	compare: func(a, b *instrument.Instrument) int { return a.ID.Compare(b.ID) },
+}
+
+var payments = table[payment.Payment, id.Payment]{
+	kind: kind[payment.Payment]{
+		name: "payment",
+		key:  byID(func(r *payment.Payment) *id.Payment { return &r.ID }),
+		columns: []column[payment.Payment]{
+			{name: "project_id", int: func(r *payment.Payment) *int64 { return &r.ProjectID }},
+			{name: "amount_minor", int: func(r *payment.Payment) *int64 { return &r.Amount.Minor }},
+			{name: "captured_minor", int: func(r *payment.Payment) *int64 { return &r.CapturedMinor }},
+			{name: "refunded_minor", int: func(r *payment.Payment) *int64 { return &r.RefundedMinor }},
+			{name: "refunding_minor", int: func(r *payment.Payment) *int64 { return &r.RefundingMinor }},
+			{name: "created_us", int: func(r *payment.Payment) *int64 { return &r.CreatedUS }},
+			{name: "changed_us", int: func(r *payment.Payment) *int64 { return &r.ChangedUS }},
+			{name: "limit_us", int: func(r *payment.Payment) *int64 { return &r.LimitUS }},
+			{name: "last_operation", id: func(r *payment.Payment) *id.Raw { return (*id.Raw)(&r.LastOperation) }},
+			{name: "last_event", id: func(r *payment.Payment) *id.Raw { return (*id.Raw)(&r.LastEvent) }},
+			{name: "last_delivery", id: func(r *payment.Payment) *id.Raw { return (*id.Raw)(&r.LastDelivery) }},
+			{name: "status", text: func(r *payment.Payment) *string { return (*string)(&r.Status) }},
+			{name: "type", text: func(r *payment.Payment) *string { return (*string)(&r.Type) }},
+			{name: "method", text: func(r *payment.Payment) *string { return &r.Method }},
+			{name: "currency", text: func(r *payment.Payment) *string { return (*string)(&r.Amount.Currency) }},
+			{name: "door", text: func(r *payment.Payment) *string { return &r.Door }},
+			{name: "code", text: func(r *payment.Payment) *string { return &r.Code }},
+			{name: "message", text: func(r *payment.Payment) *string { return &r.Message }},
+			{name: "merchant_payment_id", text: func(r *payment.Payment) *string { return &r.MerchantPaymentID }},
+			{name: "customer_id", text: func(r *payment.Payment) *string { return &r.CustomerID }},
+			{name: "description", text: func(r *payment.Payment) *string { return &r.Description }},
+			{name: "callback_url", text: func(r *payment.Payment) *string { return &r.CallbackURL }},
+		},
+	},
+	keyOf:  byID(self[id.Payment]),
+	keys:   func(k *book.Keys) []id.Payment { return k.Payments },
+	found:  func(f *book.Found) *[]book.Stored[payment.Payment] { return &f.Payments },
+	change: func(c *book.Changes) book.Change[payment.Payment, id.Payment] { return c.Payments },
+}
+
+var operations = table[payment.Operation, id.Operation]{
+	kind: kind[payment.Operation]{
+		name: "operation",
+		key:  byID(func(r *payment.Operation) *id.Operation { return &r.ID }),
+		columns: []column[payment.Operation]{
+			{name: "payment", id: func(r *payment.Operation) *id.Raw { return (*id.Raw)(&r.Payment) }},
+			{name: "prev", id: func(r *payment.Operation) *id.Raw { return (*id.Raw)(&r.Prev) }},
+			{name: "attempt", id: func(r *payment.Operation) *id.Raw { return (*id.Raw)(&r.Attempt) }},
+			{name: "number", int: func(r *payment.Operation) *int64 { return &r.Number }},
+			{name: "amount_minor", int: func(r *payment.Operation) *int64 { return &r.Amount.Minor }},
+			{name: "created_us", int: func(r *payment.Operation) *int64 { return &r.CreatedUS }},
+			{name: "changed_us", int: func(r *payment.Operation) *int64 { return &r.ChangedUS }},
+			{name: "kind", text: func(r *payment.Operation) *string { return (*string)(&r.Kind) }},
+			{name: "status", text: func(r *payment.Operation) *string { return (*string)(&r.Status) }},
+			{name: "currency", text: func(r *payment.Operation) *string { return (*string)(&r.Amount.Currency) }},
+			{name: "merchant_refund_id", text: func(r *payment.Operation) *string { return &r.MerchantRefundID }},
+			{name: "description", text: func(r *payment.Operation) *string { return &r.Description }},
+			{name: "code", text: func(r *payment.Operation) *string { return &r.Code }},
+			{name: "message", text: func(r *payment.Operation) *string { return &r.Message }},
+		},
+	},
+	keyOf:  byID(self[id.Operation]),
+	keys:   func(k *book.Keys) []id.Operation { return k.Operations },
+	found:  func(f *book.Found) *[]book.Stored[payment.Operation] { return &f.Operations },
+	change: func(c *book.Changes) book.Change[payment.Operation, id.Operation] { return c.Operations },
+}
+
+var attempts = table[payment.Attempt, id.Attempt]{
+	kind: kind[payment.Attempt]{
+		name: "attempt",
+		key:  byID(func(r *payment.Attempt) *id.Attempt { return &r.ID }),
+		columns: []column[payment.Attempt]{
+			{name: "operation", id: func(r *payment.Attempt) *id.Raw { return (*id.Raw)(&r.Operation) }},
+			{name: "payment", id: func(r *payment.Attempt) *id.Raw { return (*id.Raw)(&r.Payment) }},
+			{name: "prev", id: func(r *payment.Attempt) *id.Raw { return (*id.Raw)(&r.Prev) }},
+			{name: "captured_by", id: func(r *payment.Attempt) *id.Raw { return (*id.Raw)(&r.Of) }},
+			{name: "amount_minor", int: func(r *payment.Attempt) *int64 { return &r.Amount.Minor }},
+			{name: "provider_us", int: func(r *payment.Attempt) *int64 { return &r.ProviderUS }},
+			{name: "late", int: func(r *payment.Attempt) *int64 { return &r.Late }},
+			{name: "no_records", int: func(r *payment.Attempt) *int64 { return &r.NoRecords }},
+			{name: "no_record_us", int: func(r *payment.Attempt) *int64 { return &r.NoRecordUS }},
+			{name: "lookups", int: func(r *payment.Attempt) *int64 { return &r.Lookups }},
+			{name: "created_us", int: func(r *payment.Attempt) *int64 { return &r.CreatedUS }},
+			{name: "changed_us", int: func(r *payment.Attempt) *int64 { return &r.ChangedUS }},
+			{name: "payee", text: func(r *payment.Attempt) *string { return &r.Payee }},
+			{name: "connector", text: func(r *payment.Attempt) *string { return &r.Connector }},
+			{name: "account", text: func(r *payment.Attempt) *string { return &r.Account }},
+			{name: "kind", text: func(r *payment.Attempt) *string { return (*string)(&r.Kind) }},
+			{name: "status", text: func(r *payment.Attempt) *string { return (*string)(&r.Status) }},
+			{name: "currency", text: func(r *payment.Attempt) *string { return (*string)(&r.Amount.Currency) }},
+			{name: "captured_provider_id", text: func(r *payment.Attempt) *string { return &r.OfProviderID }},
+			{name: "provider_id", text: func(r *payment.Attempt) *string { return &r.ProviderID }},
+			{name: "provider_code", text: func(r *payment.Attempt) *string { return &r.ProviderCode }},
+			{name: "provider_message", text: func(r *payment.Attempt) *string { return &r.ProviderMessage }},
+			{name: "redirect", text: func(r *payment.Attempt) *string { return &r.Redirect }},
+		},
+	},
+	keyOf:  byID(self[id.Attempt]),
+	keys:   func(k *book.Keys) []id.Attempt { return k.Attempts },
+	found:  func(f *book.Found) *[]book.Stored[payment.Attempt] { return &f.Attempts },
+	change: func(c *book.Changes) book.Change[payment.Attempt, id.Attempt] { return c.Attempts },
+}
+
+var accounts = table[ledger.Account, id.Account]{
+	kind: kind[ledger.Account]{
+		name: "account",
+		key:  byID(func(r *ledger.Account) *id.Account { return &r.ID }),
+		columns: []column[ledger.Account]{
+			{name: "minor", int: func(r *ledger.Account) *int64 { return &r.Minor }},
+			{name: "owner", text: func(r *ledger.Account) *string { return &r.Owner }},
+			{name: "purpose", text: func(r *ledger.Account) *string { return (*string)(&r.Purpose) }},
+			{name: "currency", text: func(r *ledger.Account) *string { return (*string)(&r.Currency) }},
+		},
+	},
+	keyOf:   byID(self[id.Account]),
+	keys:    func(k *book.Keys) []id.Account { return k.Accounts },
+	found:   func(f *book.Found) *[]book.Stored[ledger.Account] { return &f.Accounts },
+	change:  func(c *book.Changes) book.Change[ledger.Account, id.Account] { return c.Accounts },
+	compare: func(a, b *ledger.Account) int { return a.ID.Compare(b.ID) },
+}
+
+var deliveries = table[event.Delivery, id.Delivery]{
+	kind: kind[event.Delivery]{
+		name: "delivery",
+		key:  byID(func(r *event.Delivery) *id.Delivery { return &r.ID }),
+		columns: []column[event.Delivery]{
+			{name: "event", id: func(r *event.Delivery) *id.Raw { return (*id.Raw)(&r.Event) }},
+			{name: "payment", id: func(r *event.Delivery) *id.Raw { return (*id.Raw)(&r.Payment) }},
+			{name: "prev", id: func(r *event.Delivery) *id.Raw { return (*id.Raw)(&r.Prev) }},
+			{name: "next", id: func(r *event.Delivery) *id.Raw { return (*id.Raw)(&r.Next) }},
+			{name: "tries", int: func(r *event.Delivery) *int64 { return &r.Tries }},
+			{name: "last_status", int: func(r *event.Delivery) *int64 { return &r.LastStatus }},
+			{name: "created_us", int: func(r *event.Delivery) *int64 { return &r.CreatedUS }},
+			{name: "changed_us", int: func(r *event.Delivery) *int64 { return &r.ChangedUS }},
+			{name: "door", text: func(r *event.Delivery) *string { return &r.Door }},
+			{name: "state", text: func(r *event.Delivery) *string { return (*string)(&r.State) }},
+			{name: "url", text: func(r *event.Delivery) *string { return &r.URL }},
+			{name: "last_error", text: func(r *event.Delivery) *string { return &r.LastError }},
+			{name: "log", text: func(r *event.Delivery) *string { return &r.Log }},
+			{name: "body", text: func(r *event.Delivery) *string { return &r.Body }},
+		},
+	},
+	keyOf:  byID(self[id.Delivery]),
+	keys:   func(k *book.Keys) []id.Delivery { return k.Deliveries },
+	found:  func(f *book.Found) *[]book.Stored[event.Delivery] { return &f.Deliveries },
+	change: func(c *book.Changes) book.Change[event.Delivery, id.Delivery] { return c.Deliveries },
+}
+
+var inbox = table[payment.Inbox, id.Inbox]{
+	kind: kind[payment.Inbox]{
+		name: "inbox",
+		key:  byID(func(r *payment.Inbox) *id.Inbox { return &r.ID }),
+		columns: []column[payment.Inbox]{
+			{name: "tries", int: func(r *payment.Inbox) *int64 { return &r.Tries }},
+			{name: "received_us", int: func(r *payment.Inbox) *int64 { return &r.ReceivedUS }},
+			{name: "changed_us", int: func(r *payment.Inbox) *int64 { return &r.ChangedUS }},
+			{name: "connector", text: func(r *payment.Inbox) *string { return &r.Connector }},
+			{name: "account", text: func(r *payment.Inbox) *string { return &r.Account }},
+			{name: "state", text: func(r *payment.Inbox) *string { return (*string)(&r.State) }},
+			{name: "reason", text: func(r *payment.Inbox) *string { return &r.Reason }},
+			{name: "header", text: func(r *payment.Inbox) *string { return &r.Header }},
+			{name: "body", text: func(r *payment.Inbox) *string { return &r.Body }},
+		},
+	},
+	keyOf:   byID(self[id.Inbox]),
+	keys:    func(k *book.Keys) []id.Inbox { return k.Inbox },
+	found:   func(f *book.Found) *[]book.Stored[payment.Inbox] { return &f.Inbox },
+	change:  func(c *book.Changes) book.Change[payment.Inbox, id.Inbox] { return c.Inbox },
+	compare: func(a, b *payment.Inbox) int { return a.ID.Compare(b.ID) },
+}
+
+var cases = table[payment.Case, id.Case]{
+	kind: kind[payment.Case]{
+		name: "dispute_case",
+		key:  byID(func(r *payment.Case) *id.Case { return &r.ID }),
+		columns: []column[payment.Case]{
+			{name: "payment", id: func(r *payment.Case) *id.Raw { return (*id.Raw)(&r.Payment) }},
+			{name: "created_us", int: func(r *payment.Case) *int64 { return &r.CreatedUS }},
+			{name: "changed_us", int: func(r *payment.Case) *int64 { return &r.ChangedUS }},
+			{name: "kind", text: func(r *payment.Case) *string { return &r.Kind }},
+			{name: "state", text: func(r *payment.Case) *string { return &r.State }},
+			{name: "details", text: func(r *payment.Case) *string { return &r.Details }},
+		},
+	},
+	keyOf:   byID(self[id.Case]),
+	keys:    func(k *book.Keys) []id.Case { return k.Cases },
+	found:   func(f *book.Found) *[]book.Stored[payment.Case] { return &f.Cases },
+	change:  func(c *book.Changes) book.Change[payment.Case, id.Case] { return c.Cases },
+	compare: func(a, b *payment.Case) int { return a.ID.Compare(b.ID) },
+}
+
+// Carry has no column: it spares the leasing process a reading, nothing more.
+var dues = table[due.Due, id.Raw]{
+	kind: kind[due.Due]{
+		name: "due",
+		key:  byRaw(func(r *due.Due) *id.Raw { return &r.ID }),
+		columns: []column[due.Due]{
+			{name: "due_us", int: func(r *due.Due) *int64 { return &r.DueUS }},
+			{name: "owner", int: func(r *due.Due) *int64 { return &r.Owner }},
+			{name: "tries", int: func(r *due.Due) *int64 { return &r.Tries }},
+			{name: "kind", text: func(r *due.Due) *string { return (*string)(&r.Kind) }},
+		},
+	},
+	keyOf:   byRaw(self[id.Raw]),
+	keys:    func(k *book.Keys) []id.Raw { return k.Due },
+	found:   func(f *book.Found) *[]book.Stored[due.Due] { return &f.Due },
+	change:  func(c *book.Changes) book.Change[due.Due, id.Raw] { return c.Due },
+	compare: func(a, b *due.Due) int { return bytes.Compare(a.ID[:], b.ID[:]) },
+}
+
+var transfers = table[ledger.Transfer, id.Transfer]{
+	kind: kind[ledger.Transfer]{
+		name: "transfer", logged: true,
+		key: byID(func(r *ledger.Transfer) *id.Transfer { return &r.ID }),
+		columns: []column[ledger.Transfer]{
+			{name: "payment", id: func(r *ledger.Transfer) *id.Raw { return (*id.Raw)(&r.Payment) }},
+			{name: "operation", id: func(r *ledger.Transfer) *id.Raw { return (*id.Raw)(&r.Operation) }},
+			{name: "created_us", int: func(r *ledger.Transfer) *int64 { return &r.CreatedUS }},
+			{name: "kind", text: func(r *ledger.Transfer) *string { return (*string)(&r.Kind) }},
+			{name: "postings", coded: &coding[ledger.Transfer]{
+				encode: func(r *ledger.Transfer) string { return ledger.EncodePostings(r.Postings) },
+				decode: func(r *ledger.Transfer, text string) (err error) {
+					r.Postings, err = ledger.DecodePostings(text)
+					return err
+				},
+			}},
+		},
+	},
+	change: func(c *book.Changes) book.Change[ledger.Transfer, id.Transfer] {
+		return book.Change[ledger.Transfer, id.Transfer]{Insert: c.Transfers}
+	},
+}
+
+var events = table[event.Event, id.Event]{
+	kind: kind[event.Event]{
+		name: "event", logged: true,
+		key: byID(func(r *event.Event) *id.Event { return &r.ID }),
+		columns: []column[event.Event]{
+			{name: "payment", id: func(r *event.Event) *id.Raw { return (*id.Raw)(&r.Payment) }},
+			{name: "operation", id: func(r *event.Event) *id.Raw { return (*id.Raw)(&r.Operation) }},
+			{name: "prev", id: func(r *event.Event) *id.Raw { return (*id.Raw)(&r.Prev) }},
+			{name: "at_us", int: func(r *event.Event) *int64 { return &r.AtUS }},
+			{name: "kind", text: func(r *event.Event) *string { return (*string)(&r.Kind) }},
+			{name: "from_status", text: func(r *event.Event) *string { return (*string)(&r.From) }},
+			{name: "to_status", text: func(r *event.Event) *string { return (*string)(&r.To) }},
+			{name: "snapshot", text: func(r *event.Event) *string { return &r.Snapshot }},
+		},
+	},
+	change: func(c *book.Changes) book.Change[event.Event, id.Event] {
+		return book.Change[event.Event, id.Event]{Insert: c.Events}
+	},
+}
+
+var requests = table[payment.Request, id.Raw]{
+	kind: kind[payment.Request]{
+		name: "request", logged: true,
+		key: byRaw(func(r *payment.Request) *id.Raw { return &r.ID }),
+		columns: []column[payment.Request]{
+			{name: "body", text: func(r *payment.Request) *string { return &r.Body }},
+		},
+	},
+	change: func(c *book.Changes) book.Change[payment.Request, id.Raw] {
+		return book.Change[payment.Request, id.Raw]{Insert: c.Requests}
+	},
+}

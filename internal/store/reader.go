@@ -1,0 +1,301 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+)
+
+// querier runs a portable statement on a pooled connection. Arguments are
+// id.Raw, int64 or string; $1, $2 … come in this order in the text.
+type querier interface {
+	query(ctx context.Context, sql string, args []any, each func(values) error) error
+}
+
+// reader answers book.Reader on either database, and the rest of what needs no
+// lane. Its statements are portable: one text, run by both in the tests.
+type reader struct{ q querier }
+
+// list reads whole rows. rest is what follows SELECT … FROM table.
+func list[R any](ctx context.Context, q querier, k *kind[R], rest string, args ...any) ([]R, error) {
+	var out []R
+	cols := k.all()
+	err := q.query(ctx, k.selects()+rest, args, func(v values) error {
+		var r R
+		if err := scan(cols, v, &r); err != nil {
+			return err
+		}
+		out = append(out, r)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", k.name, err)
+	}
+	return out, nil
+}
+
+// one reads a row by its id.
+func one[R any](ctx context.Context, q querier, k *kind[R], key id.Raw) (R, bool, error) {
+	rows, err := list(ctx, q, k, fmt.Sprintf(whereKey, k.name), key, int64(key.Bucket()))
+	if err != nil || len(rows) == 0 {
+		var none R
+		return none, false, err
+	}
+	return rows[0], true, nil
+}
+
+// page reads the rows after a key.
+func page[R any](ctx context.Context, q querier, k *kind[R], after id.Raw, limit int) ([]R, error) {
+	return list(ctx, q, k, fmt.Sprintf(afterKey, k.name), after, int64(limit))
+}
+
+const (
+	whereKey = " WHERE %[1]s.id = $1 AND %[1]s.bucket = $2"
+	afterKey = " WHERE %[1]s.id > $1 ORDER BY %[1]s.id LIMIT $2"
+	deadKey  = " WHERE %[1]s.id > $1 AND %[1]s.state = 'dead' ORDER BY %[1]s.id LIMIT $2"
+)
+
+// FindRef reads a ref outside acts.
+func (r reader) FindRef(ctx context.Context, key payment.RefKey) (id.Raw, bool, error) {
+	rows, err := list(ctx, r.q, &refs.kind, " WHERE ref.scope = $1 AND ref.ref_text = $2 AND ref.bucket = $3",
+		key.Scope, key.Text, int64(key.Bucket))
+	if err != nil || len(rows) == 0 {
+		return id.Raw{}, false, err
+	}
+	return rows[0].Target, true, nil
+}
+
+// LeaseNumbers takes a block of n integers and answers its first.
+func (r reader) LeaseNumbers(ctx context.Context, n int64) (int64, error) {
+	var first int64
+	err := r.q.query(ctx, leaseNumbers, []any{n}, func(v values) error {
+		first = v.int(0)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("lease numbers: %w", err)
+	}
+	if first == 0 {
+		return 0, fmt.Errorf("lease numbers: %w", ErrSchema)
+	}
+	return first - n, nil
+}
+
+// leaseNumbers answers the first number after the block. One statement, so two
+// processes never get the same block.
+const leaseNumbers = `UPDATE counter SET next_number = counter.next_number + CAST($1 AS BIGINT)
+WHERE counter.name = 'number' AND counter.bucket = 0 RETURNING next_number`
+
+// Payment reads a payment.
+func (r reader) Payment(ctx context.Context, p id.Payment) (payment.Payment, bool, error) {
+	return one(ctx, r.q, &payments.kind, p.Raw())
+}
+
+// Operation reads an operation.
+func (r reader) Operation(ctx context.Context, o id.Operation) (payment.Operation, bool, error) {
+	return one(ctx, r.q, &operations.kind, o.Raw())
+}
+
+// Attempt reads an attempt.
+func (r reader) Attempt(ctx context.Context, a id.Attempt) (payment.Attempt, bool, error) {
+	return one(ctx, r.q, &attempts.kind, a.Raw())
+}
+
+// Event reads an event.
+func (r reader) Event(ctx context.Context, e id.Event) (event.Event, bool, error) {
+	return one(ctx, r.q, &events.kind, e.Raw())
+}
+
+// Delivery reads a delivery.
+func (r reader) Delivery(ctx context.Context, d id.Delivery) (event.Delivery, bool, error) {
+	return one(ctx, r.q, &deliveries.kind, d.Raw())
+}
+
+// Inbox reads a notification.
+func (r reader) Inbox(ctx context.Context, n id.Inbox) (payment.Inbox, bool, error) {
+	return one(ctx, r.q, &inbox.kind, n.Raw())
+}
+
+// Request reads what came with a request.
+func (r reader) Request(ctx context.Context, q id.Raw) (payment.Request, bool, error) {
+	return one(ctx, r.q, &requests.kind, q)
+}
+
+// leaseWindowUS is how far ahead of now a lease may end: due.LeaseUS, and the
+// same again for clocks that differ. It bounds the search for a dead process's
+// work, which would otherwise read every timer there is.
+const leaseWindowUS = 2 * due.LeaseUS
+
+// Overdue lists work whose time has come, oldest first, and work leased by one
+// of the dead epochs. The normal path never comes here: it only proposes, and
+// an act reads each row again.
+//
+// Two statements rather than one OR, so that each goes along the index.
+func (r reader) Overdue(ctx context.Context, nowUS int64, dead []int64, limit int) ([]due.Due, error) {
+	out, err := list(ctx, r.q, &dues.kind, overdue, nowUS, int64(limit))
+	if err != nil || len(dead) == 0 || len(out) >= limit {
+		return out, err
+	}
+	// Epochs are few and dead ones fewer; a row of a list of any length is
+	// filtered here rather than with a statement for each length.
+	after, last := nowUS, id.Raw{}
+	for last[0] = 0xff; ; {
+		leased, err := list(ctx, r.q, &dues.kind, leasedAhead, after, last, nowUS+leaseWindowUS, int64(leasedPage))
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range leased {
+			if slices.Contains(dead, d.Owner) {
+				if out = append(out, d); len(out) == limit {
+					return out, nil
+				}
+			}
+		}
+		if len(leased) < leasedPage {
+			return out, nil
+		}
+		after, last = leased[leasedPage-1].DueUS, leased[leasedPage-1].ID
+	}
+}
+
+const (
+	overdue     = " WHERE due.due_us <= $1 ORDER BY due.due_us, due.id LIMIT $2"
+	leasedAhead = " WHERE (due.due_us, due.id) > ($1, $2) AND due.due_us <= $3 AND due.owner <> 0 ORDER BY due.due_us, due.id LIMIT $4"
+	leasedPage  = 1000
+)
+
+// DeadDeliveries lists dead letters.
+func (r reader) DeadDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error) {
+	return list(ctx, r.q, &deliveries.kind, fmt.Sprintf(deadKey, "delivery"), after.Raw(), int64(limit))
+}
+
+// DeadInbox lists notifications that could not be applied.
+func (r reader) DeadInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error) {
+	return list(ctx, r.q, &inbox.kind, fmt.Sprintf(deadKey, "inbox"), after.Raw(), int64(limit))
+}
+
+// Cases lists cases.
+func (r reader) Cases(ctx context.Context, after id.Case, limit int) ([]payment.Case, error) {
+	return page(ctx, r.q, &cases.kind, after.Raw(), limit)
+}
+
+// ScanPayments pages through all payments.
+func (r reader) ScanPayments(ctx context.Context, after id.Payment, limit int) ([]payment.Payment, error) {
+	return page(ctx, r.q, &payments.kind, after.Raw(), limit)
+}
+
+// ScanOperations pages through all operations.
+func (r reader) ScanOperations(ctx context.Context, after id.Operation, limit int) ([]payment.Operation, error) {
+	return page(ctx, r.q, &operations.kind, after.Raw(), limit)
+}
+
+// ScanAttempts pages through all attempts.
+func (r reader) ScanAttempts(ctx context.Context, after id.Attempt, limit int) ([]payment.Attempt, error) {
+	return page(ctx, r.q, &attempts.kind, after.Raw(), limit)
+}
+
+// ScanAccounts pages through all accounts.
+func (r reader) ScanAccounts(ctx context.Context, after id.Account, limit int) ([]ledger.Account, error) {
+	return page(ctx, r.q, &accounts.kind, after.Raw(), limit)
+}
+
+// ScanTransfers pages through all transfers.
+func (r reader) ScanTransfers(ctx context.Context, after id.Transfer, limit int) ([]ledger.Transfer, error) {
+	return page(ctx, r.q, &transfers.kind, after.Raw(), limit)
+}
+
+// ScanEvents pages through all events.
+func (r reader) ScanEvents(ctx context.Context, after id.Event, limit int) ([]event.Event, error) {
+	return page(ctx, r.q, &events.kind, after.Raw(), limit)
+}
+
+// ScanDeliveries pages through all deliveries.
+func (r reader) ScanDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error) {
+	return page(ctx, r.q, &deliveries.kind, after.Raw(), limit)
+}
+
+// ScanRefs pages through all refs.
+func (r reader) ScanRefs(ctx context.Context, after payment.RefKey, limit int) ([]payment.Ref, error) {
+	return list(ctx, r.q, &refs.kind, refsAfter, after.Scope, after.Text, int64(after.Bucket), int64(limit))
+}
+
+const refsAfter = " WHERE (ref.scope, ref.ref_text, ref.bucket) > ($1, $2, $3) ORDER BY ref.scope, ref.ref_text, ref.bucket LIMIT $4"
+
+// ScanDue pages through all due rows.
+func (r reader) ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error) {
+	return page(ctx, r.q, &dues.kind, after, limit)
+}
+
+// enterTries bounds how often Enter is tried when several processes enter at
+// the same moment.
+const enterTries = 10
+
+// Enter registers a process and answers its epoch.
+func (r reader) Enter(ctx context.Context, instance string, now time.Time) (int64, error) {
+	if err := clean("process", "instance", instance); err != nil {
+		return 0, fmt.Errorf("enter %q: %w", instance, err)
+	}
+	var epoch int64
+	var err error
+	for range enterTries {
+		err = r.q.query(ctx, enterProcess, []any{instance, now.UnixMicro()}, func(v values) error {
+			epoch = v.int(0)
+			return nil
+		})
+		if !errors.Is(err, book.ErrConflict) {
+			break
+		}
+	}
+	if err == nil {
+		return epoch, nil
+	}
+	return 0, fmt.Errorf("enter %q: %w", instance, err)
+}
+
+// maxDead bounds what Beat lists: the newest. Leases of older epochs have long
+// ended, so their work is overdue by its time.
+const maxDead = 64
+
+// Beat says that a process lives, and lists the dead.
+func (r reader) Beat(ctx context.Context, epoch int64, now, before time.Time) ([]int64, error) {
+	var instance string
+	found := false
+	err := r.q.query(ctx, beatProcess, []any{now.UnixMicro(), epoch}, func(v values) error {
+		instance, found = v.text(0), true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("beat: %w", err)
+	}
+	if !found {
+		return nil, fmt.Errorf("beat: epoch %d has not entered", epoch)
+	}
+	var dead []int64
+	err = r.q.query(ctx, deadProcesses, []any{before.UnixMicro(), instance, epoch, int64(maxDead)}, func(v values) error {
+		dead = append(dead, v.int(0))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list dead processes: %w", err)
+	}
+	slices.Sort(dead)
+	return dead, nil
+}
+
+const (
+	enterProcess = `INSERT INTO process (epoch, bucket, instance, seen_us)
+SELECT COALESCE(MAX(process.epoch), 0) + 1, 0, CAST($1 AS TEXT), CAST($2 AS BIGINT) FROM process RETURNING epoch`
+	beatProcess   = "UPDATE process SET seen_us = $1 WHERE process.epoch = $2 AND process.bucket = 0 RETURNING instance"
+	deadProcesses = `SELECT process.epoch FROM process
+WHERE process.bucket = 0 AND (process.seen_us < $1 OR (process.instance = $2 AND process.epoch < $3))
+ORDER BY process.epoch DESC LIMIT $4`
+)

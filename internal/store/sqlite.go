@@ -1,0 +1,219 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/store/schema"
+
+	_ "modernc.org/sqlite" // the driver that migrations go through
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// SQLite is a home in one file, used by one process.
+type SQLite struct {
+	reader
+	path    string
+	opts    Options
+	lock    *os.File
+	readers chan *conn // nil: one that is not open yet
+	stop    chan struct{}
+	wg      sync.WaitGroup
+	once    sync.Once
+
+	// write is held by whoever writes: a lane from Begin to its end, or one
+	// statement outside acts. Waiting for a mutex is fair; waiting for SQLite's
+	// own lock is polling.
+	write  sync.Mutex
+	writer *conn
+	broken error // the disk refused a flush: only a restart can tell what it holds
+}
+
+// ErrInUse: another process has the database open. There can be only one.
+var ErrInUse = errors.New("the database is in use by another process")
+
+// Sizes of SQLite's caches and of its log.
+const (
+	writerCacheKiB = 64 << 10
+	readerCacheKiB = 8 << 10
+	truncateWAL    = 128 << 20 // beyond this many bytes the log is emptied, for which writing waits a moment
+)
+
+// OpenSQLite opens the database file at path, or creates it. ErrInUse: another
+// process has it.
+func OpenSQLite(_ context.Context, path string, opts Options) (*SQLite, error) {
+	opts = opts.withDefaults()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	writer, err := openConn(path, false, "page_size(8192)", "busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)",
+		"foreign_keys(1)", "wal_autocheckpoint(0)", fmt.Sprintf("cache_size(-%d)", writerCacheKiB))
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	s := &SQLite{path: path, opts: opts, lock: lock, writer: writer, readers: make(chan *conn, opts.Readers), stop: make(chan struct{})}
+	s.reader = reader{s}
+	for range opts.Readers {
+		s.readers <- nil
+	}
+	s.wg.Go(s.checkpoints)
+	return s, nil
+}
+
+// lockFile takes the lock that goes with the process: the kernel frees it when
+// the process ends, however it ends.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, ErrInUse
+		}
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	return f, nil
+}
+
+// Close ends the home. Lanes must have ended before.
+func (s *SQLite) Close() error {
+	s.once.Do(func() {
+		close(s.stop)
+		s.wg.Wait()
+		for range s.opts.Readers {
+			if c := <-s.readers; c != nil {
+				c.close()
+			}
+		}
+		s.write.Lock()
+		defer s.write.Unlock()
+		s.writer.close() // the last connection carries the log into the file
+		s.lock.Close()
+	})
+	return nil
+}
+
+// Migrate brings the schema up to date.
+func (s *SQLite) Migrate(ctx context.Context) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	return s.withSQL(func(db *sql.DB) error { return migrate(ctx, db, schema.SQLite) })
+}
+
+// Ready answers ErrSchema unless the schema is the one this program needs.
+func (s *SQLite) Ready(ctx context.Context) error {
+	return s.withSQL(func(db *sql.DB) error { return ready(ctx, db, schema.SQLite) })
+}
+
+// withSQL opens the file for goose, which wants database/sql.
+func (s *SQLite) withSQL(do func(*sql.DB) error) error {
+	db, err := sql.Open("sqlite", "file:"+s.path+"?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_txlock=immediate")
+	if err != nil {
+		return fmt.Errorf("open %s: %w", s.path, err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	return do(db)
+}
+
+// query runs a portable statement: a SELECT on a connection of its own, a
+// write on the one that writes.
+func (s *SQLite) query(ctx context.Context, sql string, args []any, each func(values) error) error {
+	if sql[:len("SELECT")] != "SELECT" {
+		s.write.Lock()
+		defer s.write.Unlock()
+		if s.broken != nil {
+			return s.broken
+		}
+		return outcome(s.writer.query(sql, args, each))
+	}
+	var c *conn
+	select {
+	case c = <-s.readers:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { s.readers <- c }()
+	if c == nil {
+		var err error
+		if c, err = openConn(s.path, true, "busy_timeout(5000)", fmt.Sprintf("cache_size(-%d)", readerCacheKiB)); err != nil {
+			c = nil
+			return err
+		}
+	}
+	return outcome(c.query(sql, args, each))
+}
+
+// checkpoints carries the log into the database file, on a connection and at a
+// pace of its own: a checkpoint inside a commit would be paid by a batch.
+func (s *SQLite) checkpoints() {
+	c, err := openConn(s.path, false, "busy_timeout(1000)", "wal_autocheckpoint(0)", "synchronous(FULL)")
+	if err != nil {
+		return // the writer's connection stands: the log grows until the next start
+	}
+	defer c.close()
+	t := time.NewTicker(s.opts.Checkpoint)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-t.C:
+		}
+		s.checkpoint(c)
+	}
+}
+
+// checkpoint copies what it can without making anybody wait; when the log has
+// grown large, it stops the writer for the rest and empties it. Busy answers
+// are no errors: the next tick tries again.
+func (s *SQLite) checkpoint(c *conn) {
+	_ = c.exec("PRAGMA wal_checkpoint(PASSIVE)")
+	if info, err := os.Stat(s.path + "-wal"); err != nil || info.Size() < truncateWAL {
+		return
+	}
+	s.write.Lock()
+	defer s.write.Unlock()
+	_ = c.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+// Lane opens a committer. All lanes of a SQLite home share its one connection
+// for writing, so a second one gains nothing.
+func (s *SQLite) Lane(context.Context) (book.Lane, error) {
+	return &sqliteLane{s: s, c: s.writer, tables: sqliteTables()}, nil
+}
+
+// outcome puts an error of SQLite into the book's words.
+func outcome(err error) error {
+	var e *sqliteError
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.code {
+	case sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_ROWID:
+		return fmt.Errorf("%w: %w", book.ErrConflict, err)
+	}
+	switch e.primary() {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("%w: %w", book.ErrConflict, err)
+	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE:
+		return &book.DataError{Err: err}
+	}
+	return err
+}
