@@ -54,7 +54,7 @@ type settings struct {
 	Connectors []connectorConfig
 	Projects   []project.Project
 	Private    []netip.Prefix // networks that callbacks may reach although they are not public
-	Instance   string         // names this process's place among several; empty: the data directory's
+	TestMode   bool           // pages say that no real money moves
 }
 
 // connectorConfig is one PSP account.

@@ -35,26 +35,17 @@ import (
 // buckets is fixed for ever: ids carry it (design section 3).
 const buckets = 32
 
-// database is a store of either kind.
-type database interface {
-	book.Store
-	book.Reader
-	book.Processes
-	io.Closer
-	Migrate(ctx context.Context) error
-}
-
 // openDatabase opens the store that the settings name; lanes and keep are how
 // the book must use it.
-func openDatabase(ctx context.Context, s settings) (db database, lanes int, keep bool, err error) {
+func openDatabase(ctx context.Context, s settings) (db store.DB, lanes int, keep bool, err error) {
 	if s.Database != "" {
-		db, err = store.OpenPostgres(ctx, s.Database, store.PostgresOptions{})
+		db, err = store.OpenPostgres(ctx, s.Database, store.Options{})
 		return db, 2, false, err
 	}
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return nil, 0, false, fmt.Errorf("data directory: %w", err)
 	}
-	db, err = store.OpenSQLite(ctx, filepath.Join(s.Data, "aorta.db"), store.SQLiteOptions{})
+	db, err = store.OpenSQLite(ctx, filepath.Join(s.Data, "aorta.db"), store.Options{})
 	return db, 1, true, err
 }
 
@@ -62,7 +53,7 @@ func openDatabase(ctx context.Context, s settings) (db database, lanes int, keep
 type house struct {
 	settings  settings
 	log       *slog.Logger
-	db        database
+	db        store.DB
 	book      *book.Book
 	worker    *worker.Worker
 	metrics   *prometheus.Registry
@@ -161,6 +152,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	})
 	page := paypage.New(paypage.Options{
 		Flows: flows, Read: db, Projects: projects, PublicURL: h.url, Key: pageKey, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics,
+		TestMode: s.TestMode,
 	})
 	gates := gate.New(gate.Options{Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics})
 	callbacks := callback.New(h.book, db, callback.Options{

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"aorta/internal/store"
 )
 
 // where names a database: the flags that migrate, verify and bench share.
@@ -11,7 +13,7 @@ type where struct {
 	Database string `help:"PostgreSQL address, postgres://…; instead of --data." env:"AORTA_DATABASE"`
 }
 
-func (w where) open(ctx context.Context) (database, error) {
+func (w where) open(ctx context.Context) (store.DB, error) {
 	db, _, _, err := openDatabase(ctx, settings{Data: w.Data, Database: w.Database})
 	return db, err
 }

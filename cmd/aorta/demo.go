@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"aorta/internal/project"
+	"aorta/internal/sandbox"
+	"aorta/internal/sign"
+)
+
+// demoCmd runs the platform and the other side on one machine.
+type demoCmd struct {
+	Data          string `help:"Directory for everything the demo keeps." default:"./aorta-data" env:"AORTA_DATA"`
+	Database      string `help:"PostgreSQL address, postgres://…; instead of SQLite in --data." env:"AORTA_DATABASE"`
+	Listen        string `help:"Public listener; port 0 picks a free one." default:"127.0.0.1:8080" env:"AORTA_LISTEN"`
+	OpsListen     string `help:"Listener for metrics, health and administration." default:"127.0.0.1:8081" env:"AORTA_OPS_LISTEN"`
+	SandboxListen string `help:"Listener of the sandbox: PSPs, merchant, shop." default:"127.0.0.1:8082" env:"AORTA_SANDBOX_LISTEN"`
+	JSON          bool   `help:"When ready, print one line of JSON instead of text." name:"json"`
+	knobs
+}
+
+// demoProject is the project that the demo merchant has.
+const demoProject = 200
+
+// ready is the one line that --json prints; scripts read it.
+type ready struct {
+	Ready   bool         `json:"ready"`
+	Public  string       `json:"public"`
+	Ops     string       `json:"ops"`
+	Sandbox string       `json:"sandbox"`
+	Project readyProject `json:"project"`
+	APIKey  string       `json:"api_key"` // empty until the native API has keys
+}
+
+type readyProject struct {
+	ID     int64  `json:"id"`
+	Secret string `json:"secret"`
+}
+
+// Run runs the demo until it is told to stop.
+func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	secret, err := demoSecret(c.Data)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.SandboxListen)
+	if err != nil {
+		return fmt.Errorf("sandbox listener: %w", err)
+	}
+	sandboxURL := "http://" + listener.Addr().String()
+	// The platform first: until it has the data directory, the sandbox's file is not ours either.
+	h, err := open(ctx, c.settings(sandboxURL, secret), log)
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
+	defer h.Close()
+	account := sandbox.DemoAccount()
+	account.NotifyURL = h.url() + "/n/paytm/" + sandbox.DemoAccountName
+	other, err := sandbox.New(sandbox.Options{
+		Clock: time.Now, ProjectID: demoProject, ProjectSecret: secret, Paytm: []sandbox.PaytmAccount{account}, PublicURL: h.url(),
+		OwnURL: sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second, Log: log,
+	})
+	if err != nil {
+		_ = listener.Close()
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	server := newServer(other.Handler())
+	server.WriteTimeout = 2 * time.Minute // it is there to be slow when it is told to
+	go h.serve(server, listener, "", "")
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), graceful)
+		defer cancel()
+		_ = other.Close(ctx) // first: it lets go the connections that it was told to hold
+		_ = server.Shutdown(ctx)
+	}()
+	c.announce(s, h, sandboxURL, secret)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-h.failed:
+		return err
+	}
+}
+
+func (c demoCmd) settings(sandboxURL, secret string) settings {
+	method := methods["paytm-wallet"]
+	method.Account = sandbox.DemoAccountName
+	return settings{
+		Data: c.Data, Database: c.Database, Listen: c.Listen, OpsListen: c.OpsListen, knobs: c.knobs, TestMode: true,
+		Connectors: []connectorConfig{{
+			Name: "paytm", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/paytm", MID: sandbox.DemoMID, Key: sandbox.DemoKey,
+			Website: sandbox.DemoWebsite,
+		}},
+		Projects: []project.Project{{
+			ID: demoProject, MerchantID: 1, Name: "Demo shop", Secret: sign.NewSecret(secret), CallbackURL: sandboxURL + "/merchant/callback",
+			Origins: []string{sandboxURL}, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,
+			BaseTime: c.BaseTime, LimitTime: c.LimitTime, Methods: []project.Method{method},
+		}},
+		Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+	}
+}
+
+func (c demoCmd) announce(s streams, h *house, sandboxURL, secret string) {
+	if c.JSON {
+		line, err := json.Marshal(ready{
+			Ready: true, Public: h.url(), Ops: h.opsURL, Sandbox: sandboxURL, Project: readyProject{ID: demoProject, Secret: secret},
+		})
+		if err != nil {
+			panic("plain fields cannot fail to encode: " + err.Error())
+		}
+		fmt.Fprintf(s.out, "%s\n", line)
+		return
+	}
+	fmt.Fprintf(s.out, `Aorta is ready.
+
+  Buy something:      %[3]s/shop
+  Payment Page, Gate: %[1]s/payment  %[1]s/v2/…
+  Operations:         %[2]s/metrics  %[2]s/readyz
+  Project:            %[4]d, secret %[5]s
+  Everything it keeps is in %[6]s
+
+Stop it with Ctrl-C; then "aorta verify --data %[6]s" checks the money.
+`, h.url(), h.opsURL, sandboxURL, demoProject, secret, c.Data)
+}
+
+// demoSecret is the demo project's secret: made once, then kept, so that a
+// restarted demo still understands its merchant.
+func demoSecret(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	path := filepath.Join(dir, "demo.secret")
+	text, err := os.ReadFile(path)
+	if err == nil && len(text) > 0 {
+		return string(text), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("demo secret: %w", err)
+	}
+	var raw [24]byte
+	_, _ = rand.Read(raw[:])
+	fresh := hex.EncodeToString(raw[:])
+	if err := os.WriteFile(path, []byte(fresh), 0o600); err != nil {
+		return "", fmt.Errorf("demo secret: %w", err)
+	}
+	return fresh, nil
+}

@@ -1,0 +1,786 @@
+package flow_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+)
+
+// house is a platform in memory whose clock and PSP the test moves by hand.
+type house struct {
+	t     *testing.T
+	homes []*book.Memory
+	book  *book.Book
+	read  reader
+	flows *flow.Flows
+	psp   *psp
+	pr    project.Project
+
+	mu   sync.Mutex
+	now  time.Time
+	work []due.Due
+}
+
+// reader reads from whichever home has the row.
+type reader struct {
+	book.Reader
+	homes []*book.Memory
+}
+
+func (r reader) of(b id.Bucket) *book.Memory { return r.homes[int(b)%len(r.homes)] }
+func (r reader) Payment(ctx context.Context, p id.Payment) (payment.Payment, bool, error) {
+	return r.of(p.Bucket()).Payment(ctx, p)
+}
+func (r reader) Operation(ctx context.Context, o id.Operation) (payment.Operation, bool, error) {
+	return r.of(o.Bucket()).Operation(ctx, o)
+}
+func (r reader) Attempt(ctx context.Context, a id.Attempt) (payment.Attempt, bool, error) {
+	return r.of(a.Bucket()).Attempt(ctx, a)
+}
+
+// psp says what the test has put into its mouth; without a word it is silent.
+type psp struct {
+	mu       sync.Mutex
+	sale     []connector.Outcome
+	lookup   []connector.Outcome
+	refund   []connector.Outcome
+	asked    []id.Attempt
+	refunds  []id.Attempt
+	schedule []time.Duration
+}
+
+func (p *psp) next(list *[]connector.Outcome) connector.Outcome {
+	if len(*list) == 0 {
+		return connector.Outcome{Kind: connector.Unknown}
+	}
+	out := (*list)[0]
+	if len(*list) > 1 {
+		*list = (*list)[1:]
+	}
+	return out
+}
+
+func (p *psp) Capabilities() connector.Capabilities {
+	return connector.Capabilities{Methods: []string{"paytm-wallet"}, Refund: true, PartialRefund: true, LookupSchedule: p.schedule}
+}
+
+func (p *psp) Sale(_ context.Context, o connector.Order) connector.Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, o.Attempt.ID)
+	return p.next(&p.sale)
+}
+
+func (p *psp) Lookup(context.Context, connector.Order) connector.Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next(&p.lookup)
+}
+
+func (p *psp) Refund(_ context.Context, o connector.Order) connector.Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refunds = append(p.refunds, o.Attempt.ID)
+	return p.next(&p.refund)
+}
+
+func (p *psp) LookupRefund(context.Context, connector.Order) connector.Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next(&p.lookup)
+}
+
+// zeroes is randomness enough for ids that need only differ within one run.
+type seeded struct{ r *rand.ChaCha8 }
+
+func (s seeded) Read(b []byte) (int, error) { return s.r.Read(b) }
+
+func newHouse(t *testing.T, homes int, change func(*project.Project)) *house {
+	t.Helper()
+	h := &house{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), psp: &psp{schedule: []time.Duration{30 * time.Second, 2 * time.Minute}}}
+	h.pr = project.Project{
+		ID: 200, MerchantID: 1, CallbackURL: "https://shop.example/cb", LateSuccess: project.LateHold, LimitTime: 30 * time.Minute,
+		Methods: []project.Method{{Code: "paytm-wallet", Connector: "paytm", Account: "demo", Currency: "INR"}},
+	}
+	if change != nil {
+		change(&h.pr)
+	}
+	var cfg []book.Home
+	for n := range homes {
+		m := book.NewMemory()
+		h.homes = append(h.homes, m)
+		var buckets []id.Bucket
+		for b := n; b < 32; b += homes {
+			buckets = append(buckets, id.Bucket(b))
+		}
+		cfg = append(cfg, book.Home{Store: m, Buckets: buckets})
+	}
+	h.read = reader{Reader: h.homes[0], homes: h.homes}
+	b, err := book.New(t.Context(), cfg, book.Options{
+		Now: h.clock, Random: seeded{rand.NewChaCha8([32]byte{1})}, Epoch: 1,
+		Work: func(rows []due.Due) { h.mu.Lock(); h.work = append(h.work, rows...); h.mu.Unlock() },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	h.book = b
+	h.flows = flow.New(b, h.read, flow.Options{
+		Projects:   func(int64) (project.Project, bool) { return h.pr, true },
+		Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
+		NotifyURL:  func(string, string) string { return "https://pay.example/n/paytm/demo" },
+		Now:        h.clock,
+	})
+	return h
+}
+
+func (h *house) clock() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
+
+func inr(minor int64) money.Amount { return money.Amount{Minor: minor, Currency: "INR"} }
+
+func approved(minor int64) connector.Outcome {
+	return connector.Outcome{Kind: connector.Approved, ProviderID: "psp-1", Amount: inr(minor)}
+}
+
+var redirected = connector.Outcome{Kind: connector.Pending, Redirect: &payment.Redirect{URL: "https://psp.example/page", Method: "POST"}}
+
+func (h *house) begin(paymentID string, minor int64) flow.Begun {
+	h.t.Helper()
+	b, err := h.flows.BeginSale(h.t.Context(), flow.SaleRequest{
+		Project: h.pr, Method: h.pr.Methods[0], Door: "gate", PaymentID: paymentID, CustomerID: "c1", CallbackURL: h.pr.CallbackURL, Amount: inr(minor),
+	})
+	if err != nil {
+		h.t.Fatalf("BeginSale(%s): %v", paymentID, err)
+	}
+	return b
+}
+
+// settle does all work at hand but deliveries, as a worker would.
+func (h *house) settle() {
+	h.t.Helper()
+	for {
+		h.mu.Lock()
+		work := h.work
+		h.work = nil
+		h.mu.Unlock()
+		if len(work) == 0 {
+			return
+		}
+		for _, d := range work {
+			if d.Kind == due.Deliver {
+				continue
+			}
+			if err := h.flows.Handle(h.t.Context(), d); err != nil {
+				h.t.Fatalf("Handle(%s): %v", d.Kind, err)
+			}
+		}
+	}
+}
+
+// pass lets time go by, and has what is then overdue claimed and done.
+func (h *house) pass(d time.Duration) {
+	h.t.Helper()
+	end := h.clock().Add(d)
+	for {
+		var next due.Due
+		for _, m := range h.homes {
+			rows, err := m.ScanDue(h.t.Context(), id.Raw{}, 1000)
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			for _, r := range rows {
+				if r.Kind != due.Deliver && r.DueUS <= end.UnixMicro() && (next.ID.IsZero() || r.DueUS < next.DueUS) {
+					next = r
+				}
+			}
+		}
+		if next.ID.IsZero() {
+			break
+		}
+		h.mu.Lock()
+		h.now = maxTime(h.now, time.UnixMicro(next.DueUS).UTC())
+		h.mu.Unlock()
+		_, err := book.Do(h.t.Context(), h.book, book.Act[struct{}]{Name: "test.claim", Bucket: next.ID.Bucket(), Decide: func(p *book.Page) (struct{}, error) {
+			if d, ok := p.Due.Get(next.ID); ok {
+				p.Due.Put(d.Claim(p.NowUS(), p.Epoch()))
+			}
+			return struct{}{}, nil
+		}})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		h.settle()
+	}
+	h.mu.Lock()
+	h.now = maxTime(h.now, end)
+	h.mu.Unlock()
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (h *house) payment(p id.Payment) payment.Payment {
+	h.t.Helper()
+	row, ok, err := h.read.Payment(h.t.Context(), p)
+	if err != nil || !ok {
+		h.t.Fatalf("payment %s: found %t, %v", p, ok, err)
+	}
+	return row
+}
+
+func (h *house) wantStatus(p id.Payment, want payment.Status, code string) {
+	h.t.Helper()
+	if got := h.payment(p); got.Status != want || got.Code != code {
+		h.t.Errorf("payment is %s %q, want %s %q", got.Status, got.Code, want, code)
+	}
+}
+
+// balance sums an account over all buckets and homes.
+func (h *house) balance(owner string, p ledger.Purpose) int64 {
+	h.t.Helper()
+	var sum int64
+	for _, m := range h.homes {
+		rows, err := m.ScanAccounts(h.t.Context(), id.Account{}, 10_000)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, a := range rows {
+			if a.Owner == owner && a.Purpose == p {
+				sum += a.Balance()
+			}
+		}
+	}
+	return sum
+}
+
+func (h *house) wantBalances(want map[string]int64) {
+	h.t.Helper()
+	for name, minor := range map[string]int64{
+		"clearing": h.balance("psp:paytm:demo", ledger.Clearing), "payable": h.balance("merchant:1", ledger.Payable),
+		"reserved": h.balance("merchant:1", ledger.Reserved), "refund_due": h.balance("house", ledger.RefundDue),
+	} {
+		if minor != want[name] {
+			h.t.Errorf("balance of %s is %d, want %d", name, minor, want[name])
+		}
+	}
+}
+
+// deliveries lists the kinds of event that the merchant is told, oldest first.
+func (h *house) told(p id.Payment) []event.Kind {
+	h.t.Helper()
+	var out []event.Kind
+	m := h.read.of(p.Bucket())
+	for next := h.payment(p).LastDelivery; !next.IsZero(); {
+		d, ok, err := m.Delivery(h.t.Context(), next)
+		if err != nil || !ok {
+			h.t.Fatalf("delivery %s: found %t, %v", next, ok, err)
+		}
+		e, _, _ := m.Event(h.t.Context(), d.Event)
+		out = append([]event.Kind{e.Kind}, out...)
+		next = d.Prev
+	}
+	return out
+}
+
+func (h *house) wantTold(p id.Payment, want ...event.Kind) {
+	h.t.Helper()
+	if got := h.told(p); fmt.Sprint(got) != fmt.Sprint(want) {
+		h.t.Errorf("merchant is told %v, want %v", got, want)
+	}
+}
+
+func (h *house) cases() []string {
+	h.t.Helper()
+	var out []string
+	for _, m := range h.homes {
+		rows, err := m.Cases(h.t.Context(), id.Case{}, 100)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, c := range rows {
+			out = append(out, c.Kind)
+		}
+	}
+	return out
+}
+
+func (h *house) apply(a payment.Attempt, out connector.Outcome) {
+	h.t.Helper()
+	if err := h.flows.Apply(h.t.Context(), a, out); err != nil {
+		h.t.Fatalf("Apply(%s): %v", out.Kind, err)
+	}
+}
+
+func (h *house) noDue() {
+	h.t.Helper()
+	for _, m := range h.homes {
+		rows, _ := m.ScanDue(h.t.Context(), id.Raw{}, 100)
+		for _, d := range rows {
+			if d.Kind != due.Deliver {
+				h.t.Errorf("due row of kind %s is left", d.Kind)
+			}
+		}
+	}
+}
+
+func TestSalePaidOnThePSPsPage(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{redirected}
+	b := h.begin("order-1", 250)
+	h.wantStatus(b.Payment.ID, payment.StatusNew, "")
+	h.settle()
+	h.wantStatus(b.Payment.ID, payment.StatusAwaitingCustomer, "")
+	h.wantBalances(nil)
+	h.psp.lookup = []connector.Outcome{approved(250)}
+	out, err := h.flows.Confirm(t.Context(), b.Attempt)
+	if err != nil || out.Kind != connector.Approved {
+		t.Fatalf("Confirm() = %s, %v", out.Kind, err)
+	}
+	h.wantStatus(b.Payment.ID, payment.StatusCaptured, "0")
+	h.wantBalances(map[string]int64{"clearing": 250, "payable": 250})
+	h.apply(b.Attempt, approved(250)) // known news changes nothing
+	h.wantBalances(map[string]int64{"clearing": 250, "payable": 250})
+	h.wantTold(b.Payment.ID, event.PaymentAwaiting, event.PaymentCaptured)
+	h.noDue()
+}
+
+func TestAskedIsClosedWhenTheAnswerIsBooked(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{redirected}
+	b := h.begin("order-1", 250)
+	select {
+	case <-b.Asked:
+		t.Fatal("Asked is closed before the PSP was asked")
+	default:
+	}
+	h.settle()
+	select {
+	case <-b.Asked:
+	default:
+		t.Fatal("Asked is open after the answer was booked")
+	}
+}
+
+func TestDeclines(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		out  connector.Outcome
+		code string
+	}{
+		{name: "declined with a code", out: connector.Outcome{Kind: connector.Declined, Code: "20105"}, code: "20105"},
+		{name: "declined without", out: connector.Outcome{Kind: connector.Declined}, code: "100"},
+		{name: "not sent", out: connector.Outcome{Kind: connector.NotSent}, code: "314"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, 1, nil)
+			h.psp.sale = []connector.Outcome{test.out}
+			b := h.begin("order-1", 250)
+			h.settle()
+			h.wantStatus(b.Payment.ID, payment.StatusDeclined, test.code)
+			h.wantTold(b.Payment.ID, event.PaymentDeclined)
+			h.wantBalances(nil)
+			h.noDue()
+		})
+	}
+}
+
+func TestPaymentIDIsUniqueWithoutCase(t *testing.T) {
+	t.Parallel()
+	for _, homes := range []int{1, 2} {
+		t.Run(fmt.Sprint(homes, " homes"), func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, homes, nil)
+			first := h.begin("Order-1", 250)
+			again := h.begin("order-1", 999)
+			if !again.Repeat || again.Payment.ID != first.Payment.ID {
+				t.Errorf("second BeginSale() = repeat %t of %s, want a repeat of %s", again.Repeat, again.Payment.ID, first.Payment.ID)
+			}
+			got, err := h.flows.Find(t.Context(), h.pr, "ORDER-1")
+			if len(h.homes) == 1 && (err != nil || got.ID != first.Payment.ID) {
+				t.Errorf("Find(ORDER-1) = %s, %v; want %s", got.ID, err, first.Payment.ID)
+			}
+		})
+	}
+}
+
+// In a wallet project a payment lies with its customer, so its name may lie in
+// another home, and an orphan name must not bar the way.
+func TestWalletPaymentsInTwoHomes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2, func(p *project.Project) { p.Wallet = true })
+	for n := range 40 {
+		r := flow.SaleRequest{
+			Project: h.pr, Method: h.pr.Methods[0], Door: "gate", PaymentID: fmt.Sprint("order-", n), CustomerID: fmt.Sprint("c", n%7), Amount: inr(100),
+		}
+		key := h.book.RefKey(h.pr.RefScope(), r.PaymentID)
+		if n%2 == 0 { // an earlier request of another customer died between reserve and begin
+			other := h.pr.PaymentBucket(32, r.PaymentID, "somebody else")
+			if !h.book.SameHome(key.Bucket, h.pr.PaymentBucket(32, r.PaymentID, r.CustomerID)) {
+				if _, err := h.book.Reserve(t.Context(), key, h.book.Mint(other)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		b, err := h.flows.BeginSale(t.Context(), r)
+		if err != nil || b.Repeat {
+			t.Fatalf("BeginSale(%s) = repeat %t, %v", r.PaymentID, b.Repeat, err)
+		}
+		r.CustomerID = "an impostor"
+		again, err := h.flows.BeginSale(t.Context(), r)
+		if err != nil || !again.Repeat || again.Payment.ID != b.Payment.ID {
+			t.Fatalf("BeginSale(%s) of another customer = %v repeat %t, %v; want a repeat", r.PaymentID, again.Payment.ID, again.Repeat, err)
+		}
+		h.psp.sale = []connector.Outcome{approved(100)}
+		h.settle()
+		h.wantStatus(b.Payment.ID, payment.StatusCaptured, "0")
+	}
+	if got := h.balance("customer:1:c0", ledger.Available); got != 600 {
+		t.Errorf("wallet of c0 holds %d, want 600", got)
+	}
+}
+
+func TestLimitTimeDeclines603(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{redirected}
+	h.psp.lookup = []connector.Outcome{{Kind: connector.Pending}}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.pass(29 * time.Minute)
+	h.wantStatus(b.Payment.ID, payment.StatusAwaitingCustomer, "")
+	h.pass(2 * time.Minute)
+	h.wantStatus(b.Payment.ID, payment.StatusDeclined, "603")
+	h.wantTold(b.Payment.ID, event.PaymentAwaiting, event.PaymentDeclined)
+	h.noDue()
+}
+
+func TestPaidInTheLastSecond(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, func(p *project.Project) { p.LimitTime = 20 * time.Second })
+	h.psp.sale = []connector.Outcome{redirected}
+	h.psp.lookup = []connector.Outcome{approved(250)}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.pass(21 * time.Second)
+	h.wantStatus(b.Payment.ID, payment.StatusCaptured, "0")
+}
+
+func TestLateSuccess(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		rule     project.LateRule
+		status   payment.Status
+		code     string
+		balances map[string]int64
+		told     []event.Kind
+	}{
+		{project.LateHold, payment.StatusDeclined, "603", map[string]int64{"clearing": 250, "refund_due": 250},
+			[]event.Kind{event.PaymentAwaiting, event.PaymentDeclined}},
+		{project.LateCredit, payment.StatusCaptured, "0", map[string]int64{"clearing": 250, "payable": 250},
+			[]event.Kind{event.PaymentAwaiting, event.PaymentDeclined, event.PaymentCaptured}},
+		{project.LateRefund, payment.StatusDeclined, "603", map[string]int64{},
+			[]event.Kind{event.PaymentAwaiting, event.PaymentDeclined, event.RefundSucceeded}},
+	}
+	for _, test := range tests {
+		t.Run(string(test.rule), func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, 1, func(p *project.Project) { p.LateSuccess = test.rule })
+			h.psp.sale = []connector.Outcome{redirected}
+			h.psp.lookup = []connector.Outcome{{Kind: connector.Pending}}
+			h.psp.refund = []connector.Outcome{approved(250)}
+			b := h.begin("order-1", 250)
+			h.settle()
+			h.pass(31 * time.Minute)
+			for range 3 { // news comes as often as it likes
+				h.apply(b.Attempt, approved(250))
+				h.settle()
+			}
+			h.wantStatus(b.Payment.ID, test.status, test.code)
+			h.wantBalances(test.balances)
+			h.wantTold(b.Payment.ID, test.told...)
+			if got := h.cases(); fmt.Sprint(got) != "[late_success]" {
+				t.Errorf("cases %v, want one late_success", got)
+			}
+			h.noDue()
+		})
+	}
+}
+
+// A credited late success is an ordinary capture from then on.
+func TestRefundOfACreditedLateSuccess(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, func(p *project.Project) { p.LateSuccess = project.LateCredit })
+	h.psp.sale = []connector.Outcome{redirected}
+	h.psp.lookup = []connector.Outcome{{Kind: connector.Pending}}
+	h.psp.refund = []connector.Outcome{approved(250)}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.pass(31 * time.Minute)
+	h.apply(b.Attempt, approved(250))
+	if _, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID), Description: "all"}); err != nil {
+		t.Fatal(err)
+	}
+	h.settle()
+	h.wantStatus(b.Payment.ID, payment.StatusRefunded, "0")
+	h.wantBalances(nil)
+}
+
+func TestNewsThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	for _, out := range []connector.Outcome{
+		{Kind: connector.Approved, ProviderID: "x", Amount: inr(251)},
+		{Kind: connector.Approved, ProviderID: "x", Amount: money.Amount{Minor: 250, Currency: "USD"}},
+	} {
+		h := newHouse(t, 1, nil)
+		h.psp.sale = []connector.Outcome{redirected}
+		b := h.begin("order-1", 250)
+		h.settle()
+		h.apply(b.Attempt, out)
+		h.apply(b.Attempt, out)
+		h.wantStatus(b.Payment.ID, payment.StatusAwaitingCustomer, "")
+		h.wantBalances(nil)
+		if got := h.cases(); fmt.Sprint(got) != "[mismatch]" {
+			t.Errorf("after %v: cases %v, want one mismatch", out.Amount, got)
+		}
+	}
+}
+
+func TestPSPTakesItsWordBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{approved(250)}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.apply(b.Attempt, connector.Outcome{Kind: connector.Declined, Code: "20100"})
+	h.wantStatus(b.Payment.ID, payment.StatusCaptured, "0")
+	h.wantBalances(map[string]int64{"clearing": 250, "payable": 250})
+	if got := h.cases(); fmt.Sprint(got) != "[contradiction]" {
+		t.Errorf("cases %v, want one contradiction", got)
+	}
+}
+
+// Paytm's initiate cannot move money: a lost answer is followed by a new
+// attempt under a new reference, and money paid under either is booked once.
+func TestLostAnswerToACallThatMovesNoMoney(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{{Kind: connector.Unknown}, redirected}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.wantStatus(b.Payment.ID, payment.StatusNew, "")
+	h.pass(2 * time.Second)
+	h.wantStatus(b.Payment.ID, payment.StatusAwaitingCustomer, "")
+	if len(h.psp.asked) != 2 || h.psp.asked[0] == h.psp.asked[1] {
+		t.Fatalf("PSP was asked under %v, want two references", h.psp.asked)
+	}
+	second, _, _ := h.read.Attempt(t.Context(), h.psp.asked[1])
+	h.apply(second, approved(250))
+	h.wantStatus(b.Payment.ID, payment.StatusCaptured, "0")
+	h.apply(b.Attempt, approved(250)) // and the lost one was paid as well
+	h.wantBalances(map[string]int64{"clearing": 500, "payable": 250, "refund_due": 250})
+}
+
+// The process that was asking has died: what it sent is unknown.
+func TestTakingOverAnAskingAttempt(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{redirected}
+	b := h.begin("order-1", 250)
+	h.mu.Lock()
+	h.work = nil // the process dies with its pool
+	h.mu.Unlock()
+	h.pass(35 * time.Second)
+	h.wantStatus(b.Payment.ID, payment.StatusAwaitingCustomer, "")
+	if len(h.psp.asked) != 1 || h.psp.asked[0] == b.Attempt.ID {
+		t.Errorf("PSP was asked under %v, want one new reference", h.psp.asked)
+	}
+}
+
+func TestRefunds(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{approved(1000)}
+	h.psp.refund = []connector.Outcome{{Kind: connector.Pending}}
+	b := h.begin("order-1", 1000)
+	h.settle()
+	refund := func(minor int64, name string) flow.Begun {
+		t.Helper()
+		r := flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID), MerchantRefundID: name, Description: "d"}
+		if minor > 0 {
+			r.Amount = inr(minor)
+		}
+		got, err := h.flows.BeginRefund(t.Context(), r)
+		if err != nil {
+			t.Fatalf("BeginRefund(%d): %v", minor, err)
+		}
+		return got
+	}
+	first := refund(300, "r-1")
+	h.settle()
+	h.wantStatus(b.Payment.ID, payment.StatusCaptured, "0") // a running refund leaves the payment alone
+	h.wantBalances(map[string]int64{"clearing": 1000, "payable": 700, "reserved": 300})
+	over := refund(701, "r-2")
+	if over.Operation.Status != payment.OperationDecline || over.Operation.Code != "3283" {
+		t.Errorf("refund beyond what is reserved = %s %s, want decline 3283", over.Operation.Status, over.Operation.Code)
+	}
+	h.apply(first.Attempt, approved(300))
+	h.wantStatus(b.Payment.ID, payment.StatusPartiallyRefunded, "0")
+	failing := refund(200, "r-3")
+	h.settle()
+	h.apply(failing.Attempt, connector.Outcome{Kind: connector.Declined, Code: "20100"})
+	h.wantStatus(b.Payment.ID, payment.StatusPartiallyRefunded, "0")
+	h.wantBalances(map[string]int64{"clearing": 700, "payable": 700})
+	rest := refund(0, "")
+	if rest.Operation.Amount != inr(700) {
+		t.Errorf("refund of the rest is of %v, want 700", rest.Operation.Amount)
+	}
+	h.settle()
+	h.apply(rest.Attempt, approved(700))
+	h.wantStatus(b.Payment.ID, payment.StatusRefunded, "0")
+	h.wantBalances(nil)
+	if more := refund(0, ""); more.Operation.Code != "3283" {
+		t.Errorf("refund of nothing left: code %q, want 3283", more.Operation.Code)
+	}
+	_, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID), MerchantRefundID: "r-1"})
+	if !errors.Is(err, flow.ErrRefundIDKnown) {
+		t.Errorf("BeginRefund(r-1) again: %v, want ErrRefundIDKnown", err)
+	}
+	h.wantTold(b.Payment.ID, event.PaymentCaptured, event.RefundDeclined, event.RefundSucceeded, event.RefundDeclined, event.RefundSucceeded, event.RefundDeclined)
+	h.noDue()
+}
+
+func TestRefundBeforeSuccess(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{redirected}
+	b := h.begin("order-1", 1000)
+	h.settle()
+	_, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID), Amount: inr(1)})
+	if !errors.Is(err, flow.ErrState) {
+		t.Errorf("BeginRefund() of an open payment: %v, want ErrState", err)
+	}
+}
+
+func TestRefundWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{approved(1000)}
+	h.psp.refund = []connector.Outcome{{Kind: connector.Unknown}}
+	h.psp.lookup = []connector.Outcome{{Kind: connector.Unknown}, {Kind: connector.Pending}, approved(1000)}
+	b := h.begin("order-1", 1000)
+	h.settle()
+	if _, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID)}); err != nil {
+		t.Fatal(err)
+	}
+	h.settle()
+	h.pass(10 * time.Minute)
+	h.wantStatus(b.Payment.ID, payment.StatusRefunded, "0")
+	if len(h.psp.refunds) != 1 {
+		t.Errorf("refund was sent %d times, want once: an unknown outcome is looked up", len(h.psp.refunds))
+	}
+}
+
+// "No such operation" twice, at least ten minutes apart, proves that a refund
+// was not taken; it is sent again under the same reference.
+func TestRefundThatNeverArrived(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{approved(1000)}
+	h.psp.refund = []connector.Outcome{{Kind: connector.Unknown}, approved(1000)}
+	h.psp.lookup = []connector.Outcome{{Kind: connector.Pending, NoRecord: true}}
+	b := h.begin("order-1", 1000)
+	h.settle()
+	if _, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID)}); err != nil {
+		t.Fatal(err)
+	}
+	h.settle()
+	h.pass(9 * time.Minute)
+	if len(h.psp.refunds) != 1 {
+		t.Fatalf("refund was sent %d times within ten minutes, want once", len(h.psp.refunds))
+	}
+	h.pass(10 * time.Minute)
+	h.wantStatus(b.Payment.ID, payment.StatusRefunded, "0")
+	if len(h.psp.refunds) != 2 || h.psp.refunds[0] != h.psp.refunds[1] {
+		t.Errorf("refund was sent under %v, want twice under one reference", h.psp.refunds)
+	}
+}
+
+func TestManyRefundsAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{approved(1000)}
+	b := h.begin("order-1", 1000)
+	h.settle()
+	pay := h.payment(b.Payment.ID)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	taken, refused := 0, 0
+	for range 50 {
+		wg.Go(func() {
+			got, err := h.flows.BeginRefund(context.WithoutCancel(t.Context()), flow.RefundRequest{Project: h.pr, Payment: pay, Amount: inr(100)})
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				t.Errorf("BeginRefund: %v", err)
+			case got.Operation.Code == "3283":
+				refused++
+			default:
+				taken++
+			}
+		})
+	}
+	wg.Wait()
+	if taken != 10 || refused != 40 {
+		t.Errorf("%d refunds taken, %d refused; want 10 and 40", taken, refused)
+	}
+	h.wantBalances(map[string]int64{"clearing": 1000, "reserved": 1000})
+}
+
+func TestStatusShowsTheNewestOperationsOldestFirst(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{approved(1000)}
+	h.psp.refund = []connector.Outcome{{Kind: connector.Declined, Code: "20100"}}
+	b := h.begin("order-1", 1000)
+	h.settle()
+	for range 12 {
+		if _, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID), Amount: inr(1)}); err != nil {
+			t.Fatal(err)
+		}
+		h.settle()
+	}
+	v, err := h.flows.Status(t.Context(), h.payment(b.Payment.ID), 10)
+	if err != nil || len(v.Operations) != 10 {
+		t.Fatalf("Status() gives %d operations, %v; want 10", len(v.Operations), err)
+	}
+	for n := 1; n < 10; n++ {
+		if v.Operations[n].Operation.Prev != v.Operations[n-1].Operation.ID {
+			t.Errorf("operation %d does not follow operation %d", n, n-1)
+		}
+	}
+}
