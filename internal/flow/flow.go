@@ -220,8 +220,12 @@ func (f *Flows) operation(ctx context.Context, o id.Operation) (OperationView, e
 	return v, nil
 }
 
-// OperationByID gives an operation and its payment; false if there is none.
+// OperationByID gives an operation and its payment; false if there is none. The
+// id may come from outside: one of a bucket that there is not is no one's.
 func (f *Flows) OperationByID(ctx context.Context, o id.Operation) (OperationView, payment.Payment, bool, error) {
+	if int(o.Bucket()) >= f.book.Buckets() {
+		return OperationView{}, payment.Payment{}, false, nil
+	}
 	op, ok, err := f.read.Operation(ctx, o)
 	if err != nil || !ok {
 		return OperationView{}, payment.Payment{}, false, err
