@@ -1,0 +1,52 @@
+package gate
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"aorta/internal/id"
+	"aorta/internal/payment"
+)
+
+// A request that was taken is named after the operation it began: the 16 bytes of
+// the operation's id in hexadecimal, "-", and the last 8 digits of its number:
+// 019aa4c1f02d07a8…-00000201. So the operation is found from the name alone, and
+// answer, callbacks and status tell the same name without storing it.
+
+const (
+	requestIDHex    = 2 * len(id.Raw{})
+	requestIDDigits = 8
+	requestIDLength = requestIDHex + 1 + requestIDDigits
+)
+
+// RequestID names the request that began an operation, as the synchronous answer,
+// callbacks, the status and the Payment Page's result tell it.
+func RequestID(o payment.Operation) string {
+	return fmt.Sprintf("%x-%0*d", o.ID[:], requestIDDigits, o.Number%1e8)
+}
+
+// operationOf gives the operation that a request id may name; whether it does is
+// known when RequestID of it is equal. False for what is no id of ours.
+func operationOf(requestID string) (id.Operation, bool) {
+	if !isRequestID(requestID) {
+		return id.Operation{}, false
+	}
+	var o id.Operation
+	_, err := hex.Decode(o[:], []byte(requestID[:requestIDHex]))
+	return o, err == nil && !o.IsZero()
+}
+
+// isRequestID holds for texts of the form of RequestID.
+func isRequestID(text string) bool {
+	if len(text) != requestIDLength || text[requestIDHex] != '-' {
+		return false
+	}
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'f' && i < requestIDHex, i == requestIDHex:
+		default:
+			return false
+		}
+	}
+	return true
+}
