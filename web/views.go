@@ -118,6 +118,14 @@ type ProcessingView struct {
 	PageURL   string // this page's own address, for the button that looks now
 	Returned  bool   // the customer is back from the provider
 	Amount    string
+	Continue  *Onward // while the provider awaits the customer; nil for none
+	Return    *Button // to the merchant without waiting; nil for none. ButtonReturn would promise to cancel
+}
+
+// Onward is a link to the provider's page once more, for a customer who has left it.
+type Onward struct {
+	Provider string // "Paytm Wallet"
+	URL      string // of ours, where the handoff is
 }
 
 // Outcome is what the result screen announces.

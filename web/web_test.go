@@ -40,6 +40,10 @@ func views(lang string) map[string]web.View {
 		},
 		"handoff top": web.HandoffView{Page: page, Provider: "X", URL: "https://psp.example/pay", Method: "GET", Top: true},
 		"processing":  web.ProcessingView{Page: page, StatusURL: "/p/x/status", PageURL: "/p/x", Returned: true, Amount: "₹25.00"},
+		"processing with ways on": web.ProcessingView{
+			Page: page, StatusURL: "/p/x/status", PageURL: "/p/x", Continue: &web.Onward{Provider: "Paytm Wallet", URL: "/p/x"},
+			Return: &web.Button{Kind: web.ButtonFail, URL: "https://shop.example/cart", Mode: web.ModeParent},
+		},
 		"success": web.ResultView{
 			Page: page, Outcome: web.OutcomeSuccess, Amount: "₹25.00", Order: "A-1", MethodName: "Paytm Wallet",
 			Buttons: []web.Button{{Kind: web.ButtonSuccess, URL: "https://shop.example/ok", Mode: web.ModeBlank}},
