@@ -420,6 +420,11 @@ func (m *Memory) ScanDeliveries(_ context.Context, after id.Delivery, limit int)
 	return scan(m, &m.rows.deliveries, after, limit, nil)
 }
 
+// ScanInbox pages through all notifications.
+func (m *Memory) ScanInbox(_ context.Context, after id.Inbox, limit int) ([]payment.Inbox, error) {
+	return scan(m, &m.rows.inbox, after, limit, nil)
+}
+
 // ScanRefs pages through all refs.
 func (m *Memory) ScanRefs(_ context.Context, after payment.RefKey, limit int) ([]payment.Ref, error) {
 	return scan(m, &m.rows.refs, after, limit, nil)

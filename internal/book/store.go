@@ -210,6 +210,7 @@ type Reader interface {
 	ScanTransfers(ctx context.Context, after id.Transfer, limit int) ([]ledger.Transfer, error)
 	ScanEvents(ctx context.Context, after id.Event, limit int) ([]event.Event, error)
 	ScanDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error)
+	ScanInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error)
 	ScanRefs(ctx context.Context, after payment.RefKey, limit int) ([]payment.Ref, error)
 	ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error)
 }
