@@ -3,7 +3,7 @@
 // do not know, so it leaves one global name, touches nothing it did not make, and believes only messages that come
 // from its own frame and from the host it opened.
 
-import { EXIT, FAIL_LOADING, LOADED, PREFIX, REDIRECT, REDIRECT_IFRAME, RESIZE, httpURL, parse, size } from './messages';
+import { EXIT, FAIL_LOADING, LOADED, PREFIX, REDIRECT, REDIRECT_IFRAME, REDIRECT_IFRAME_COMPLETE, RESIZE, httpURL, parse, size } from './messages';
 
 type Handler = (data?: unknown) => void;
 type Config = Record<string, unknown>;
@@ -163,6 +163,8 @@ class Frame implements Instance {
   private loaded = false;
   private failed = false;
   private finished = false;
+  private away = false; // at the provider
+  private measured = false; // the page shown is ours and tells its size
   private closed = false;
   private readonly told = new Set<string>();
   private shown = '';
@@ -258,6 +260,7 @@ class Frame implements Instance {
     switch (name) {
       case LOADED:
         this.modal?.ready();
+        this.measured = true;
         this.fit(data);
         if (this.loaded) {
           return; // a later page of the same session; the merchant was told of the first
@@ -266,9 +269,13 @@ class Frame implements Instance {
         break;
       case FAIL_LOADING:
         this.loaded = true;
+        this.measured = true;
         this.fail();
         return;
       case RESIZE: {
+        if (!this.measured) {
+          return; // of a page that is already leaving
+        }
         this.fit(data);
         const shown = JSON.stringify(data);
         if (shown === this.shown) {
@@ -278,7 +285,15 @@ class Frame implements Instance {
         break;
       }
       case REDIRECT_IFRAME:
+        this.away = true;
+        this.measured = false;
         this.fit({ width: 0, height: FOREIGN_HEIGHT });
+        break;
+      case REDIRECT_IFRAME_COMPLETE:
+        if (!this.away) {
+          return; // each page after the return says it; the merchant hears of the return once
+        }
+        this.away = false;
         break;
       case REDIRECT: {
         const url = httpURL((data as { url?: unknown } | undefined)?.url);
