@@ -109,7 +109,7 @@ func TestRefunds(t *testing.T) {
 			minor            int64
 		}{
 			{"approve", "r-1", "partially refunded/refund success 0", 300},
-			{"decline", "r-2", "partially refunded/refund decline 20100", 200},
+			{"decline", "r-2", "partially refunded/refund decline 20105", 200},
 			{"", "r-3", "partially refunded/refund decline 3283", 701},
 			{"timeout", "r-4", "partially refunded/refund success 0", 100},
 			{"silent", "r-5", "refunded/refund success 0", 0},

@@ -80,25 +80,28 @@ func (p *Paytm) readForm(body []byte) (connector.News, error) {
 	}
 	params := make(map[string]string, len(form))
 	for name, values := range form {
-		if _, known := fields[name]; !known {
-			return connector.News{}, malformed("form has a field that Paytm does not send")
-		}
 		if len(values) != 1 {
 			return connector.News{}, malformed("form has a field twice")
 		}
+		params[name] = values[0]
+	}
+	// The signature first: a stranger is told that he is one, whatever else is wrong.
+	if !p.checksum.VerifyParams(params, params[checksumField]) {
+		return connector.News{}, connector.ErrSignature
+	}
+	for name, value := range params {
+		if _, known := fields[name]; !known {
+			return connector.News{}, malformed("form has a field that Paytm does not send")
+		}
 		// Moved between neighbours a "|" would leave the signed text as it is.
-		if strings.Contains(values[0], "|") || !utf8.ValidString(values[0]) {
+		if strings.Contains(value, "|") || !utf8.ValidString(value) {
 			return connector.News{}, malformed("form has a value with a pipe, or that is no text")
 		}
-		params[name] = values[0]
 	}
 	for name, needed := range fields {
 		if _, there := params[name]; needed && !there {
 			return connector.News{}, malformed("form has no " + name)
 		}
-	}
-	if !p.checksum.VerifyParams(params, params[checksumField]) {
-		return connector.News{}, connector.ErrSignature
 	}
 	said := notice{
 		mid: params["MID"], reference: params["ORDERID"], status: params["STATUS"],
