@@ -1,0 +1,110 @@
+package gate_test
+
+import (
+	"testing"
+
+	"aorta/internal/event"
+	"aorta/internal/gate"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+	"aorta/internal/sign"
+)
+
+// snapshot is a captured sale.
+func snapshot() event.Snapshot {
+	amount := payment.Payment{}.Amount
+	amount.Minor, amount.Currency = 250, "INR"
+	return event.Snapshot{
+		Payment: payment.Payment{
+			ID: id.Payment{1}, ProjectID: 200, MerchantPaymentID: "gate-1", Type: payment.TypePurchase, Status: payment.StatusCaptured,
+			Method: "paytm-wallet", Amount: amount, CustomerID: "12345", CapturedMinor: 250, ChangedUS: 1767323045000678,
+		},
+		Operation: payment.Operation{
+			ID: id.Operation{2}, Number: 49572000001893, Kind: payment.KindSale, Status: payment.OperationSuccess, Amount: amount,
+			Code: "0", Message: "Success", CreatedUS: 1767322860000000, ChangedUS: 1767323045000678,
+		},
+		Attempt: payment.Attempt{ID: id.Attempt{3}, ProviderID: "fccc", ProviderUS: 1767323040000000},
+	}
+}
+
+func shop() project.Project {
+	return project.Project{ID: 200, Secret: sign.NewSecret(secret), Methods: []project.Method{{Code: "paytm-wallet", Name: "Paytm Wallet", Provider: 2469}}}
+}
+
+// TestEveryWordHasAnother: no status, kind or type is told as an empty word.
+func TestEveryWordHasAnother(t *testing.T) {
+	t.Parallel()
+	for status := range payment.Moves() {
+		for _, kind := range []payment.OperationKind{payment.KindSale, payment.KindRefund, payment.KindManualChange} {
+			for _, state := range []payment.OperationStatus{
+				payment.OperationProcessing, payment.OperationAwaitingCustomer, payment.OperationSuccess, payment.OperationDecline,
+			} {
+				s := snapshot()
+				s.Payment.Status, s.Operation.Kind, s.Operation.Status = status, kind, state
+				body, _, err := gate.RenderCallback(event.Work{Snapshot: s}, shop())
+				if err != nil {
+					t.Fatal(err)
+				}
+				verify(t, body, sign.AtRoot)
+				doc, err := sign.ParseJSON(body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, path := range [][]string{{"payment", "status"}, {"payment", "type"}, {"operation", "type"}, {"operation", "status"}, {"operation", "code"}} {
+					if doc.Get(path...).Text() == "" {
+						t.Errorf("%s, %s, %s: %v is empty in %s", status, kind, state, path, body)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestCallbackWords: the table of payment-loop.md L15.
+func TestCallbackWords(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[payment.Status]string{
+		payment.StatusNew: "processing", payment.StatusPending: "processing", payment.StatusAwaitingCustomer: "awaiting redirect result",
+		payment.StatusAuthorized: "awaiting capture", payment.StatusCaptured: "success", payment.StatusPartiallyRefunded: "partially refunded",
+		payment.StatusRefunded: "refunded", payment.StatusDeclined: "decline", payment.StatusCancelled: "cancelled", payment.StatusChargedBack: "success",
+	} {
+		s := snapshot()
+		s.Payment.Status = status
+		body, _, err := gate.RenderCallback(event.Work{Snapshot: s}, shop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, _ := sign.ParseJSON(body)
+		if got := doc.Get("payment", "status").Text(); got != want {
+			t.Errorf("%s is told as %q, want %q", status, got, want)
+		}
+	}
+}
+
+// TestCallbackFreeText: nothing that a merchant or PSP wrote keeps a callback from
+// being signed.
+func TestCallbackFreeText(t *testing.T) {
+	t.Parallel()
+	s := snapshot()
+	s.Payment.Description = "two; teas <b>\u2028\n\"चाय\""
+	s.Operation.Message, s.Attempt.ProviderID = "no; funds", ";;"
+	s.Payment.Method = "gone" // no longer offered by the project
+	s.Operation.MerchantRefundID = "r-1"
+	body, _, err := gate.RenderCallback(event.Work{Snapshot: s}, shop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify(t, body, sign.AtRoot)
+	golden(t, "callbacks/free-text.json", body)
+}
+
+func BenchmarkRenderCallback(b *testing.B) {
+	w, p := event.Work{Snapshot: snapshot()}, shop()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := gate.RenderCallback(w, p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
