@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"aorta/internal/book"
@@ -291,7 +290,7 @@ func pgOf[R, K any](t *table[R, K]) *pgTable[R, K] {
 	cols := names("", p.cols)
 	p.ins = pgStatement{
 		name:   "insert " + t.name,
-		sql:    fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM unnest(%s) AS k(%s)", t.name, cols, names("k.", p.cols), placeholders(1, len(p.cols)), cols),
+		sql:    fmt.Sprintf("INSERT INTO %s (%s) SELECT %s", t.name, cols, unnest(columnNames(p.cols))),
 		params: arrayTypes(p.cols),
 	}
 	if t.logged {
@@ -308,22 +307,22 @@ func pgOf[R, K any](t *table[R, K]) *pgTable[R, K] {
 	// The inner SELECT locks, so the planner cannot turn the join round: each
 	// key is looked up in turn, whatever it believes about the tables' sizes,
 	// and rows are locked in the order of the keys.
-	load := fmt.Sprintf("SELECT r.* FROM unnest(%s) AS k(%s) CROSS JOIN LATERAL (SELECT %s, t.version FROM %s AS t WHERE %s FOR UPDATE%%s) AS r",
-		placeholders(1, len(t.key)), names("", t.key), names("t.", p.cols), t.name, match)
+	load := fmt.Sprintf("SELECT r.* FROM (SELECT %s) AS k CROSS JOIN LATERAL (SELECT %s, t.version FROM %s AS t WHERE %s FOR UPDATE%%s) AS r",
+		unnest(columnNames(t.key)), names("t.", p.cols), t.name, match)
 	p.load1 = pgStatement{name: "load " + t.name, sql: fmt.Sprintf(load, ""), params: arrayTypes(t.key)}
 	p.load2 = pgStatement{name: "load more " + t.name, sql: fmt.Sprintf(load, " NOWAIT"), params: arrayTypes(t.key)}
 
-	from := fmt.Sprintf("unnest(%s) AS k(%s, version", placeholders(1, len(t.key)+1), names("", t.key))
+	from := unnest(append(columnNames(t.key), "version"))
 	p.del = pgStatement{
 		name: "delete " + t.name,
-		sql: checked(fmt.Sprintf("DELETE FROM %s AS t USING %s) WHERE %s AND t.version = k.version", t.name, from, match),
+		sql: checked(fmt.Sprintf("DELETE FROM %s AS t USING (SELECT %s) AS k WHERE %s AND t.version = k.version", t.name, from, match),
 			len(t.key)+2),
 		params: append(arrayTypes(t.key), oidInt8Array, oidInt8),
 	}
-	from = fmt.Sprintf("unnest(%s) AS k(%s, version, %s", placeholders(1, len(p.cols)+1), names("", t.key), names("", t.columns))
+	from = unnest(append(append(columnNames(t.key), "version"), columnNames(t.columns)...))
 	p.upd = pgStatement{
 		name: "update " + t.name,
-		sql: checked(fmt.Sprintf("UPDATE %s AS t SET version = k.version + 1, %s FROM %s) WHERE %s AND t.version = k.version",
+		sql: checked(fmt.Sprintf("UPDATE %s AS t SET version = k.version + 1, %s FROM (SELECT %s) AS k WHERE %s AND t.version = k.version",
 			t.name, strings.Join(set, ", "), from, match), len(p.cols)+2),
 		params: append(append(append(arrayTypes(t.key), oidInt8Array), arrayTypes(t.columns)...), oidInt8),
 	}
@@ -337,13 +336,26 @@ func checked(write string, n int) string {
 	return fmt.Sprintf("WITH written AS (%s RETURNING 1) SELECT 1 / (CASE WHEN COUNT(*) = $%d THEN 1 ELSE 0 END) FROM written", write, n)
 }
 
-// placeholders lists $from … for n parameters.
-func placeholders(from, n int) string {
-	out := make([]string, n)
-	for i := range out {
-		out[i] = "$" + strconv.Itoa(from+i)
+// unnest takes arrays $1, $2 … apart side by side, in the list of a SELECT:
+// there each element goes straight to its row, while in FROM each array is
+// first written out as a table of its own.
+func unnest(names []string) string {
+	var b strings.Builder
+	for n, name := range names {
+		if n > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "unnest($%d) AS %s", n+1, name)
 	}
-	return strings.Join(out, ", ")
+	return b.String()
+}
+
+func columnNames[R any](cols []column[R]) []string {
+	out := make([]string, len(cols))
+	for n, c := range cols {
+		out[n] = c.name
+	}
+	return out
 }
 
 func arrayTypes[R any](cols []column[R]) []uint32 {

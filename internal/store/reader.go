@@ -223,6 +223,11 @@ func (r reader) ScanDeliveries(ctx context.Context, after id.Delivery, limit int
 	return page(ctx, r.q, &deliveries.kind, after.Raw(), limit)
 }
 
+// ScanInbox pages through all notifications.
+func (r reader) ScanInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error) {
+	return page(ctx, r.q, &inbox.kind, after.Raw(), limit)
+}
+
 // ScanRefs pages through all refs.
 func (r reader) ScanRefs(ctx context.Context, after payment.RefKey, limit int) ([]payment.Ref, error) {
 	return list(ctx, r.q, &refs.kind, refsAfter, after.Scope, after.Text, int64(after.Bucket), int64(limit))
