@@ -81,8 +81,11 @@ func (p *Page) confirm(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return malformedError(err)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(form.Get(requestField).Text())
-	if err != nil || len(raw) > maxRequest {
+	switch {
+	case err != nil:
 		return errNotForm
+	case len(raw) > maxRequest:
+		return errTooLarge
 	}
 	o, err := p.verify(r, string(raw), v)
 	if err != nil {
@@ -154,11 +157,12 @@ func (p *Page) ownForm(r *http.Request) bool {
 // found right.
 func (p *Page) verify(r *http.Request, raw string, v *visit) (order, error) {
 	doc, pr, err := p.readForm(raw)
-	if doc == nil {
-		v.looks = v.looks.unverified(pr, flow.Kept{})
+	if doc != nil {
+		v.looks = v.looks.unverified(pr, keep(doc))
+	}
+	if err != nil {
 		return order{}, err
 	}
-	v.looks = v.looks.unverified(pr, keep(doc))
 	if err := sign.VerifyForm(doc, pr.Secret); err != nil {
 		return order{}, err
 	}
@@ -206,24 +210,21 @@ func (o order) secondsLeft(now time.Time) (int, error) {
 
 // rawParameters gives the parameters as they came, by GET or POST.
 func rawParameters(w http.ResponseWriter, r *http.Request) (string, error) {
+	raw := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		body, err := formBody(w, r, maxRequest)
-		if err == nil && r.URL.RawQuery != "" {
-			// All that came is signed or refused; nothing is silently left out.
-			body += "&" + r.URL.RawQuery
+		if err != nil {
+			return "", err
 		}
-		return bounded(body), orTooLarge(body, err)
+		if raw != "" {
+			body += "&" + raw // all that came is signed or refused; nothing is silently left out
+		}
+		raw = body
 	}
-	return bounded(r.URL.RawQuery), orTooLarge(r.URL.RawQuery, nil)
-}
-
-func bounded(raw string) string { return raw[:min(len(raw), maxRequest)] }
-
-func orTooLarge(raw string, err error) error {
-	if err == nil && len(raw) > maxRequest {
-		return errTooLarge
+	if len(raw) > maxRequest {
+		return "", errTooLarge
 	}
-	return err
+	return raw, nil
 }
 
 // formBody reads the body of a form, at most that many bytes of it.
@@ -251,25 +252,28 @@ func format(a money.Amount, l looks, r *http.Request) string {
 	return a.Format(locale)
 }
 
+// answerJSON writes a JSON answer with the page's headers.
+func (p *Page) answerJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
+	p.protect(w)
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		p.opts.Log.ErrorContext(r.Context(), "answer not written", "error", err) // the customer has gone
+	}
+}
+
 // check answers /params/check: whether /payment would take these parameters, were
 // they signed (ecommpay.md 2.3). It looks at no payment, since nobody has proved
 // to be the merchant.
 func (p *Page) check(w http.ResponseWriter, r *http.Request) {
-	var texts []string
-	if err := p.checkParameters(r); err != nil {
-		texts = explain(err)
-	}
-	p.protect(w)
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	if len(texts) > 0 {
-		w.WriteHeader(http.StatusBadRequest)
-	}
 	body := struct {
 		Errors []string `json:"errors,omitempty"`
-	}{texts}
-	if err := json.NewEncoder(w).Encode(body); err != nil {
-		p.opts.Log.ErrorContext(r.Context(), "parameter check not written", "error", err)
+	}{}
+	status := http.StatusOK
+	if err := p.checkParameters(r); err != nil {
+		status, body.Errors = http.StatusBadRequest, explain(err)
 	}
+	p.answerJSON(w, r, status, body)
 }
 
 func (p *Page) checkParameters(r *http.Request) error {
@@ -278,12 +282,7 @@ func (p *Page) checkParameters(r *http.Request) error {
 	}
 	doc, pr, err := p.readForm(r.URL.RawQuery)
 	if errors.Is(err, errProject) {
-		// The parameters are of interest all the same.
-		form, parseErr := sign.ParseForm(r.URL.RawQuery)
-		if parseErr != nil {
-			return malformedError(parseErr)
-		}
-		problems := validate(form, false)
+		problems := validate(doc, false) // of interest all the same
 		if !slices.ContainsFunc(problems, func(p problem) bool { return p.Field == "project_id" }) {
 			problems = append([]problem{{"project_id", "is not known"}}, problems...)
 		}

@@ -35,25 +35,25 @@ type order struct {
 // farAhead is beyond what best_before limits anything; such a limit is ignored.
 const farAhead = 30 * 24 * time.Hour
 
-// readForm reads parameters as a browser sends them. It answers the project they
-// name as soon as it is known, also with an error.
+// readForm reads parameters as a browser sends them, and finds the project that
+// they name. With an error it answers what it could read.
 func (p *Page) readForm(raw string) (*sign.Doc, project.Project, error) {
 	doc, err := sign.ParseForm(raw)
 	if err != nil {
 		return nil, project.Project{}, malformedError(err)
 	}
-	number, err := strconv.ParseInt(doc.Get("project_id").Text(), 10, 64)
-	if err != nil {
-		number = 0 // below, the missing project is told in the order of the checks
+	number, notNumber := strconv.ParseInt(doc.Get("project_id").Text(), 10, 64)
+	if notNumber != nil {
+		number = 0 // nobody's
 	}
 	pr, known := p.opts.Projects(number)
-	switch {
-	case holdsCard(doc):
-		return nil, pr, errCard
-	case !known:
-		return nil, pr, errProject
+	if !known {
+		pr, err = project.Project{}, errProject
 	}
-	return doc, pr, nil
+	if holdsCard(doc) {
+		err = errCard
+	}
+	return doc, pr, err
 }
 
 // readOrder checks what readForm has read. The error is an *invalidError or

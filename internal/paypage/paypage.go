@@ -60,6 +60,7 @@ type Page struct {
 	mux     *http.ServeMux
 	cross   *http.CrossOriginProtection
 	screens *prometheus.CounterVec
+	reports prometheus.Counter
 }
 
 // New makes the page.
@@ -81,20 +82,24 @@ func New(o Options) *Page {
 		screens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aorta_page_screens_total", Help: "Screens of the payment page, errors by their kind.",
 		}, []string{"screen"}),
+		reports: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "aorta_page_policy_reports_total", Help: "Browsers that report something on a page that its policy forbids.",
+		}),
 	}
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(p.screens)
+		o.Metrics.MustRegister(p.screens, p.reports)
 	}
 	for pattern, h := range map[string]handler{
-		"GET /payment":                  p.open,
-		"POST /payment":                 p.open,
-		"POST /payment/confirm":         p.confirm,
-		"GET /payment/s/{token}":        p.session,
-		"POST /payment/s/{token}":       p.comeBack,
-		"GET /payment/s/{token}/status": p.status,
+		"GET /payment":            p.open,
+		"POST /payment":           p.open,
+		"POST /payment/confirm":   p.confirm,
+		"GET /payment/s/{token}":  p.session,
+		"POST /payment/s/{token}": p.comeBack,
 	} {
 		p.mux.Handle(pattern, p.wrap(h))
 	}
+	p.mux.HandleFunc("GET /payment/s/{token}/status", p.status)
+	p.mux.HandleFunc("POST "+reportPath, p.report)
 	p.mux.HandleFunc("GET /params/check", p.check)
 	p.mux.HandleFunc("GET /v1/params/check", p.check)
 	p.mux.Handle("/shared/", web.Handler())
@@ -161,7 +166,8 @@ func (p *Page) show(w http.ResponseWriter, r *http.Request, l looks, status int,
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", page.Lang)
-	h.Set("Content-Security-Policy", web.Policy{Nonce: page.Nonce, FormAction: formAction, FrameAncestors: l.ancestors()}.String())
+	policy := web.Policy{Nonce: page.Nonce, FormAction: formAction, FrameAncestors: l.ancestors(), ReportURI: reportPath}
+	h.Set("Content-Security-Policy", policy.String())
 	w.WriteHeader(status)
 	if err := web.Render(w, v); err != nil {
 		// The customer has gone, or a view does not fit its template, which web's tests exclude.
@@ -180,6 +186,16 @@ func (p *Page) protect(w http.ResponseWriter) {
 	if strings.HasPrefix(p.opts.PublicURL(), "https:") {
 		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	}
+}
+
+// reportPath is where browsers report what a page's policy has kept out (S28).
+const reportPath = "/payment/policy-report"
+
+// report counts. What it says is not kept: anybody can send it, browser
+// extensions do so daily, and the addresses in it are the customer's business.
+func (p *Page) report(w http.ResponseWriter, _ *http.Request) {
+	p.reports.Inc()
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // leadTo sends the browser on by GET, whatever it came with.

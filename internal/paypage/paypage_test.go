@@ -40,6 +40,8 @@ type psp struct {
 	sales map[string]connector.Outcome // by reference: what became of it
 	gate  chan struct{}                // nil, or sales wait until it is closed
 	lost  bool                         // answers to sales get lost
+
+	redirect *payment.Redirect // where customers go; nil: pspPage
 }
 
 func (p *psp) Capabilities() connector.Capabilities {
@@ -55,9 +57,10 @@ func (p *psp) Sale(ctx context.Context, o connector.Order) connector.Outcome {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	open := connector.Outcome{Kind: connector.Pending, Redirect: &payment.Redirect{
-		URL: pspPage, Method: "POST", Fields: map[string]string{"orderId": o.Reference(), "submit": `"><b>`},
-	}}
+	open := connector.Outcome{Kind: connector.Pending, Redirect: p.redirect}
+	if open.Redirect == nil {
+		open.Redirect = &payment.Redirect{URL: pspPage, Method: "POST", Fields: map[string]string{"orderId": o.Reference(), "submit": `"><b>`}}
+	}
 	p.sales[o.Reference()] = open
 	if p.lost {
 		return connector.Outcome{Kind: connector.Unknown}
@@ -75,7 +78,7 @@ func (p *psp) Lookup(_ context.Context, o connector.Order) connector.Outcome {
 
 // house is the page over the real flows and a book in memory.
 type house struct {
-	*testing.T
+	testing.TB
 	page    *paypage.Page
 	flows   *flow.Flows
 	store   *book.Memory
@@ -109,19 +112,20 @@ func shop() project.Project {
 	}
 }
 
-func newHouse(t *testing.T, pr project.Project, change func(*paypage.Options)) *house {
+func newHouse(t testing.TB, pr project.Project, change func(*paypage.Options)) *house {
 	t.Helper()
 	h := &house{
-		T: t, store: book.NewMemory(), psp: &psp{sales: map[string]connector.Outcome{}}, project: pr,
+		TB: t, store: book.NewMemory(), psp: &psp{sales: map[string]connector.Outcome{}}, project: pr,
 		now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
 	var work sync.WaitGroup
-	b, err := book.New(t.Context(), []book.Home{{Store: h.store}}, book.Options{
+	ctx := context.WithoutCancel(t.Context())
+	b, err := book.New(ctx, []book.Home{{Store: h.store}}, book.Options{
 		Now: h.clock, Random: rand.Reader, Epoch: 1,
 		Work: func(rows []due.Due) {
 			for _, d := range rows {
 				if d.Kind == due.Ask {
-					work.Go(func() { _ = h.flows.Handle(context.WithoutCancel(t.Context()), d) })
+					work.Go(func() { _ = h.flows.Handle(ctx, d) })
 				}
 			}
 		},

@@ -167,7 +167,7 @@ func (p *Page) session(w http.ResponseWriter, r *http.Request, v *visit) error {
 func (p *Page) handoff(w http.ResponseWriter, r *http.Request, s stay) {
 	address, fields := formOf(*s.next)
 	view := web.HandoffView{
-		Provider: p.methodName(s), URL: address, Method: s.next.Method, Fields: fields, RequestID: requestID(s.sale.Operation.ID),
+		Provider: p.methodName(s), URL: address, Method: s.next.Method, Fields: fields, RequestID: requestID(s.sale.Operation),
 	}
 	p.show(w, r, s.looks, http.StatusOK, func(page web.Page) web.View { view.Page = page; return view }, []string{s.next.URL})
 }
@@ -267,22 +267,31 @@ type statusAnswer struct {
 }
 
 // status answers where the payment stands, for scripts.
-func (p *Page) status(w http.ResponseWriter, r *http.Request, v *visit) error {
-	s, err := p.visitSession(r, v)
+func (p *Page) status(w http.ResponseWriter, r *http.Request) {
+	answer, err := p.readStatus(r)
 	if err != nil {
-		return err
+		code, kind := screenOf(err)
+		if code >= http.StatusInternalServerError {
+			p.opts.Log.ErrorContext(r.Context(), "payment page status not answered", "error", err)
+		}
+		p.answerJSON(w, r, code, map[string]web.ErrorKind{"error": kind})
+		return
+	}
+	p.answerJSON(w, r, http.StatusOK, answer)
+}
+
+func (p *Page) readStatus(r *http.Request) (statusAnswer, error) {
+	s, err := p.visitSession(r, &visit{})
+	if err != nil {
+		return statusAnswer{}, err
 	}
 	outcome := outcomeOf(s.view.Payment.Status)
 	answer := statusAnswer{Status: sessionStatus(outcome), Final: outcome != web.OutcomePending}
 	if answer.Final {
-		if answer.Result, err = p.resultObject(s); err != nil {
-			return err
-		}
+		answer.Result, err = p.resultObject(s)
 	}
 	if s.next != nil && s.from == fromConfirm {
 		answer.Location = p.sessionPath(s.view.Payment.ID, fromConfirm)
 	}
-	p.protect(w)
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	return json.NewEncoder(w).Encode(answer)
+	return answer, err
 }

@@ -1,12 +1,10 @@
 package paypage
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
 
-	"aorta/internal/id"
 	"aorta/internal/payment"
 	"aorta/internal/sign"
 	"aorta/web"
@@ -110,8 +108,9 @@ func modeOf(word string) web.Mode {
 	return ""
 }
 
-// requestID is the protocol's name of the request that made an operation.
-func requestID(o id.Operation) string { return hex.EncodeToString(o[:]) }
+// requestID names the request that began an operation as callbacks and Gate's
+// status do, so that a merchant finds one by the other.
+func requestID(o payment.Operation) string { return fmt.Sprintf("%x-%08d", o.ID[:], o.Number%1e8) }
 
 // timeOf writes an instant with an offset that has no colon.
 func timeOf(us int64) string { return time.UnixMicro(us).UTC().Format("2006-01-02T15:04:05-0700") }
@@ -184,7 +183,7 @@ func (p *Page) resultObject(s stay) (*resultObject, error) {
 	method, _ := s.looks.project.MethodByCode(pay.Method)
 	o := &resultObject{
 		SumRequest:  sum{pay.Amount.Minor, string(pay.Amount.Currency)},
-		RequestID:   requestID(sale.ID),
+		RequestID:   requestID(sale),
 		Transaction: resultTransaction{ID: sale.Number, Date: timeOf(sale.ChangedUS), Type: string(pay.Type)},
 		Payment: resultPayment{
 			Method: pay.Method, Date: timeOf(pay.ChangedUS), ResultCode: pay.Code, ResultMessage: pay.Message, Status: statusOf(pay.Status),
@@ -206,6 +205,9 @@ func (p *Page) resultObject(s stay) (*resultObject, error) {
 			ID: op.Number, Type: string(op.Kind), Status: operationStatusOf(op.Status), Date: timeOf(op.ChangedUS), ProcessingTime: timeOf(processed),
 			Sum: sum{op.Amount.Minor, string(op.Amount.Currency)}, Code: op.Code, Message: op.Message,
 		})
+	}
+	if s.looks.project.Secret.IsZero() {
+		return o, nil // a project whose key was taken away since
 	}
 	text, err := json.Marshal(o)
 	if err != nil {
