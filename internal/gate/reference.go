@@ -2,7 +2,7 @@ package gate
 
 import (
 	"encoding/hex"
-	"fmt"
+	"strconv"
 
 	"aorta/internal/id"
 	"aorta/internal/payment"
@@ -22,7 +22,11 @@ const (
 // RequestID names the request that began an operation, as the synchronous answer,
 // callbacks, the status and the Payment Page's result tell it.
 func RequestID(o payment.Operation) string {
-	return fmt.Sprintf("%x-%0*d", o.ID[:], requestIDDigits, o.Number%1e8)
+	text := hex.AppendEncode(make([]byte, 0, requestIDLength), o.ID[:])
+	// The ninth digit from the right gives way to "-", and keeps the leading zeros.
+	text = strconv.AppendInt(text, 1e8+o.Number%1e8, 10)
+	text[requestIDHex] = '-'
+	return string(text)
 }
 
 // operationOf gives the operation that a request id may name; whether it does is
