@@ -90,7 +90,7 @@ function countDown(timer: HTMLElement): void {
   const end = Date.now() + Number(timer.dataset['seconds']) * 1000;
   const spoken = new Map<number, string | undefined>([
     [LAST_MINUTES_S, timer.dataset['five']],
-    [60, timer.dataset['one']],
+    [60, timer.dataset['last']],
   ]);
   let before = Infinity;
   const tick = () => {
