@@ -68,6 +68,10 @@ var (
 	}
 )
 
+// maxFields bounds what a stranger can have us sort before the signature is
+// looked at. Paytm's forms have at most sixteen fields.
+const maxFields = 32
+
 func (p *Paytm) readForm(body []byte) (connector.News, error) {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -77,6 +81,9 @@ func (p *Paytm) readForm(body []byte) (connector.News, error) {
 	fields := paymentFields
 	if refund {
 		fields = arnFields
+	}
+	if len(form) > maxFields {
+		return connector.News{}, malformed("form has more fields than Paytm's")
 	}
 	params := make(map[string]string, len(form))
 	for name, values := range form {
