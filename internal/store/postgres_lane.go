@@ -2,15 +2,12 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"aorta/internal/book"
 	"aorta/internal/id"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // pgLane writes one batch at a time on a connection of its own. Beginning a
@@ -19,18 +16,16 @@ import (
 // skip what follows it up to the end of the trip, the COMMIT too.
 type pgLane struct {
 	p      *Postgres
-	c      *pgconn.PgConn // nil: not connected
-	open   bool           // a transaction is
+	w      *wire // nil: not connected
+	open   bool  // a transaction is
 	tables []pgOps
-	sent   []func(*pgconn.ResultReader) error // reads the answer to each statement sent
-	params arrays
 }
 
 // pgOps is what a lane does with every kind of row alike.
 type pgOps interface {
 	statements() []pgStatement
-	load(l *pgLane, s *pgconn.Pipeline, k *book.Keys, f *book.Found, nowait bool) error
-	write(l *pgLane, s *pgconn.Pipeline, ch *book.Changes) error
+	load(w *wire, k *book.Keys, f *book.Found, nowait bool) error
+	write(w *wire, ch *book.Changes) error
 }
 
 // pgStatement is prepared on each connection, under its name.
@@ -51,20 +46,9 @@ func pgTables() []pgOps {
 var batchStatements = []pgStatement{
 	{name: "begin", sql: "BEGIN ISOLATION LEVEL READ COMMITTED"},
 	{name: "commit", sql: "COMMIT"},
+	{name: "rollback", sql: "ROLLBACK"},
 	{name: "insert batch", sql: insertBatch, params: []uint32{oidUUID, oidInt4}},
 	{name: "delete batch", sql: deleteBatch, params: []uint32{oidUUID, oidInt4}},
-}
-
-// arrays are the parameters of one statement, in memory that the next one uses
-// again: a statement's parameters are copied when it is queued.
-type arrays []array
-
-// take gives n arrays to fill.
-func (a *arrays) take(n int) []array {
-	for len(*a) < n {
-		*a = append(*a, nil)
-	}
-	return (*a)[:n]
 }
 
 // Begin opens a batch. A connection that turns out to have died is replaced
@@ -72,9 +56,9 @@ func (a *arrays) take(n int) []array {
 func (l *pgLane) Begin(ctx context.Context, batch, forget id.Batch, want *book.Keys) (*book.Found, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.p.opts.Timeout)
 	defer cancel()
-	old := l.c != nil && !l.c.IsClosed()
+	old := l.w != nil
 	f, err := l.begin(ctx, batch, forget, want)
-	if err != nil && old && l.c == nil && ctx.Err() == nil {
+	if err != nil && old && l.w == nil && ctx.Err() == nil {
 		f, err = l.begin(ctx, batch, forget, want)
 	}
 	return f, err
@@ -84,152 +68,81 @@ func (l *pgLane) begin(ctx context.Context, batch, forget id.Batch, want *book.K
 	if err := l.connect(ctx); err != nil {
 		return nil, err
 	}
-	f := new(book.Found)
 	l.open = true
-	err := l.trip(ctx, func(s *pgconn.Pipeline) error {
-		l.send(s, "begin", nil, nil)
-		l.send(s, "insert batch", batchKey(batch), nil)
-		if !forget.IsZero() {
-			l.send(s, "delete batch", batchKey(forget), nil)
-		}
-		return l.load(s, want, f, false)
-	})
+	l.w.exec("begin", nil)
+	l.w.exec("insert batch", nil, batch[:], bucketParam(batch))
+	if !forget.IsZero() {
+		l.w.exec("delete batch", nil, forget[:], bucketParam(forget))
+	}
+	return l.load(ctx, want, false)
+}
+
+func bucketParam(b id.Batch) []byte { return []byte{0, 0, 0, byte(b.Bucket())} }
+
+// connect opens the connection, unless it is open.
+func (l *pgLane) connect(ctx context.Context) error {
+	if l.w != nil {
+		return nil
+	}
+	all := batchStatements
+	for _, t := range l.tables {
+		all = append(all[:len(all):len(all)], t.statements()...)
+	}
+	w, err := dial(ctx, l.p.lane, all)
 	if err != nil {
+		return err
+	}
+	l.w = w
+	return nil
+}
+
+// load queues the loads and makes the trip.
+func (l *pgLane) load(ctx context.Context, want *book.Keys, nowait bool) (*book.Found, error) {
+	f := new(book.Found)
+	for _, t := range l.tables {
+		if err := t.load(l.w, want, f, nowait); err != nil {
+			return nil, l.give(ctx, err)
+		}
+	}
+	if err := l.w.trip(ctx); err != nil {
 		return nil, l.give(ctx, err)
 	}
 	return f, nil
-}
-
-func (l *pgLane) load(s *pgconn.Pipeline, want *book.Keys, f *book.Found, nowait bool) error {
-	for _, t := range l.tables {
-		if err := t.load(l, s, want, f, nowait); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func batchKey(b id.Batch) [][]byte { return [][]byte{b[:], {0, 0, 0, byte(b.Bucket())}} }
-
-// connect opens the connection, unless it is open, and prepares the statements.
-func (l *pgLane) connect(ctx context.Context) error {
-	if l.c != nil && !l.c.IsClosed() {
-		return nil
-	}
-	c, err := pgconn.ConnectConfig(ctx, l.p.lane)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	l.c = c
-	err = l.trip(ctx, func(s *pgconn.Pipeline) error {
-		all := batchStatements
-		for _, t := range l.tables {
-			all = append(all[:len(all):len(all)], t.statements()...)
-		}
-		for _, st := range all {
-			s.SendPrepare(st.name, st.sql, st.params)
-			l.sent = append(l.sent, nil)
-		}
-		return nil
-	})
-	if err != nil {
-		l.drop()
-		return fmt.Errorf("prepare (is the schema current?): %w", err)
-	}
-	return nil
-}
-
-// send queues a prepared statement and how its answer is read.
-func (l *pgLane) send(s *pgconn.Pipeline, name string, params [][]byte, read func(*pgconn.ResultReader) error) {
-	s.SendQueryPrepared(name, params, binaryFormat, binaryFormat)
-	l.sent = append(l.sent, read)
-}
-
-// trip sends what fill queues and reads all answers. Its error is the first
-// that a statement had.
-func (l *pgLane) trip(ctx context.Context, fill func(*pgconn.Pipeline) error) error {
-	l.sent = l.sent[:0]
-	s := l.c.StartPipeline(ctx)
-	err := fill(s)
-	if err != nil {
-		_ = s.Close() // what was queued runs, and is rolled back
-		return err
-	}
-	if err := s.Sync(); err != nil {
-		_ = s.Close()
-		return err
-	}
-	for n := 0; n < len(l.sent); n++ {
-		answer, failed := s.GetResults()
-		if failed == nil {
-			if r, ok := answer.(*pgconn.ResultReader); ok {
-				if l.sent[n] != nil {
-					failed = l.sent[n](r)
-				}
-				_, closed := r.Close()
-				if closed != nil {
-					failed = closed
-				}
-			}
-		}
-		if err = failed; err != nil {
-			break
-		}
-	}
-	if closed := s.Close(); err == nil {
-		err = closed
-	}
-	return err
 }
 
 // Load loads more rows without waiting for locks.
 func (l *pgLane) Load(ctx context.Context, want *book.Keys) (*book.Found, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.p.opts.Timeout)
 	defer cancel()
-	f := new(book.Found)
-	err := l.trip(ctx, func(s *pgconn.Pipeline) error {
-		return l.load(s, want, f, true)
-	})
-	if err != nil {
-		return nil, l.give(ctx, err)
-	}
-	return f, nil
+	return l.load(ctx, want, true)
 }
-
-// errRolledBack: COMMIT ended a transaction that could not be committed. No
-// statement said why, so this is a mistake of ours.
-var errRolledBack = errors.New("commit was answered by a rollback")
 
 // Commit writes all changes and commits.
 func (l *pgLane) Commit(ctx context.Context, ch *book.Changes) error {
 	ctx, cancel := context.WithTimeout(ctx, l.p.opts.Timeout)
 	defer cancel()
-	flown := false
-	err := l.trip(ctx, func(s *pgconn.Pipeline) error {
-		for _, t := range l.tables {
-			if err := t.write(l, s, ch); err != nil {
-				return err
-			}
+	for _, t := range l.tables {
+		if err := t.write(l.w, ch); err != nil {
+			return l.give(ctx, err)
 		}
-		l.send(s, "commit", nil, func(r *pgconn.ResultReader) error {
-			if tag, err := r.Close(); err == nil && tag.String() != "COMMIT" {
-				return errRolledBack
-			}
-			return nil
-		})
-		flown = true
-		return nil
-	})
-	if err == nil {
-		l.open = false
-		return nil
 	}
-	if flown && !alive(err) && !errors.Is(err, errRolledBack) {
-		// Nobody knows how far the server came.
+	l.w.exec("commit", nil)
+	err := l.w.trip(ctx)
+	if l.w.dead {
+		// The connection broke after COMMIT may have left. Even a last word of
+		// the server proves nothing: one that is told to go while it waits for a
+		// standby has committed already.
 		l.drop()
 		return fmt.Errorf("%w: %w", book.ErrLost, err)
 	}
-	return l.give(ctx, err)
+	if err != nil {
+		return l.give(ctx, err)
+	}
+	l.open = false
+	if string(l.w.tag) != "COMMIT" {
+		return fmt.Errorf("COMMIT was answered by %s, and no statement said why", l.w.tag)
+	}
+	return nil
 }
 
 // Abort ends the batch without a trace.
@@ -252,15 +165,16 @@ func (l *pgLane) give(ctx context.Context, err error) error {
 }
 
 func (l *pgLane) rollback(ctx context.Context) {
-	if !l.open || l.c == nil {
+	if !l.open || l.w == nil {
 		return
 	}
 	l.open = false
-	if l.c.IsClosed() {
-		l.drop()
-		return
+	if !l.w.dead {
+		l.w.reset()
+		l.w.exec("rollback", nil)
+		_ = l.w.trip(ctx)
 	}
-	if _, err := l.c.Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
+	if l.w.dead || !l.w.idle {
 		l.drop()
 	}
 }
@@ -268,13 +182,10 @@ func (l *pgLane) rollback(ctx context.Context) {
 // drop closes the connection; the server rolls back what was open on it.
 func (l *pgLane) drop() {
 	l.open = false
-	if l.c == nil {
-		return
+	if l.w != nil {
+		l.w.close()
+		l.w = nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), l.p.opts.Timeout)
-	defer cancel()
-	_ = l.c.Close(ctx)
-	l.c = nil
 }
 
 // pgTable is a kind of row with its statements.
@@ -382,58 +293,44 @@ func (t *pgTable[R, K]) statements() []pgStatement {
 	return []pgStatement{t.load1, t.load2, t.ins, t.upd, t.del}
 }
 
-// encode writes a column of all rows. at gives the n-th row.
-func encode[R any](a array, table string, c *column[R], n int, at func(int) *R) (array, error) {
-	switch {
-	case c.id != nil:
-		a = a.begin(oidUUID, n)
-		for i := range n {
-			a = a.bytes(c.id(at(i))[:])
-		}
-	case c.bucket != nil:
-		a = a.begin(oidInt4, n)
-		for i := range n {
-			a = a.int4(int32(*c.bucket(at(i))))
-		}
-	case c.int != nil:
-		a = a.begin(oidInt8, n)
-		for i := range n {
-			a = a.int8(*c.int(at(i)))
-		}
-	default:
-		a = a.begin(oidText, n)
-		for i := range n {
-			v := c.string(at(i))
-			if err := clean(table, c.name, v); err != nil {
-				return a, err
-			}
-			a = a.text(v)
-		}
-	}
-	return a, nil
-}
-
-// encodeAll writes columns of all rows into arrays.
-func encodeAll[R any](into []array, table string, cols []column[R], n int, at func(int) *R) error {
+// encode writes columns of n rows as parameters. at gives the i-th row.
+func encode[R any](w *wire, table string, cols []column[R], n int, at func(int) *R) error {
 	for i := range cols {
-		var err error
-		if into[i], err = encode(into[i], table, &cols[i], n, at); err != nil {
-			return err
+		switch c := &cols[i]; {
+		case c.id != nil:
+			a := w.open(oidUUID, n)
+			for j := range n {
+				w.putID(c.id(at(j)))
+			}
+			w.shut(a)
+		case c.bucket != nil:
+			a := w.open(oidInt4, n)
+			for j := range n {
+				w.putInt4(int32(*c.bucket(at(j))))
+			}
+			w.shut(a)
+		case c.int != nil:
+			a := w.open(oidInt8, n)
+			for j := range n {
+				w.putInt8(*c.int(at(j)))
+			}
+			w.shut(a)
+		default:
+			a := w.open(oidText, n)
+			for j := range n {
+				v := c.string(at(j))
+				if err := clean(table, c.name, v); err != nil {
+					return err
+				}
+				w.putText(v)
+			}
+			w.shut(a)
 		}
 	}
 	return nil
 }
 
-// raw gives arrays as parameters.
-func raw(a []array, more ...[]byte) [][]byte {
-	out := make([][]byte, len(a), len(a)+len(more))
-	for n := range a {
-		out[n] = a[n]
-	}
-	return append(out, more...)
-}
-
-func (t *pgTable[R, K]) load(l *pgLane, s *pgconn.Pipeline, k *book.Keys, f *book.Found, nowait bool) error {
+func (t *pgTable[R, K]) load(w *wire, k *book.Keys, f *book.Found, nowait bool) error {
 	if t.keys == nil {
 		return nil
 	}
@@ -441,69 +338,83 @@ func (t *pgTable[R, K]) load(l *pgLane, s *pgconn.Pipeline, k *book.Keys, f *boo
 	if len(keys) == 0 {
 		return nil
 	}
-	a := l.params.take(len(t.keyOf))
-	if err := encodeAll(a, t.name, t.keyOf, len(keys), func(n int) *K { return &keys[n] }); err != nil {
-		return err
-	}
+	out := t.found(f)
+	*out = slices.Grow(*out, len(keys))
 	st := t.load1.name
 	if nowait {
 		st = t.load2.name
 	}
-	out := t.found(f)
-	*out = slices.Grow(*out, len(keys))
-	l.send(s, st, raw(a), func(r *pgconn.ResultReader) error {
-		for r.NextRow() {
-			row := pgRow(r.Values())
-			*out = append(*out, book.Stored[R]{Version: row.int(len(t.cols))})
-			if err := scan(t.cols, row, &(*out)[len(*out)-1].Row); err != nil {
-				return err
-			}
-		}
-		return nil
+	b := w.begin(st, len(t.keyOf), func(row *wireRow) error {
+		*out = append(*out, book.Stored[R]{Version: row.int(len(t.cols))})
+		return scan(t.cols, row, &(*out)[len(*out)-1].Row)
 	})
+	if err := encode(w, t.name, t.keyOf, len(keys), func(i int) *K { return &keys[i] }); err != nil {
+		return err
+	}
+	w.end(b)
 	return nil
 }
 
-func (t *pgTable[R, K]) write(l *pgLane, s *pgconn.Pipeline, ch *book.Changes) error {
+func (t *pgTable[R, K]) write(w *wire, ch *book.Changes) error {
 	change := t.change(ch)
-	if n := len(change.Insert); n > 0 {
-		if t.compare != nil {
-			slices.SortFunc(change.Insert, func(a, b R) int { return t.compare(&a, &b) })
-		}
-		a := l.params.take(len(t.cols))
-		if err := encodeAll(a, t.name, t.cols, n, func(i int) *R { return &change.Insert[i] }); err != nil {
+	if len(change.Insert) > 0 {
+		if err := t.insert(w, change.Insert); err != nil {
 			return err
 		}
-		l.send(s, t.ins.name, raw(a), nil)
 	}
-	if n := len(change.Update); n > 0 {
-		at := func(i int) *R { return &change.Update[i].Row }
-		a := l.params.take(len(t.cols) + 1)
-		keys, rest := a[:len(t.key)], a[len(t.key)+1:]
-		if err := errors.Join(encodeAll(keys, t.name, t.key, n, at), encodeAll(rest, t.name, t.columns, n, at)); err != nil {
+	if len(change.Update) > 0 {
+		if err := t.update(w, change.Update); err != nil {
 			return err
 		}
-		version := &a[len(t.key)]
-		*version = version.begin(oidInt8, n)
-		for i := range n {
-			*version = version.int8(change.Update[i].Version)
-		}
-		l.send(s, t.upd.name, raw(a, count(n)), nil)
 	}
-	if n := len(change.Delete); n > 0 {
-		a := l.params.take(len(t.key) + 1)
-		if err := encodeAll(a[:len(t.key)], t.name, t.keyOf, n, func(i int) *K { return &change.Delete[i].Key }); err != nil {
-			return err
-		}
-		version := &a[len(t.key)]
-		*version = version.begin(oidInt8, n)
-		for i := range n {
-			*version = version.int8(change.Delete[i].Version)
-		}
-		l.send(s, t.del.name, raw(a, count(n)), nil)
+	if len(change.Delete) > 0 {
+		return t.remove(w, change.Delete)
 	}
 	return nil
 }
 
-// count is a number of rows as a parameter.
-func count(n int) []byte { return array(nil).int8(int64(n))[4:] }
+func (t *pgTable[R, K]) insert(w *wire, rows []R) error {
+	if t.compare != nil {
+		slices.SortFunc(rows, func(a, b R) int { return t.compare(&a, &b) })
+	}
+	b := w.begin(t.ins.name, len(t.cols), nil)
+	if err := encode(w, t.name, t.cols, len(rows), func(i int) *R { return &rows[i] }); err != nil {
+		return err
+	}
+	w.end(b)
+	return nil
+}
+
+func (t *pgTable[R, K]) update(w *wire, rows []book.Stored[R]) error {
+	at := func(i int) *R { return &rows[i].Row }
+	b := w.begin(t.upd.name, len(t.cols)+2, nil)
+	if err := encode(w, t.name, t.key, len(rows), at); err != nil {
+		return err
+	}
+	v := w.open(oidInt8, len(rows))
+	for i := range rows {
+		w.putInt8(rows[i].Version)
+	}
+	w.shut(v)
+	if err := encode(w, t.name, t.columns, len(rows), at); err != nil {
+		return err
+	}
+	w.putInt8(int64(len(rows)))
+	w.end(b)
+	return nil
+}
+
+func (t *pgTable[R, K]) remove(w *wire, keys []book.StoredKey[K]) error {
+	b := w.begin(t.del.name, len(t.key)+2, nil)
+	if err := encode(w, t.name, t.keyOf, len(keys), func(i int) *K { return &keys[i].Key }); err != nil {
+		return err
+	}
+	v := w.open(oidInt8, len(keys))
+	for i := range keys {
+		w.putInt8(keys[i].Version)
+	}
+	w.shut(v)
+	w.putInt8(int64(len(keys)))
+	w.end(b)
+	return nil
+}
