@@ -15,10 +15,10 @@ import (
 )
 
 // HTTPSender posts callbacks over HTTP. It refuses to dial what is not a
-// public address, unless an operator has allowed it (security.md S20–S22).
+// public address, and there what is not https on a usual port, unless an
+// operator has allowed the address (security.md S20–S22).
 type HTTPSender struct {
-	client  *http.Client
-	allowed []netip.Prefix
+	secure, plain *http.Client // by scheme: a hook that dials does not see it
 }
 
 const (
@@ -27,15 +27,23 @@ const (
 	maxAnswerHead = 16 << 10
 )
 
-// ErrPrivateAddress: the endpoint's address is not public. It is checked where
-// it is dialled, so a name that resolves elsewhere later does not help.
-var ErrPrivateAddress = errors.New("callback address is not public")
+var (
+	// ErrPrivateAddress: the endpoint's address is not public. It is checked where
+	// it is dialled, so a name that resolves elsewhere later does not help.
+	ErrPrivateAddress = errors.New("callback address is not public")
+	// ErrEndpoint: the endpoint is not https on port 443 or 8443, or its URL has
+	// user info.
+	ErrEndpoint = errors.New("callback address must be https on port 443 or 8443, without user info")
+)
 
-// NewHTTPSender makes a sender; allowed opens private networks to it.
+// NewHTTPSender makes a sender; allowed opens networks to it that it would refuse.
 func NewHTTPSender(allowed []netip.Prefix) *HTTPSender {
-	s := &HTTPSender{allowed: allowed}
-	dialer := &net.Dialer{Timeout: sendTimeout, Control: s.control}
-	s.client = &http.Client{
+	return &HTTPSender{secure: newClient(dialRule{allowed, true}), plain: newClient(dialRule{allowed, false})}
+}
+
+func newClient(rule dialRule) *http.Client {
+	dialer := &net.Dialer{Timeout: sendTimeout, Control: rule.control}
+	return &http.Client{
 		Timeout: sendTimeout,
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, Proxy: nil, MaxIdleConns: 1024, MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute,
@@ -43,7 +51,6 @@ func NewHTTPSender(allowed []netip.Prefix) *HTTPSender {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return s
 }
 
 // Send posts body.
@@ -52,6 +59,9 @@ func (s *HTTPSender) Send(ctx context.Context, url string, header http.Header, b
 	if err != nil {
 		return Answer{}, fmt.Errorf("callback address: %w", err)
 	}
+	if req.URL.User != nil {
+		return Answer{}, ErrEndpoint
+	}
 	if header != nil {
 		req.Header = header.Clone()
 	}
@@ -59,7 +69,11 @@ func (s *HTTPSender) Send(ctx context.Context, url string, header http.Header, b
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("User-Agent", "Aorta")
-	resp, err := s.client.Do(req)
+	client := s.secure
+	if req.URL.Scheme == "http" {
+		client = s.plain
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return Answer{}, fmt.Errorf("post callback: %w", err)
 	}
@@ -69,18 +83,27 @@ func (s *HTTPSender) Send(ctx context.Context, url string, header http.Header, b
 	return Answer{Status: resp.StatusCode}, nil
 }
 
-func (s *HTTPSender) control(_, address string, _ syscall.RawConn) error {
+// dialRule says which addresses may be dialled.
+type dialRule struct {
+	allowed []netip.Prefix
+	secure  bool // by TLS
+}
+
+func (r dialRule) control(_, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("dialled address: %w", err)
 	}
 	ip := ap.Addr().Unmap().WithZone("")
 	in := func(p netip.Prefix) bool { return p.Contains(ip) }
-	if slices.ContainsFunc(s.allowed, in) {
+	if slices.ContainsFunc(r.allowed, in) {
 		return nil
 	}
 	if !ip.IsGlobalUnicast() || slices.ContainsFunc(notPublic, in) {
 		return ErrPrivateAddress
+	}
+	if !r.secure || (ap.Port() != 443 && ap.Port() != 8443) {
+		return ErrEndpoint
 	}
 	return nil
 }
