@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"aorta/internal/book"
@@ -29,7 +30,8 @@ import (
 )
 
 // Render makes the body that tells of an event, in the style of one door. It
-// is pure: equal work gives equal bytes.
+// is pure: equal work gives equal bytes. The header goes with the first try; a
+// retry has the stored bytes and says that they are JSON.
 type Render func(w event.Work, p project.Project) ([]byte, http.Header, error)
 
 // Sender posts one body to a merchant.
@@ -74,7 +76,7 @@ func New(b *book.Book, r book.Reader, o Options) *Callbacks {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Callbacks{book: b, read: r, opts: o, results: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "aorta_callback_tries_total", Help: "Callback tries by result: delivered, refused, unanswered, dead, postponed.",
+		Name: "aorta_callback_tries_total", Help: "Callback tries by result: delivered, refused, unanswered, dead, postponed, repeated.",
 	}, []string{"result"})}
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(c.results)
@@ -99,43 +101,62 @@ func Pause(n int64, unit time.Duration) time.Duration {
 	return time.Duration(min(units, longest) * float64(unit))
 }
 
-// errStyle: no door of that name renders callbacks. A bug.
-var errStyle = errors.New("no style for door")
+var (
+	// errStyle: no door of that name renders callbacks. A bug.
+	errStyle = errors.New("no style for door")
+	// errProject: the event's project is not among the settings any more.
+	errProject = errors.New("project is not configured")
+	// errEmpty: a door rendered nothing. A bug.
+	errEmpty = errors.New("callback has no body")
+	// errNoEvent: a delivery without its event. A bug.
+	errNoEvent = errors.New("no such event")
+)
 
-// Handle makes one try of a delivery.
+// Handle makes one try of a delivery. Its bytes are rendered for the first try
+// alone: a retry needs neither the project nor the event. What cannot be
+// rendered counts as a try that failed, so that it shows in the delivery's log
+// and ends as a dead letter instead of coming again for ever.
 func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	w, err := c.work(ctx, d)
 	if err != nil {
 		return err
 	}
-	style, ok := c.opts.Styles[w.Delivery.Door]
-	if !ok {
-		return fmt.Errorf("%w %q", errStyle, w.Delivery.Door)
-	}
+	style, known := c.opts.Styles[w.Delivery.Door]
 	if style.Unit == 0 {
 		style.Unit = 10 * time.Second
 	}
-	pr, ok := c.opts.Projects(w.Snapshot.Payment.ProjectID)
-	if !ok {
-		return fmt.Errorf("project %d is not configured", w.Snapshot.Payment.ProjectID)
+	if !known {
+		return c.result(ctx, w.Delivery, style, Answer{}, fmt.Errorf("%w %q", errStyle, w.Delivery.Door))
 	}
-	body, header, err := style.Render(w, pr)
-	if err != nil {
-		return fmt.Errorf("render %s: %w", w.Event.ID, err)
-	}
+	var fresh []byte
+	var header http.Header
 	if w.Delivery.Body == "" {
-		goes, err := c.prepare(ctx, w.Delivery, string(body), style)
-		if err != nil || !goes {
-			return err
+		if fresh, header, err = c.render(style, w); err != nil {
+			return c.result(ctx, w.Delivery, style, Answer{}, fmt.Errorf("render %s: %w", w.Event.ID, err))
 		}
-	} else {
-		body = []byte(w.Delivery.Body)
 	}
-	answer, err := c.opts.Sender.Send(ctx, w.Delivery.URL, header, body)
+	body, err := c.prepare(ctx, w.Delivery, string(fresh), style)
+	if err != nil || body == "" {
+		return err
+	}
+	answer, err := c.opts.Sender.Send(ctx, w.Delivery.URL, header, []byte(body))
 	return c.result(ctx, w.Delivery, style, answer, err)
 }
 
-// work is what is known of a delivery: carried from the act that made it, or read.
+func (c *Callbacks) render(style Style, w event.Work) ([]byte, http.Header, error) {
+	pr, ok := c.opts.Projects(w.Snapshot.Payment.ProjectID)
+	if !ok {
+		return nil, nil, fmt.Errorf("%w: %d", errProject, w.Snapshot.Payment.ProjectID)
+	}
+	body, header, err := style.Render(w, pr)
+	if err == nil && len(body) == 0 {
+		err = errEmpty
+	}
+	return body, header, err
+}
+
+// work is what is known of a delivery: carried from the act that made it, or
+// read. The event of one that has its bytes already is not read.
 func (c *Callbacks) work(ctx context.Context, d due.Due) (event.Work, error) {
 	if w, ok := d.Carry.(*event.Work); ok {
 		return *w, nil
@@ -143,57 +164,69 @@ func (c *Callbacks) work(ctx context.Context, d due.Due) (event.Work, error) {
 	var w event.Work
 	var ok bool
 	var err error
-	if w.Delivery, ok, err = c.read.Delivery(ctx, id.Delivery(d.ID)); err != nil || !ok {
-		return w, fmt.Errorf("read delivery (found %t): %w", ok, err)
+	if w.Delivery, ok, err = c.read.Delivery(ctx, id.Delivery(d.ID)); err != nil {
+		return w, fmt.Errorf("read delivery: %w", err)
 	}
-	if w.Event, ok, err = c.read.Event(ctx, w.Delivery.Event); err != nil || !ok {
-		return w, fmt.Errorf("read event of %s (found %t): %w", w.Delivery.ID, ok, err)
+	if !ok {
+		return w, fmt.Errorf("read delivery %s: %w", id.Delivery(d.ID), ErrNoDelivery)
+	}
+	if w.Delivery.Body != "" {
+		return w, nil
+	}
+	if w.Event, ok, err = c.read.Event(ctx, w.Delivery.Event); err != nil {
+		return w, fmt.Errorf("read event of %s: %w", w.Delivery.ID, err)
+	}
+	if !ok {
+		return w, fmt.Errorf("read event of %s: %w", w.Delivery.ID, errNoEvent)
 	}
 	w.Snapshot, err = w.Event.Decode()
 	return w, err
 }
 
-// prepare stores the bytes before they leave. It answers false when the
-// delivery must wait for an older one of the same payment.
-func (c *Callbacks) prepare(ctx context.Context, known event.Delivery, body string, style Style) (bool, error) {
-	goes, err := book.Do(ctx, c.book, book.Act[bool]{
+// prepare stores the bytes before they leave and answers those to send: what
+// was stored first, whoever rendered it. It answers none when the delivery must
+// wait for an older one of the same payment, or has ended meanwhile.
+func (c *Callbacks) prepare(ctx context.Context, known event.Delivery, fresh string, style Style) (string, error) {
+	type ready struct{ body, word string }
+	r, err := book.Do(ctx, c.book, book.Act[ready]{
 		Name: "callback.prepare", Bucket: known.ID.Bucket(),
 		Hint: func(p *book.Page) {
 			p.Deliveries.Get(known.ID)
-			if !known.Prev.IsZero() {
+			if !known.Prev.IsZero() && known.Body == "" {
 				p.Deliveries.Get(known.Prev)
 			}
 		},
-		Decide: func(p *book.Page) (bool, error) {
+		Decide: func(p *book.Page) (ready, error) {
 			d, ok := p.Deliveries.Get(known.ID)
-			if !ok || d.State != event.DeliveryPending {
+			switch {
+			case !ok || d.State != event.DeliveryPending:
 				endDue(p, known.ID)
-				return false, nil
+				return ready{word: "repeated"}, nil
+			case d.Body != "":
+				return ready{body: d.Body}, nil
 			}
-			if !known.Prev.IsZero() {
-				prev, ok := p.Deliveries.Get(known.Prev)
+			if !d.Prev.IsZero() {
+				prev, ok := p.Deliveries.Get(d.Prev)
 				hold := prev.CreatedUS + firstTries*style.Unit.Microseconds()
 				if ok && prev.State == event.DeliveryPending && p.NowUS() < hold {
 					prev.Next = d.ID // it wakes us when it ends
 					p.Deliveries.Put(prev)
 					setDue(p, due.At(d.ID.Raw(), due.Deliver, hold))
-					return false, nil
+					return ready{word: "postponed"}, nil
 				}
 			}
-			if d.Body == "" {
-				d.Body, d.ChangedUS = body, p.NowUS()
-				p.Deliveries.Put(d)
-			}
-			return true, nil
+			d.Body, d.ChangedUS = fresh, p.NowUS()
+			p.Deliveries.Put(d)
+			return ready{body: d.Body}, nil
 		},
 	})
 	if err != nil {
-		return false, fmt.Errorf("prepare %s: %w", known.ID, err)
+		return "", fmt.Errorf("prepare %s: %w", known.ID, err)
 	}
-	if !goes {
-		c.results.WithLabelValues("postponed").Inc()
+	if r.word != "" {
+		c.results.WithLabelValues(r.word).Inc()
 	}
-	return goes, nil
+	return r.body, nil
 }
 
 // try is one line of a delivery's log.
@@ -250,7 +283,7 @@ func (c *Callbacks) result(ctx context.Context, known event.Delivery, style Styl
 func note(d *event.Delivery, nowUS int64, answer Answer, sendErr error) {
 	t := try{AtUS: nowUS, Status: answer.Status}
 	if sendErr != nil {
-		t.Error = sendErr.Error()
+		t.Error = reason(sendErr)
 	}
 	d.Tries++
 	d.LastStatus, d.LastError, d.ChangedUS = int64(t.Status), t.Error, nowUS
@@ -268,12 +301,26 @@ func note(d *event.Delivery, nowUS int64, answer Answer, sendErr error) {
 	d.Log = string(text)
 }
 
-// wake has a delivery that waited for this one sent now.
+// maxReason bounds what is kept of an error's text, in bytes.
+const maxReason = 256
+
+// reason is an error's text as a row keeps it. It may quote what a stranger's
+// server said, a certificate's names for one, so it is cut, and what a database
+// refuses is replaced.
+func reason(err error) string {
+	text := err.Error()
+	text = strings.ToValidUTF8(text[:min(len(text), maxReason)], "?")
+	return strings.ReplaceAll(text, "\x00", "?")
+}
+
+// wake has a delivery that waited for this one sent now. One that has been sent
+// already, or is being handled, keeps the time that it has.
 func wake(p *book.Page, next id.Delivery) {
 	if next.IsZero() {
 		return
 	}
-	if _, ok := p.Due.Get(next.Raw()); ok {
+	row, _ := p.Deliveries.Get(next)
+	if d, ok := p.Due.Get(next.Raw()); ok && d.Owner == 0 && row.Body == "" {
 		p.Due.Put(due.Now(next.Raw(), due.Deliver, p.NowUS(), p.Epoch(), nil))
 	}
 }
@@ -295,6 +342,9 @@ var ErrNoDelivery = errors.New("no such delivery")
 // Replay sends a delivery once more, whatever became of it. The bytes are
 // those of its first try.
 func (c *Callbacks) Replay(ctx context.Context, d id.Delivery) error {
+	if int(d.Bucket()) >= c.book.Buckets() { // an operator typed it: 256 buckets fit into an id
+		return fmt.Errorf("replay %s: %w", d, ErrNoDelivery)
+	}
 	_, err := book.Do(ctx, c.book, book.Act[struct{}]{
 		Name: "callback.replay", Bucket: d.Bucket(), Background: true,
 		Hint: func(p *book.Page) { p.Deliveries.Get(d); p.Due.Get(d.Raw()) },
