@@ -84,10 +84,10 @@ func New(o Options) *Gate {
 	return &Gate{
 		opts: o, metrics: newMetrics(o.Metrics), limits: map[int64]*rate.Limiter{},
 		rules: map[endpoint][]rule{
-			endpointSale:          saleRules(o.AllowInsecureCallbacks),
-			endpointRefund:        refundRules(o.AllowInsecureCallbacks),
-			endpointStatus:        statusRules(),
-			endpointRequestStatus: requestStatusRules(),
+			endpointSale:          compile(saleRules(o.AllowInsecureCallbacks)),
+			endpointRefund:        compile(refundRules(o.AllowInsecureCallbacks)),
+			endpointStatus:        compile(statusRules()),
+			endpointRequestStatus: compile(requestStatusRules()),
 		},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -528,6 +529,38 @@ func TestStoreTroubles(t *testing.T) {
 	}
 }
 
+// TestUnknownOutcome: the answer to a commit is lost and the store stays away. The
+// merchant is told that we do not know, and learns it by repeating.
+func TestUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var mu sync.Mutex
+	away := false
+	h.memory.Fail = func(s book.Step) book.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case away:
+			h.pass(time.Hour)
+			return book.FaultAway
+		case s == book.StepCommit:
+			away = true
+			return book.FaultLostDone
+		}
+		return book.FaultNone
+	}
+	w := h.post(salePath, signed(saleBody))
+	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"code":"501"`) {
+		t.Errorf("answer = %d %s", w.Code, w.Body)
+	}
+	mu.Lock()
+	h.memory.Fail = nil
+	mu.Unlock()
+	if w := h.post(salePath, signed(saleBody)); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), `"code":"3041"`) {
+		t.Errorf("again = %d %s", w.Code, w.Body)
+	}
+}
+
 // TestClosedBook: a house that is going down took nothing.
 func TestClosedBook(t *testing.T) {
 	t.Parallel()
@@ -752,4 +785,25 @@ func TestCallbackOfUnsignable(t *testing.T) {
 			t.Errorf("redirect %s: %s", redirect, body)
 		}
 	}
+}
+
+// BenchmarkSale is a sale from the request's bytes to the answer's, on the book in
+// memory, by many callers at once.
+func BenchmarkSale(b *testing.B) {
+	h := newHouse(b)
+	var n atomic.Int64
+	bodies := make([]string, b.N)
+	for i := range bodies {
+		bodies[i] = signed(strings.Replace(saleBody, "gate-1", fmt.Sprintf("gate-%d", i), 1))
+	}
+	b.ReportAllocs()
+	b.SetParallelism(64)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if w := h.post(salePath, bodies[n.Add(1)-1]); w.Code != http.StatusOK {
+				b.Errorf("answer = %d %s", w.Code, w.Body)
+			}
+		}
+	})
 }

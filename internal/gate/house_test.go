@@ -117,7 +117,7 @@ func (m *mill) LookupRefund(_ context.Context, o connector.Order) connector.Outc
 // house is a platform in memory with Gate before it. Its clock stands still, and
 // its work is done when the test says so.
 type house struct {
-	t        *testing.T
+	t        testing.TB
 	memory   *book.Memory
 	flows    *flow.Flows
 	gate     *gate.Gate
@@ -144,7 +144,7 @@ func (s *source) Read(b []byte) (int, error) {
 	return s.r.Read(b)
 }
 
-func newHouse(t *testing.T, change ...func(*house, *gate.Options)) *house {
+func newHouse(t testing.TB, change ...func(*house, *gate.Options)) *house {
 	t.Helper()
 	h := &house{
 		t: t, memory: book.NewMemory(), now: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), done: map[id.Raw]bool{},
@@ -257,7 +257,7 @@ func (h *house) render(w event.Work) {
 }
 
 // verify is the merchant's check.
-func verify(t *testing.T, body []byte, at sign.Place) {
+func verify(t testing.TB, body []byte, at sign.Place) {
 	t.Helper()
 	doc, err := sign.ParseJSON(body)
 	if err != nil {

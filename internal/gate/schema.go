@@ -27,6 +27,7 @@ const (
 // below are of what is read, and of what a client would want to know to be wrong.
 type rule struct {
 	path     string
+	steps    []string // path, taken apart by compile
 	kind     kind
 	required bool
 	missing  code // 0: codeMissing
@@ -89,6 +90,14 @@ func (r rule) brokenText(value string) (problem, bool) {
 	return said, r.want != nil && !r.want(value)
 }
 
+// compile takes the paths apart, once for all requests.
+func compile(rules []rule) []rule {
+	for n := range rules {
+		rules[n].steps = strings.Split(rules[n].path, ".")
+	}
+	return rules
+}
+
 func or(c, otherwise code) code {
 	if c == 0 {
 		return otherwise
@@ -103,17 +112,19 @@ const maxText = 255
 // that a merchant sees everything at once.
 func (g *Gate) checkSchema(c *call) error {
 	var problems []problem
-	broken := map[string]bool{} // paths; a member of what is broken is not looked at
+	var broken map[string]bool // paths; a member of what is broken is not looked at
 	for _, r := range g.rules[c.endpoint] {
-		path := strings.Split(r.path, ".")
-		if len(path) > 1 && broken[path[0]] {
+		if len(r.steps) > 1 && broken[r.steps[0]] {
 			continue
 		}
 		if r.path == "customer.id" && !c.project.CustomerOptional && c.endpoint == endpointSale {
 			r.required = true
 		}
-		if p, bad := r.broken(c.doc.Get(path...)); bad {
+		if p, bad := r.broken(c.doc.Get(r.steps...)); bad {
 			problems = append(problems, p)
+			if broken == nil {
+				broken = map[string]bool{}
+			}
 			broken[r.path] = true
 		}
 	}
