@@ -1,0 +1,433 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/callback"
+	"aorta/internal/connector"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/inbox"
+	"aorta/internal/ledger"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+	"aorta/internal/sign"
+	"aorta/internal/verify"
+)
+
+// house is the real flows over a book in memory. Work is done only when pump
+// is called, so a test decides what is left undone.
+type house struct {
+	t         *testing.T
+	now       time.Time
+	memory    *book.Memory
+	book      *book.Book
+	flows     *flow.Flows
+	callbacks *callback.Callbacks
+	inbox     *inbox.Inbox
+	work      []due.Due
+
+	psp      script // what the provider answers
+	merchant int    // status that the merchant's endpoint answers; 0: nothing
+}
+
+// script is a provider that answers what it is told to.
+type script struct{ sale, lookup, refund connector.Outcome }
+
+func (h *house) Capabilities() connector.Capabilities {
+	return connector.Capabilities{Refund: true, PartialRefund: true, LookupSchedule: []time.Duration{time.Minute}}
+}
+func (h *house) Sale(context.Context, connector.Order) connector.Outcome   { return h.psp.sale }
+func (h *house) Lookup(context.Context, connector.Order) connector.Outcome { return h.psp.lookup }
+func (h *house) Refund(context.Context, connector.Order) connector.Outcome { return h.psp.refund }
+func (h *house) LookupRefund(context.Context, connector.Order) connector.Outcome {
+	return h.psp.refund
+}
+
+// ReadNotification takes a body that is an attempt's id.
+func (h *house) ReadNotification(n connector.Notification) (connector.News, error) {
+	return connector.News{Reference: string(n.Body), Kind: connector.Approved}, nil
+}
+
+// Send is the merchant's endpoint.
+func (h *house) Send(context.Context, string, http.Header, []byte) (callback.Answer, error) {
+	if h.merchant == 0 {
+		return callback.Answer{}, errors.New("no answer")
+	}
+	return callback.Answer{Status: h.merchant}, nil
+}
+
+// Projects of the tests. They differ in what becomes of late money.
+const (
+	shop = iota + 1
+	credits
+	refunds
+	wallets
+)
+
+func projects(n int64) (project.Project, bool) {
+	p := project.Project{
+		ID: n, MerchantID: n, Secret: sign.NewSecret("secret"), LimitTime: 30 * time.Minute, LateSuccess: project.LateHold, Wallet: n == wallets,
+		Methods: []project.Method{{Code: "paytm-wallet", Connector: "paytm", Account: "demo", Currency: "INR"}},
+	}
+	switch n {
+	case credits:
+		p.LateSuccess = project.LateCredit
+	case refunds:
+		p.LateSuccess = project.LateRefund
+	}
+	return p, n >= shop && n <= wallets
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	h := &house{t: t, now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), memory: book.NewMemory(), merchant: http.StatusOK}
+	now := func() time.Time { return h.now }
+	var err error
+	h.book, err = book.New(t.Context(), []book.Home{{Store: h.memory, Lanes: 1, Keep: true}}, book.Options{
+		Now: now, Random: rand.Reader, Epoch: 1, Work: func(rows []due.Due) { h.work = append(h.work, rows...) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.book.Close)
+	connectors := func(string, string) (connector.Connector, bool) { return h, true }
+	h.flows = flow.New(h.book, h.memory, flow.Options{
+		Projects: projects, Connectors: connectors, Now: now, NotifyURL: func(string, string) string { return "https://pay.example/n" },
+	})
+	render := func(w event.Work, _ project.Project) ([]byte, http.Header, error) {
+		return []byte(w.Event.ID.String()), nil, nil
+	}
+	h.callbacks = callback.New(h.book, h.memory, callback.Options{
+		Styles: map[string]callback.Style{"gate": {Render: render, Delivered: callback.Status200}}, Projects: projects, Sender: h, Now: now,
+	})
+	h.inbox = inbox.New(h.book, h.memory, inbox.Options{Flows: h.flows, Connectors: connectors, ReturnURL: func(id.Payment) string { return "/" }})
+	return h
+}
+
+// pump does all work that is due at once, and what that makes due.
+func (h *house) pump() {
+	h.t.Helper()
+	for h.barrier(); len(h.work) > 0; h.barrier() {
+		d := h.work[0]
+		h.work = h.work[1:]
+		var err error
+		switch d.Kind {
+		case due.Ask, due.AskLater, due.Watch:
+			err = h.flows.Handle(h.t.Context(), d)
+		case due.Deliver:
+			err = h.callbacks.Handle(h.t.Context(), d)
+		case due.Notice:
+			err = h.inbox.Handle(h.t.Context(), d)
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// barrier waits until the book has handed out the work of all acts that have
+// been answered: it does so after answering, and before it takes the next.
+func (h *house) barrier() {
+	h.t.Helper()
+	_, err := book.Do(h.t.Context(), h.book, book.Act[struct{}]{
+		Name: "test.barrier", Decide: func(*book.Page) (struct{}, error) { return struct{}{}, nil },
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// claim does the timed work of an attempt as if its time had come.
+func (h *house) claim(a id.Attempt) {
+	h.t.Helper()
+	rows, err := h.memory.ScanDue(h.t.Context(), id.Raw{}, 1000)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, d := range rows {
+		if d.ID != a.Raw() {
+			continue
+		}
+		_, err := book.Do(h.t.Context(), h.book, book.Act[struct{}]{
+			Name: "test.claim", Bucket: a.Bucket(), Hint: func(p *book.Page) { p.Due.Get(d.ID) },
+			Decide: func(p *book.Page) (struct{}, error) {
+				row, _ := p.Due.Get(d.ID)
+				p.Due.Put(row.Claim(p.NowUS(), p.Epoch()))
+				return struct{}{}, nil
+			},
+		})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		h.pump()
+		return
+	}
+	h.t.Fatalf("nothing is due on %s", a)
+}
+
+func rupees(minor int64) money.Amount { return money.Amount{Minor: minor, Currency: "INR"} }
+
+func (h *house) begin(projectID int64, name string) flow.Begun {
+	h.t.Helper()
+	p, _ := projects(projectID)
+	begun, err := h.flows.BeginSale(h.t.Context(), flow.SaleRequest{
+		Project: p, Method: p.Methods[0], Door: "gate", PaymentID: name, CustomerID: "c1", CallbackURL: "https://shop.example/cb", Amount: rupees(2500),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.now = h.now.Add(time.Second)
+	return begun
+}
+
+// approve is the look-up's answer "paid".
+func (h *house) approve(a payment.Attempt) {
+	h.t.Helper()
+	if err := h.flows.Apply(h.t.Context(), a, connector.Outcome{Kind: connector.Approved, Amount: a.Amount, ProviderID: "T1"}); err != nil {
+		h.t.Fatal(err)
+	}
+	h.pump()
+	h.now = h.now.Add(time.Second)
+}
+
+// expire lets the time limit of a sale pass.
+func (h *house) expire(b flow.Begun) {
+	h.t.Helper()
+	h.now = h.now.Add(31 * time.Minute)
+	h.psp.lookup = connector.Outcome{Kind: connector.Pending}
+	h.claim(b.Attempt.ID)
+}
+
+func (h *house) refund(p id.Payment, minor int64, name string) {
+	h.t.Helper()
+	pay, _, err := h.memory.Payment(h.t.Context(), p)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	pr, _ := projects(pay.ProjectID)
+	if _, err := h.flows.BeginRefund(h.t.Context(), flow.RefundRequest{Project: pr, Payment: pay, Amount: rupees(minor), MerchantRefundID: name}); err != nil {
+		h.t.Fatal(err)
+	}
+	h.now = h.now.Add(time.Second)
+}
+
+// busy runs payments to every state that the flows know.
+func busy(t *testing.T) *house {
+	t.Helper()
+	h := newHouse(t)
+	pending := connector.Outcome{Kind: connector.Pending, Redirect: &payment.Redirect{URL: "https://psp.example/pay", Method: "POST"}}
+	declined := connector.Outcome{Kind: connector.Declined, Code: payment.CodeExternalDecline}
+
+	h.psp.sale = pending
+	paid := h.begin(shop, "Paid")
+	h.pump()
+	h.approve(paid.Attempt)
+
+	wallet := h.begin(wallets, "wallet")
+	h.pump()
+	h.approve(wallet.Attempt)
+
+	h.refund(paid.Payment.ID, 9999, "too much")
+	h.psp.refund = connector.Outcome{Kind: connector.Approved, Amount: rupees(1000)}
+	h.refund(paid.Payment.ID, 1000, "r1")
+	h.pump()
+	h.psp.refund = declined
+	h.refund(paid.Payment.ID, 500, "r2")
+	h.pump()
+	h.psp.refund = connector.Outcome{Kind: connector.Pending}
+	h.refund(paid.Payment.ID, 700, "")
+	h.pump()
+
+	h.psp.refund = connector.Outcome{Kind: connector.Approved, Amount: rupees(2500)}
+	h.refund(wallet.Payment.ID, 2500, "all")
+	h.pump()
+
+	h.psp.sale = declined
+	h.begin(shop, "declined")
+	h.pump()
+	h.psp.sale = connector.Outcome{Kind: connector.Unknown}
+	h.begin(shop, "unknown")
+	h.pump()
+	h.psp.sale = connector.Outcome{Kind: connector.Pending}
+	h.begin(shop, "pending")
+	h.pump()
+
+	h.psp.sale = pending
+	for _, rule := range []int64{shop, credits, refunds} {
+		late := h.begin(rule, "late")
+		h.pump()
+		h.expire(late)
+		h.approve(late.Attempt)
+	}
+
+	noticed := h.begin(shop, "noticed")
+	h.pump()
+	h.psp.lookup = connector.Outcome{Kind: connector.Approved, Amount: rupees(2500)}
+	h.post(noticed.Attempt.ID.String())
+	h.pump()
+	h.post("nobody's")
+
+	h.merchant = 0
+	h.begin(shop, "merchant away")
+	h.pump()
+	h.begin(shop, "not asked yet")
+	return h
+}
+
+// post brings a notification.
+func (h *house) post(body string) {
+	h.t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle("/n/{connector}/{account}", h.inbox)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/n/paytm/demo", bytes.NewReader([]byte(body))))
+	if w.Code != http.StatusOK {
+		h.t.Fatalf("notification: %d %s", w.Code, w.Body)
+	}
+}
+
+// rows are all rows of a store, to be changed and written to another one. They
+// stand in an order that the flows made: payments as busy begins them.
+type rows struct {
+	*book.Changes
+}
+
+func read[R, K any](t *testing.T, scan func(context.Context, K, int) ([]R, error)) []R {
+	t.Helper()
+	var none K
+	all, err := scan(t.Context(), none, 1_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func allRows(t *testing.T, m *book.Memory) rows {
+	t.Helper()
+	var c book.Changes
+	c.Refs.Insert = read(t, m.ScanRefs)
+	c.Payments.Insert = read(t, m.ScanPayments)
+	c.Operations.Insert = read(t, m.ScanOperations)
+	c.Attempts.Insert = read(t, m.ScanAttempts)
+	c.Accounts.Insert = read(t, m.ScanAccounts)
+	c.Deliveries.Insert = read(t, m.ScanDeliveries)
+	c.Inbox.Insert = read(t, m.ScanInbox)
+	c.Cases.Insert = read(t, m.Cases)
+	c.Due.Insert = read(t, m.ScanDue)
+	c.Transfers = read(t, m.ScanTransfers)
+	c.Events = read(t, m.ScanEvents)
+	return rows{&c}
+}
+
+// store writes the rows to a store of their own, as no act would let one.
+func (r rows) store(t *testing.T) *book.Memory {
+	t.Helper()
+	m := book.NewMemory()
+	lane, err := m.Lane(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lane.Begin(t.Context(), id.Batch{1}, id.Batch{}, &book.Keys{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := lane.Commit(t.Context(), r.Changes); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Pickers, for corruptions to say what they corrupt.
+
+func (r rows) payment(name string) *payment.Payment {
+	for n := range r.Payments.Insert {
+		if r.Payments.Insert[n].MerchantPaymentID == name {
+			return &r.Payments.Insert[n]
+		}
+	}
+	panic("no payment " + name)
+}
+
+func pick[R any](list []R, fits func(*R) bool) *R {
+	for n := range list {
+		if fits(&list[n]) {
+			return &list[n]
+		}
+	}
+	panic("no such row")
+}
+
+func drop[R any](list *[]R, fits func(*R) bool) {
+	kept := (*list)[:0:0]
+	for n := range *list {
+		if !fits(&(*list)[n]) {
+			kept = append(kept, (*list)[n])
+		}
+	}
+	if len(kept) == len(*list) {
+		panic("nothing dropped")
+	}
+	*list = kept
+}
+
+func (r rows) operation(name string, k payment.OperationKind) *payment.Operation {
+	p := r.payment(name)
+	return pick(r.Operations.Insert, func(o *payment.Operation) bool { return o.Payment == p.ID && o.Kind == k })
+}
+
+func (r rows) attempt(name string) *payment.Attempt {
+	o := r.operation(name, payment.KindSale)
+	return pick(r.Attempts.Insert, func(a *payment.Attempt) bool { return a.ID == o.Attempt })
+}
+
+func (r rows) transfer(name string, k ledger.Kind) *ledger.Transfer {
+	p := r.payment(name)
+	return pick(r.Transfers, func(x *ledger.Transfer) bool { return x.Payment == p.ID && x.Kind == k })
+}
+
+func (r rows) event(name string, k event.Kind) *event.Event {
+	p := r.payment(name)
+	return pick(r.Events, func(e *event.Event) bool { return e.Payment == p.ID && e.Kind == k })
+}
+
+func (r rows) delivery(name string) *event.Delivery {
+	p := r.payment(name)
+	return pick(r.Deliveries.Insert, func(d *event.Delivery) bool { return d.ID == p.LastDelivery })
+}
+
+func (r rows) dropDue(subject id.Raw) {
+	drop(&r.Due.Insert, func(d *due.Due) bool { return d.ID == subject })
+}
+
+func (r rows) account(p ledger.Purpose) *ledger.Account {
+	return pick(r.Accounts.Insert, func(a *ledger.Account) bool { return a.Purpose == p && a.Minor != 0 })
+}
+
+// mint makes an id like one of k's place and time that nothing has.
+func mint[K ~[16]byte](k K) K {
+	k[15] ^= 0xff
+	return k
+}
+
+func run(t *testing.T, r book.Reader, o verify.Options) verify.Report {
+	t.Helper()
+	report, err := verify.Run(t.Context(), r, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func list(violations []string) string { return "\n  " + strings.Join(violations, "\n  ") }

@@ -1,0 +1,172 @@
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"aorta/internal/book"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+)
+
+// fingerprint is a sum over a set that does not depend on its order: equal
+// fingerprints mean equal sets. Names are compared so because they are ordered
+// by text and the rows they name by time, and because holding either in memory
+// would cost as much as the store.
+type fingerprint [4]uint64
+
+func (f *fingerprint) add(n name, target id.Raw) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d:%s%d:%s", len(n.scope), n.scope, len(n.text), n.text)
+	h.Write(target[:])
+	sum := h.Sum(nil)
+	for k := range f {
+		f[k] += binary.BigEndian.Uint64(sum[8*k:])
+	}
+}
+
+// name is what a ref is called, wherever it lies.
+type name struct{ scope, text string }
+
+// Scopes of the names that exist so far (design section 3). A payment's and a
+// refund's go on with the project's number.
+const (
+	scopePayment = "payment:"
+	scopeRefund  = "refund:"
+	scopeVoid    = "void"
+)
+
+// paymentName is the name under which a merchant's payment must be found.
+func paymentName(p *payment.Payment) name {
+	return name{scopePayment + strconv.FormatInt(p.ProjectID, 10), project.FoldPaymentID(p.MerchantPaymentID)}
+}
+
+// refundName is the name of a refund; false if the merchant gave it none.
+func refundName(projectID int64, o *payment.Operation) (name, bool) {
+	return name{scopeRefund + strconv.FormatInt(projectID, 10), o.MerchantRefundID}, o.Kind == payment.KindRefund && o.MerchantRefundID != ""
+}
+
+// name notes what a payment and its refunds are called.
+func (c *checker) name(h *history) {
+	c.named.add(paymentName(&h.payment), h.payment.ID.Raw())
+	for n := range h.operations {
+		if x, ok := refundName(h.payment.ProjectID, &h.operations[n]); ok {
+			c.named.add(x, h.operations[n].ID.Raw())
+		}
+	}
+}
+
+// judgeRefs: each name belongs to the row that says so, and each row has its
+// name; a voided id was never begun (C13, design section 3).
+func (c *checker) judgeRefs(ctx context.Context) error {
+	err := eachRef(ctx, c.read, func(r payment.Ref) error {
+		switch {
+		case strings.HasPrefix(r.Scope, scopePayment), strings.HasPrefix(r.Scope, scopeRefund):
+			c.refs.add(name{r.Scope, r.Text}, r.Target)
+		case r.Scope == scopeVoid:
+			_, begun, err := c.read.Payment(ctx, id.Payment(r.Target))
+			if err != nil {
+				return fmt.Errorf("read payment: %w", err)
+			}
+			if begun {
+				c.violation("Payment %s exists although its id was voided.", id.Payment(r.Target))
+			}
+		default:
+			c.violation("Ref %q has scope %q, which does not exist.", r.Text, r.Scope)
+		}
+		return nil
+	})
+	if err != nil || c.refs == c.named {
+		return err
+	}
+	return c.explainRefs(ctx)
+}
+
+func eachRef(ctx context.Context, r book.Reader, do func(payment.Ref) error) error {
+	var after payment.RefKey
+	for {
+		rows, err := r.ScanRefs(ctx, after, page)
+		if err != nil {
+			return fmt.Errorf("read refs: %w", err)
+		}
+		for _, x := range rows {
+			if err := do(x); err != nil {
+				return err
+			}
+			after = x.RefKey
+		}
+		if len(rows) < page {
+			return nil
+		}
+	}
+}
+
+// explainRefs finds out, name by name, where the fingerprints differ. It holds
+// all names in memory, which a store that is found wrong is worth.
+func (c *checker) explainRefs(ctx context.Context) error {
+	all := map[name]id.Raw{}
+	err := eachRef(ctx, c.read, func(r payment.Ref) error {
+		n := name{r.Scope, r.Text}
+		if _, twice := all[n]; twice {
+			c.violation("The name %q in %s is there twice.", n.text, n.scope)
+		}
+		if n.scope != scopeVoid {
+			all[n] = r.Target
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	check := func(what string, n name, target id.Raw) {
+		switch owner, ok := all[n]; {
+		case !ok:
+			c.violation("%s is called %q in %s, but there is no such ref.", what, n.text, n.scope)
+		case owner != target:
+			c.violation("%s is called %q in %s, but that ref names %s.", what, n.text, n.scope, hex(owner))
+		}
+		delete(all, n)
+	}
+	payments := pages[payment.Payment, id.Payment]{scan: c.read.ScanPayments, key: paymentKey, take: func(p *payment.Payment) {
+		check("Payment "+p.ID.String(), paymentName(p), p.ID.Raw())
+	}}
+	if err := merge(ctx, &payments); err != nil {
+		return err
+	}
+	if err := c.explainRefunds(ctx, check); err != nil {
+		return err
+	}
+	order := func(a, b name) int { return strings.Compare(a.scope+"\x00"+a.text, b.scope+"\x00"+b.text) }
+	for _, n := range slices.SortedFunc(maps.Keys(all), order) {
+		c.violation("The ref %q in %s names %s, which does not exist or is called otherwise.", n.text, n.scope, hex(all[n]))
+	}
+	return nil
+}
+
+// explainRefunds checks the names of refunds.
+func (c *checker) explainRefunds(ctx context.Context, check func(string, name, id.Raw)) error {
+	var failed error
+	operations := pages[payment.Operation, id.Operation]{scan: c.read.ScanOperations, key: operationKey, take: func(o *payment.Operation) {
+		if _, named := refundName(0, o); !named || failed != nil {
+			return
+		}
+		p, ok, err := c.read.Payment(ctx, o.Payment)
+		if err != nil || !ok {
+			failed = err // an operation without payment has been reported
+			return
+		}
+		n, _ := refundName(p.ProjectID, o)
+		check("Refund "+o.ID.String(), n, o.ID.Raw())
+	}}
+	if err := merge(ctx, &operations); err != nil {
+		return err
+	}
+	return failed
+}

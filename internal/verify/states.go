@@ -1,0 +1,251 @@
+package verify
+
+import (
+	"slices"
+
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+)
+
+// judge checks a payment with all its rows.
+func (c *checker) judge(h *history) {
+	for _, sentence := range h.broken() {
+		c.violation("%s", sentence)
+	}
+	c.judgePlaces(h)
+	c.judgeOperations(h)
+	c.judgeAttempts(h)
+	c.judgeEvents(h)
+	c.judgeDeliveries(h)
+	c.judgeTransfers(h)
+	c.judgeAmounts(h)
+	c.name(h)
+}
+
+// judgePlaces: every row of a payment lies in its bucket (design section 3).
+func (c *checker) judgePlaces(h *history) {
+	b := h.payment.ID.Bucket()
+	stray := func(what string, at id.Bucket) {
+		if at != b {
+			c.violation("%s lies in bucket %d, its payment %s in %d.", what, at, h.payment.ID, b)
+		}
+	}
+	for _, o := range h.operations {
+		stray("Operation "+o.ID.String(), o.ID.Bucket())
+	}
+	for _, a := range h.attempts {
+		stray("Attempt "+a.ID.String(), a.ID.Bucket())
+	}
+	for _, e := range h.events {
+		stray("Event "+e.ID.String(), e.ID.Bucket())
+	}
+	for _, d := range h.deliveries {
+		stray("Delivery "+d.ID.String(), d.ID.Bucket())
+	}
+	for _, t := range h.transfers {
+		stray("Transfer "+t.ID.String(), t.ID.Bucket())
+	}
+}
+
+// maxNumber bounds what Gate can show as an operation's id (2^53).
+const maxNumber = 1 << 53
+
+// judgeOperations: the chain holds all operations, one of them the sale, and
+// their statuses go with the payment's (C5).
+func (c *checker) judgeOperations(h *history) {
+	p := &h.payment
+	chain, _ := h.operationChain()
+	for n := range h.operations {
+		o := &h.operations[n]
+		if !slices.Contains(chain, o) {
+			c.violation("Operation %s is not in the chain of payment %s.", o.ID, p.ID)
+		}
+		if o.Number <= 0 || o.Number >= maxNumber {
+			c.violation("Operation %s has the number %d, which is not below 2^53.", o.ID, o.Number)
+		}
+		if o.Amount.Currency != p.Amount.Currency || o.Amount.Minor <= 0 {
+			c.violation("Operation %s is of %d %s, its payment %s in %s.", o.ID, o.Amount.Minor, o.Amount.Currency, p.ID, p.Amount.Currency)
+		}
+	}
+	var sale *payment.Operation
+	manual := false
+	for n := range h.operations {
+		switch o := &h.operations[n]; o.Kind {
+		case payment.KindSale:
+			if sale != nil {
+				c.violation("Payment %s has two sales, %s and %s.", p.ID, sale.ID, o.ID)
+			}
+			sale = o
+		case payment.KindManualChange:
+			manual = true
+		case payment.KindRefund:
+		}
+	}
+	if sale == nil {
+		c.violation("Payment %s has no sale.", p.ID)
+		return
+	}
+	if sale.Amount != p.Amount {
+		c.violation("Sale %s is of %d minor units, its payment %s of %d.", sale.ID, sale.Amount.Minor, p.ID, p.Amount.Minor)
+	}
+	if want := saleStatus(p.Status, manual); want != "" && sale.Status != want {
+		c.violation("Sale %s is %s, which does not go with payment %s being %s.", sale.ID, sale.Status, p.ID, p.Status)
+	}
+}
+
+// saleStatus is where the sale stands when its payment stands at s. manual: a
+// late success was credited by an operation of its own, and the sale remains declined.
+func saleStatus(s payment.Status, manual bool) payment.OperationStatus {
+	switch s {
+	case payment.StatusNew, payment.StatusPending:
+		return payment.OperationProcessing
+	case payment.StatusAwaitingCustomer:
+		return payment.OperationAwaitingCustomer
+	case payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusChargedBack:
+		if manual {
+			return payment.OperationDecline
+		}
+		return payment.OperationSuccess
+	case payment.StatusDeclined:
+		return payment.OperationDecline
+	case payment.StatusAuthorized, payment.StatusCancelled:
+	}
+	return "" // no flow makes them yet
+}
+
+// judgeAttempts: each attempt is in the chain of its operation, a refund and
+// its attempt end together, and open work is due (C5, C13).
+func (c *checker) judgeAttempts(h *history) {
+	for n := range h.attempts {
+		a := &h.attempts[n]
+		op := h.operation(a.Operation)
+		if op == nil {
+			c.violation("Attempt %s names operation %q, which is not among those of payment %s.", a.ID, a.Operation, h.payment.ID)
+			continue
+		}
+		if chain, _ := h.attemptChain(op); !slices.Contains(chain, a) {
+			c.violation("Attempt %s is not in the chain of operation %s.", a.ID, op.ID)
+		}
+		if a.Amount != op.Amount || a.Kind != op.Kind {
+			c.violation("Attempt %s is a %s of %d minor units, its operation %s a %s of %d.", a.ID, a.Kind, a.Amount.Minor, op.ID, op.Kind, op.Amount.Minor)
+		}
+	}
+	for n := range h.operations {
+		op := &h.operations[n]
+		chain, _ := h.attemptChain(op)
+		if len(chain) == 0 {
+			// A refund that was refused at once asked nobody.
+			if op.Kind != payment.KindRefund || !op.Status.Final() {
+				c.violation("Operation %s (%s, %s) has no attempt.", op.ID, op.Kind, op.Status)
+			}
+			continue
+		}
+		newest := chain[0]
+		if op.Kind == payment.KindRefund && op.Status.Final() != newest.Status.Final() {
+			c.violation("Refund %s is %s, but its attempt %s is %s.", op.ID, op.Status, newest.ID, newest.Status)
+		}
+		open := !op.Status.Final() && (op.Kind != payment.KindSale || !h.payment.Status.Final())
+		if open && !newest.due {
+			c.violation("Operation %s is %s, but nothing will be done about its attempt %s: it has no due row.", op.ID, op.Status, newest.ID)
+		}
+	}
+}
+
+// ends says where an event of each kind leaves its payment; no status means
+// that the payment stays where it is.
+var ends = map[event.Kind]payment.Status{
+	event.PaymentPending:  payment.StatusPending,
+	event.PaymentAwaiting: payment.StatusAwaitingCustomer,
+	event.PaymentCaptured: payment.StatusCaptured,
+	event.PaymentDeclined: payment.StatusDeclined,
+	event.RefundStarted:   "",
+	event.RefundDeclined:  "",
+	event.LateSuccess:     "",
+	event.RefundSucceeded: "", // or partially_refunded, or refunded: see judgeEvents
+}
+
+// told are the kinds of event that the merchant is called about (ecommpay.md 4).
+var told = []event.Kind{
+	event.PaymentAwaiting, event.PaymentCaptured, event.PaymentDeclined, event.RefundSucceeded, event.RefundDeclined,
+}
+
+// judgeEvents walks the payment's history: from new, by allowed moves only, to
+// where it stands (C5).
+func (c *checker) judgeEvents(h *history) {
+	p := &h.payment
+	chain, _ := h.eventChain()
+	for n := range h.events {
+		e := &h.events[n]
+		if !slices.Contains(chain, e) {
+			c.violation("Event %s is not in the chain of payment %s.", e.ID, p.ID)
+		}
+		if h.operation(e.Operation) == nil {
+			c.violation("Event %s names operation %q, which is not among those of payment %s.", e.ID, e.Operation, p.ID)
+		}
+		want, known := ends[e.Kind]
+		if want == "" {
+			want = e.From
+		}
+		refunded := e.Kind == event.RefundSucceeded && (e.To == payment.StatusPartiallyRefunded || e.To == payment.StatusRefunded)
+		if !known || (e.To != want && !refunded) {
+			c.violation("Event %s of payment %s is a %q and goes from %s to %s.", e.ID, p.ID, e.Kind, e.From, e.To)
+		}
+	}
+	at := payment.StatusNew
+	for _, e := range slices.Backward(chain) {
+		switch {
+		case e.From != at:
+			c.violation("Event %s begins where payment %s is %s, but it was %s.", e.ID, p.ID, e.From, at)
+		case e.From != e.To && !slices.Contains(payment.Moves()[e.From], e.To):
+			c.violation("Event %s moves payment %s from %s to %s, which is forbidden.", e.ID, p.ID, e.From, e.To)
+		}
+		at = e.To
+	}
+	if at != p.Status {
+		c.violation("Payment %s is %s, but its events end at %s.", p.ID, p.Status, at)
+	}
+}
+
+// judgeDeliveries: the merchant is told of each event that he must be told of,
+// once, and what is not told yet will be (C6, C13).
+func (c *checker) judgeDeliveries(h *history) {
+	p := &h.payment
+	chain, _ := h.deliveryChain()
+	times := make(map[id.Event]int, len(h.deliveries))
+	for n := range h.deliveries {
+		d := &h.deliveries[n]
+		times[d.Event]++
+		if !slices.Contains(chain, d) {
+			c.violation("Delivery %s is not in the chain of payment %s.", d.ID, p.ID)
+		}
+		if !has(h.events, d.Event, eventKey) || d.Event.IsZero() {
+			c.violation("Delivery %s tells of event %q, which is not among those of payment %s.", d.ID, d.Event, p.ID)
+		}
+		if d.URL != p.CallbackURL {
+			c.violation("Delivery %s goes elsewhere than payment %s says.", d.ID, p.ID)
+		}
+		switch d.State {
+		case event.DeliveryPending:
+			if !d.due {
+				c.violation("Delivery %s is pending, but nothing will send it: it has no due row.", d.ID)
+			}
+		case event.DeliveryDelivered, event.DeliveryDead:
+			if !d.hasBody || d.Tries == 0 {
+				c.violation("Delivery %s is %s without having been sent.", d.ID, d.State)
+			}
+		default:
+			c.violation("Delivery %s is in state %q, which does not exist.", d.ID, d.State)
+		}
+	}
+	for n := range h.events {
+		e := &h.events[n]
+		want := 0
+		if p.CallbackURL != "" && slices.Contains(told, e.Kind) {
+			want = 1
+		}
+		if times[e.ID] != want {
+			c.violation("Event %s (%s) of payment %s has %d deliveries, want %d.", e.ID, e.Kind, p.ID, times[e.ID], want)
+		}
+	}
+}

@@ -1,0 +1,266 @@
+// Package verify checks the stored money against the invariants of torture.md
+// 2.1: conservation (C1), exactly once (C3), legal states (C5), callbacks (C6),
+// liveness (C11), orphans (C13).
+//
+// It reads committed rows only and shares no decision with the flows: what a
+// payment must look like is said here a second time, from the documents, so
+// that a mistake there is seen here. It changes nothing and calls nobody.
+//
+// The reader must show one moment: a store that nobody writes to, or a snapshot
+// of one. Rows of payments are gathered while they stream by in the order of
+// their ids, and forgotten as soon as a payment is whole, so memory is bounded
+// by the payments that live long (refunded days later) and by the number of
+// accounts. Its known weakness: it looks into one home, so a name reserved in
+// one for a payment in another looks like a name of nothing.
+package verify
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"aorta/internal/book"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+)
+
+// Options are the parts of a run with a sensible default.
+type Options struct {
+	// LiveUS is the present where a process is at work on the store: work that
+	// is overdue by more than a minute is then a violation (C11). 0: nobody is
+	// at work, and due rows may be as old as they like.
+	LiveUS int64
+}
+
+// Report is what a run has found. OK says that there is no violation.
+type Report struct {
+	OK         bool     `json:"ok"`
+	Accounts   int      `json:"accounts"`
+	Transfers  int      `json:"transfers"`
+	Payments   int      `json:"payments"`
+	Violations []string `json:"violations"` // one sentence each, never nil
+}
+
+// maxViolations bounds a report. A store that is wrong in more places is wrong
+// in all.
+const maxViolations = 1000
+
+// page is how many rows are read at a time.
+const page = 1000
+
+// overdueUS is how long work may stay overdue while a process is at work (C11).
+const overdueUS = 60_000_000
+
+// Run checks everything. An error means that it could not be read, not that it
+// is wrong.
+func Run(ctx context.Context, r book.Reader, o Options) (Report, error) {
+	c := &checker{
+		read: r, opts: o, report: Report{Violations: []string{}},
+		accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{},
+	}
+	if err := c.run(ctx); err != nil {
+		return Report{}, fmt.Errorf("verify: %w", err)
+	}
+	if c.unlisted > 0 {
+		c.report.Violations = append(c.report.Violations, fmt.Sprintf("There are %d more violations.", c.unlisted))
+	}
+	c.report.OK = len(c.report.Violations) == 0
+	return c.report, nil
+}
+
+// checker is one run.
+type checker struct {
+	read     book.Reader
+	opts     Options
+	report   Report
+	unlisted int // violations beyond maxViolations
+
+	accounts map[id.Account]*balance
+	payments map[id.Payment]*history // not whole yet
+	pending  *due.Due                // the newest due row, until its subject comes by
+	named    fingerprint             // what payments and refunds say their names are
+	refs     fingerprint             // what the refs say
+}
+
+// violation adds a sentence to the report.
+func (c *checker) violation(format string, args ...any) {
+	if len(c.report.Violations) == maxViolations {
+		c.unlisted++
+		return
+	}
+	c.report.Violations = append(c.report.Violations, fmt.Sprintf(format, args...))
+}
+
+func (c *checker) run(ctx context.Context) error {
+	if err := c.scanAccounts(ctx); err != nil {
+		return err
+	}
+	// Due rows go first: one has the id of its subject, so it comes right before it.
+	err := merge(
+		ctx,
+		&pages[due.Due, id.Raw]{scan: c.read.ScanDue, key: func(d *due.Due) id.Raw { return d.ID }, take: c.takeDue},
+		&pages[payment.Payment, id.Payment]{scan: c.read.ScanPayments, key: paymentKey, take: c.takePayment},
+		&pages[payment.Operation, id.Operation]{scan: c.read.ScanOperations, key: operationKey, take: c.takeOperation},
+		&pages[payment.Attempt, id.Attempt]{scan: c.read.ScanAttempts, key: attemptKey, take: c.takeAttempt},
+		&pages[event.Event, id.Event]{scan: c.read.ScanEvents, key: eventKey, take: c.takeEvent},
+		&pages[event.Delivery, id.Delivery]{scan: c.read.ScanDeliveries, key: deliveryKey, take: c.takeDelivery},
+		&pages[payment.Inbox, id.Inbox]{scan: c.read.ScanInbox, key: func(n *payment.Inbox) id.Inbox { return n.ID }, take: c.takeInbox},
+		&pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: func(t *ledger.Transfer) id.Transfer { return t.ID }, take: c.takeTransfer},
+	)
+	if err != nil {
+		return err
+	}
+	c.dueWithoutSubject()
+	if err := c.judgeRest(ctx); err != nil {
+		return err
+	}
+	c.judgeAccounts()
+	if err := c.judgeCases(ctx); err != nil {
+		return err
+	}
+	return c.judgeRefs(ctx)
+}
+
+// stream is one kind of row, in the order of ids.
+type stream interface {
+	head(ctx context.Context) (k id.Raw, ok bool, err error)
+	advance()
+}
+
+// merge takes the rows of all streams in the order of their ids; of equal ids
+// the row of the earlier stream comes first.
+func merge(ctx context.Context, streams ...stream) error {
+	for {
+		var least stream
+		var at id.Raw
+		for _, s := range streams {
+			k, ok, err := s.head(ctx)
+			if err != nil {
+				return err
+			}
+			if ok && (least == nil || bytes.Compare(k[:], at[:]) < 0) {
+				least, at = s, k
+			}
+		}
+		if least == nil {
+			return nil
+		}
+		least.advance()
+	}
+}
+
+// pages reads a stream page by page.
+type pages[R any, K ~[16]byte] struct {
+	scan func(ctx context.Context, after K, limit int) ([]R, error)
+	key  func(*R) K
+	take func(*R)
+
+	rows  []R
+	at    int
+	ended bool
+}
+
+func (p *pages[R, K]) head(ctx context.Context) (id.Raw, bool, error) {
+	if p.at == len(p.rows) && !p.ended {
+		var after K
+		if p.at > 0 {
+			after = p.key(&p.rows[p.at-1])
+		}
+		rows, err := p.scan(ctx, after, page)
+		if err != nil {
+			return id.Raw{}, false, fmt.Errorf("read rows: %w", err)
+		}
+		p.rows, p.at, p.ended = rows, 0, len(rows) < page
+	}
+	if p.at == len(p.rows) {
+		return id.Raw{}, false, nil
+	}
+	return id.Raw(p.key(&p.rows[p.at])), true, nil
+}
+
+func (p *pages[R, K]) advance() {
+	p.take(&p.rows[p.at])
+	p.at++
+}
+
+func paymentKey(p *payment.Payment) id.Payment       { return p.ID }
+func operationKey(o *payment.Operation) id.Operation { return o.ID }
+func attemptKey(a *payment.Attempt) id.Attempt       { return a.ID }
+func eventKey(e *event.Event) id.Event               { return e.ID }
+func deliveryKey(d *event.Delivery) id.Delivery      { return d.ID }
+
+// takeDue keeps a due row until its subject comes by.
+func (c *checker) takeDue(d *due.Due) {
+	c.dueWithoutSubject()
+	c.pending = d
+	if c.opts.LiveUS > 0 && d.DueUS < c.opts.LiveUS-overdueUS {
+		c.violation("Work %s (%s) is overdue by %d s.", hex(d.ID), d.Kind, (c.opts.LiveUS-d.DueUS)/1_000_000)
+	}
+}
+
+// dueWithoutSubject: the subject of the newest due row would have come by now.
+func (c *checker) dueWithoutSubject() {
+	if c.pending != nil {
+		c.violation("Due row %s (%s) has no subject.", hex(c.pending.ID), c.pending.Kind)
+		c.pending = nil
+	}
+}
+
+// isDue reports whether there is due work of one of these kinds on a subject.
+func (c *checker) isDue(subject id.Raw, kinds ...due.Kind) bool {
+	d := c.pending
+	if d == nil || d.ID != subject {
+		return false
+	}
+	c.pending = nil
+	if !slices.Contains(kinds, d.Kind) {
+		c.violation("Due row %s is of kind %q, which its subject has no use for.", hex(d.ID), d.Kind)
+		return false
+	}
+	return true
+}
+
+// takeInbox: a notification that is stored and not applied must be due (C13).
+func (c *checker) takeInbox(n *payment.Inbox) {
+	waits := c.isDue(n.ID.Raw(), due.Notice)
+	switch n.State {
+	case payment.InboxStored:
+		if !waits {
+			c.violation("Notification %s is stored, but nothing will apply it: it has no due row.", n.ID)
+		}
+	case payment.InboxApplied, payment.InboxDead:
+	default:
+		c.violation("Notification %s is in state %q, which does not exist.", n.ID, n.State)
+	}
+}
+
+// judgeCases: a case is about a payment that exists (C13).
+func (c *checker) judgeCases(ctx context.Context) error {
+	var after id.Case
+	for {
+		rows, err := c.read.Cases(ctx, after, page)
+		if err != nil {
+			return fmt.Errorf("read cases: %w", err)
+		}
+		for _, x := range rows {
+			_, ok, err := c.read.Payment(ctx, x.Payment)
+			if err != nil {
+				return fmt.Errorf("read payment of a case: %w", err)
+			}
+			if !ok {
+				c.violation("Case %s is about payment %s, which does not exist.", x.ID, x.Payment)
+			}
+			after = x.ID
+		}
+		if len(rows) < page {
+			return nil
+		}
+	}
+}
+
+// hex shows an id whose kind is not known.
+func hex(r id.Raw) string { return fmt.Sprintf("%x", r[:]) }

@@ -1,0 +1,399 @@
+package verify_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+	"aorta/internal/verify"
+)
+
+func TestEveryFlowLeavesTheBookHealthy(t *testing.T) {
+	t.Parallel()
+	h := busy(t)
+	report := run(t, h.memory, verify.Options{})
+	if !report.OK {
+		t.Errorf("violations after real flows: %s", list(report.Violations))
+	}
+	all := allRows(t, h.memory)
+	if report.Payments != len(all.Payments.Insert) || report.Transfers != len(all.Transfers) || report.Accounts != len(all.Accounts.Insert) {
+		t.Errorf("report counts %d payments, %d transfers, %d accounts; want %d, %d, %d", report.Payments, report.Transfers, report.Accounts,
+			len(all.Payments.Insert), len(all.Transfers), len(all.Accounts.Insert))
+	}
+	states := map[payment.Status]bool{}
+	for _, p := range all.Payments.Insert {
+		states[p.Status] = true
+	}
+	for _, want := range []payment.Status{
+		payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusCaptured, payment.StatusPartiallyRefunded,
+		payment.StatusRefunded, payment.StatusDeclined,
+	} {
+		if !states[want] {
+			t.Errorf("no payment is %s: the test shows less than it says", want)
+		}
+	}
+}
+
+func TestCopyOfAHealthyBookIsHealthy(t *testing.T) {
+	t.Parallel()
+	report := run(t, allRows(t, busy(t).memory).store(t), verify.Options{})
+	if !report.OK {
+		t.Errorf("violations in a copy: %s", list(report.Violations))
+	}
+}
+
+func TestReportOfAnEmptyBook(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(run(t, book.NewMemory(), verify.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"ok":true,"accounts":0,"transfers":0,"payments":0,"violations":[]}`
+	if string(text) != want {
+		t.Errorf("report of nothing is %s, want %s", text, want)
+	}
+}
+
+// Each corruption must be found, and be called what it is.
+func TestCorruptions(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		corrupt func(r rows)
+		want    string // a violation; where there are two, it depends on which row comes last
+		liveUS  int64
+	}{
+		// C1
+		{name: "balance changed", corrupt: func(r rows) { r.account(ledger.Clearing).Minor++ }, want: "postings sum to"},
+		{name: "bucket does not sum to zero", corrupt: func(r rows) { r.account(ledger.Clearing).Minor++ }, want: "not to zero"},
+		{name: "account below zero", corrupt: func(r rows) { r.account(ledger.RefundDue).Minor = 5 }, want: "may not be below zero"},
+		{name: "account of no purpose", corrupt: func(r rows) { r.account(ledger.Clearing).Purpose = "pocket" }, want: "no purpose of an account"},
+		{name: "account of another owner", corrupt: func(r rows) { r.account(ledger.Payable).Owner = "merchant:99" }, want: "is not the payable account"},
+		{name: "account lost", corrupt: func(r rows) {
+			k := r.account(ledger.Clearing).ID
+			drop(&r.Accounts.Insert, func(a *ledger.Account) bool { return a.ID == k })
+		}, want: "which does not exist"},
+		{name: "transfer does not balance", corrupt: func(r rows) {
+			x := r.transfer("wallet", ledger.KindDeposit)
+			x.Postings = []ledger.Posting{x.Postings[0], {Account: x.Postings[1].Account, Currency: "INR", Minor: -1}}
+		}, want: "does not balance"},
+		{name: "transfer of nothing", corrupt: func(r rows) { r.transfer("wallet", ledger.KindDeposit).Postings = nil }, want: "does not balance"},
+		{name: "posting in another bucket", corrupt: func(r rows) {
+			x := r.transfer("wallet", ledger.KindDeposit)
+			x.Postings = append([]ledger.Posting{}, x.Postings...)
+			x.Postings[0].Account[6]++
+		}, want: "posts to account"},
+		{name: "posting in another currency", corrupt: func(r rows) {
+			x := r.transfer("wallet", ledger.KindDeposit)
+			x.Postings = append([]ledger.Posting{}, x.Postings...)
+			x.Postings[0].Currency, x.Postings[1].Currency = "USD", "USD"
+		}, want: "posts USD to account"},
+
+		// C3
+		{name: "captured without transfer", corrupt: func(r rows) {
+			k := r.transfer("noticed", ledger.KindDeposit).ID
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
+		}, want: "is captured, but was booked 0 times"},
+		{name: "captured twice", corrupt: func(r rows) {
+			x := *r.transfer("noticed", ledger.KindDeposit)
+			x.ID[2]-- // some hours earlier
+			r.Transfers = append(r.Transfers, x)
+		}, want: `has 2 transfers of kind deposit, want 1|\(deposit\) is one too many`},
+		{name: "captured twice, the second much later", corrupt: func(r rows) {
+			x := *r.transfer("Paid", ledger.KindDeposit)
+			x.ID[2]++
+			r.Transfers = append(r.Transfers, x)
+		}, want: `\(deposit\) is one too many`},
+		{name: "captured in part", corrupt: func(r rows) { r.payment("noticed").CapturedMinor = 100 }, want: "says that 100 were captured"},
+		{name: "declined and booked", corrupt: func(r rows) {
+			p := r.payment("declined")
+			x := *r.transfer("noticed", ledger.KindDeposit)
+			x.ID, x.Payment, x.Operation = id.Transfer(mint(p.LastEvent.Raw())), p.ID, p.LastOperation
+			r.Transfers = append(r.Transfers, x)
+		}, want: `Transfer txn_\w+ \(deposit\) is one too many|is declined, but its money was booked`},
+		{name: "refund never reserved", corrupt: func(r rows) {
+			k := r.transfer("Paid", ledger.KindRefundReserve).ID
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
+		}, want: "transfers of kind refund_reserve, want 1"},
+		{name: "refund settled and released", corrupt: func(r rows) {
+			x := *r.transfer("Paid", ledger.KindRefundRelease)
+			x.ID, x.Operation = mint(x.ID), r.transfer("Paid", ledger.KindRefundSettle).Operation
+			r.Transfers = append(r.Transfers, x)
+		}, want: `transfers of kind refund_release, want 0|\(refund_release\) is one too many`},
+		{name: "refund lost after its reserve", corrupt: func(r rows) {
+			k := r.transfer("Paid", ledger.KindRefundSettle).ID
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
+		}, want: "transfers of kind refund, want 1"},
+		{name: "refunded sum changed", corrupt: func(r rows) { r.payment("Paid").RefundedMinor += 100 }, want: "says that 1100 minor units were refunded"},
+		{name: "refunding sum changed", corrupt: func(r rows) { r.payment("Paid").RefundingMinor = 0 }, want: "0 are being refunded"},
+		{name: "refunds beyond what was captured", corrupt: func(r rows) {
+			for n := range r.Transfers {
+				if x := &r.Transfers[n]; x.Payment == r.payment("Paid").ID && x.Kind == ledger.KindRefundReserve {
+					x.Postings = []ledger.Posting{x.Postings[0], x.Postings[1]}
+					x.Postings[0].Minor, x.Postings[1].Minor = 2000, -2000
+				}
+			}
+		}, want: "more than the 2500 captured"},
+		{name: "money to another account", corrupt: func(r rows) {
+			x, other := r.transfer("noticed", ledger.KindDeposit), ledger.AccountID(r.payment("noticed").ID.Bucket(), "merchant:99", ledger.Payable, "INR")
+			x.Postings = []ledger.Posting{x.Postings[0], {Account: other, Currency: "INR", Minor: -2500}}
+		}, want: "between the accounts of attempt"},
+		{name: "transfer of another operation", corrupt: func(r rows) {
+			r.transfer("noticed", ledger.KindDeposit).Operation = r.operation("declined", payment.KindSale).ID
+		}, want: "which is not the payment's"},
+		{name: "transfer of a strange kind", corrupt: func(r rows) { r.transfer("noticed", ledger.KindDeposit).Kind = "gift" }, want: "does not make"},
+		{name: "transfer that no attempt made", corrupt: func(r rows) { r.attempt("noticed").Status = payment.AttemptDeclined }, want: `has no attempt that made it|\(deposit\) is one too many`},
+		{name: "transfer without payment", corrupt: func(r rows) { r.transfer("noticed", ledger.KindDeposit).Payment = id.Payment{} }, want: "belongs to no payment"},
+		{name: "late money booked twice", corrupt: func(r rows) {
+			x := *r.transfer("late", ledger.KindLateSuccess)
+			x.ID[2]--
+			r.Transfers = append(r.Transfers, x)
+		}, want: `has 2 transfers of kind late_success, want 1|\(late_success\) is one too many`},
+		{name: "late money never credited", corrupt: func(r rows) {
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.Kind == ledger.KindLateCredit })
+		}, want: "transfers of kind late_credit, want 1"},
+
+		// C5
+		{name: "status without event", corrupt: func(r rows) { r.payment("pending").Status = payment.StatusDeclined }, want: "but its events end at pending"},
+		{name: "status beyond its refunds", corrupt: func(r rows) { r.payment("Paid").Status = payment.StatusRefunded }, want: "of 2500 minor units refunded"},
+		{name: "forbidden move", corrupt: func(r rows) {
+			p := r.payment("declined")
+			p.Status = payment.StatusRefunded
+			r.event("declined", event.PaymentDeclined).To = payment.StatusRefunded
+		}, want: "which is forbidden"},
+		{name: "history out of order", corrupt: func(r rows) { r.event("noticed", event.PaymentCaptured).From = payment.StatusPending }, want: "but it was awaiting_customer"},
+		{name: "event of a strange kind", corrupt: func(r rows) { r.event("noticed", event.PaymentCaptured).Kind = "payment.lost" }, want: `is a "payment.lost"`},
+		{name: "event says another thing than its kind", corrupt: func(r rows) { r.event("pending", event.PaymentPending).To = payment.StatusCaptured }, want: "and goes from new to captured"},
+		{name: "event of another operation", corrupt: func(r rows) {
+			r.event("noticed", event.PaymentCaptured).Operation = r.operation("declined", payment.KindSale).ID
+		}, want: "which is not among those of payment"},
+		{name: "event chain broken", corrupt: func(r rows) {
+			k := r.event("noticed", event.PaymentAwaiting).ID
+			drop(&r.Events, func(e *event.Event) bool { return e.ID == k })
+		}, want: `Events of payment \w+ break at`},
+		{name: "event outside the chain", corrupt: func(r rows) {
+			e := *r.event("pending", event.PaymentPending)
+			e.ID = mint(e.ID)
+			r.Events = append(r.Events, e)
+		}, want: `Event evt_\w+ (is not in the chain|is one too many)`},
+		{name: "event chain bites its tail", corrupt: func(r rows) {
+			r.event("noticed", event.PaymentAwaiting).Prev = r.event("noticed", event.PaymentCaptured).ID
+		}, want: `Events of payment \w+ break at`},
+		{name: "sale does not go with its payment", corrupt: func(r rows) { r.operation("noticed", payment.KindSale).Status = payment.OperationDecline }, want: "does not go with payment"},
+		{name: "sale of another amount", corrupt: func(r rows) { r.operation("pending", payment.KindSale).Amount.Minor++ }, want: `Sale op_\w+ is of 2501 minor units`},
+		{name: "operation in another currency", corrupt: func(r rows) { r.operation("pending", payment.KindSale).Amount.Currency = "USD" }, want: "2500 USD"},
+		{name: "number too large for Gate", corrupt: func(r rows) { r.operation("pending", payment.KindSale).Number = 1 << 53 }, want: `not below 2\^53`},
+		{name: "refund ended, its attempt not", corrupt: func(r rows) {
+			o := pick(r.Operations.Insert, func(o *payment.Operation) bool { return o.MerchantRefundID == "r1" })
+			pick(r.Attempts.Insert, func(a *payment.Attempt) bool { return a.Operation == o.ID }).Status = payment.AttemptAccepted
+		}, want: "but its attempt"},
+		{name: "attempt of another amount", corrupt: func(r rows) { r.attempt("pending").Amount.Minor = 1 }, want: `Attempt att_\w+ is a sale of 1 minor units`},
+
+		// C6
+		{name: "never told", corrupt: func(r rows) {
+			p := r.payment("noticed")
+			k := p.LastDelivery
+			p.LastDelivery = r.delivery("noticed").Prev
+			drop(&r.Deliveries.Insert, func(d *event.Delivery) bool { return d.ID == k })
+		}, want: "has 0 deliveries, want 1"},
+		{name: "told twice", corrupt: func(r rows) {
+			p := r.payment("noticed")
+			d := *r.delivery("noticed")
+			d.Prev, d.ID = d.ID, mint(d.ID)
+			p.LastDelivery = d.ID
+			r.Deliveries.Insert = append(r.Deliveries.Insert, d)
+		}, want: "has 2 deliveries, want 1"},
+		{name: "told nobody", corrupt: func(r rows) { r.payment("noticed").CallbackURL = "" }, want: "deliveries, want 0"},
+		{name: "told somebody else", corrupt: func(r rows) { r.delivery("noticed").URL = "https://elsewhere.example" }, want: "goes elsewhere"},
+		{name: "told of another's event", corrupt: func(r rows) {
+			r.delivery("noticed").Event = r.event("declined", event.PaymentDeclined).ID
+		}, want: "tells of event"},
+		{name: "delivery chain broken", corrupt: func(r rows) {
+			k := r.delivery("noticed").Prev
+			drop(&r.Deliveries.Insert, func(d *event.Delivery) bool { return d.ID == k })
+		}, want: `Deliveries of payment \w+ break at`},
+		{name: "delivery outside the chain", corrupt: func(r rows) { r.payment("noticed").LastDelivery = r.delivery("noticed").Prev }, want: `Delivery cb_\w+ (is not in the chain|is one too many)`},
+		{name: "delivered without a body", corrupt: func(r rows) { r.delivery("noticed").Body = "" }, want: "without having been sent"},
+		{name: "delivery of no state", corrupt: func(r rows) { r.delivery("noticed").State = "lost" }, want: "which does not exist"},
+
+		// C11
+		{name: "work long overdue", corrupt: func(r rows) { r.Due.Insert[0].DueUS = 1 }, want: "is overdue by", liveUS: 100_000_000},
+
+		// C13
+		{name: "operation without payment", corrupt: func(r rows) {
+			k := r.payment("pending").ID
+			drop(&r.Payments.Insert, func(p *payment.Payment) bool { return p.ID == k })
+		}, want: "which does not exist"},
+		{name: "attempt without operation", corrupt: func(r rows) {
+			k := r.operation("pending", payment.KindSale).ID
+			drop(&r.Operations.Insert, func(o *payment.Operation) bool { return o.ID == k })
+		}, want: `Attempt att_\w+ names operation`},
+		{name: "operation without attempt", corrupt: func(r rows) {
+			k := r.attempt("pending").ID
+			drop(&r.Attempts.Insert, func(a *payment.Attempt) bool { return a.ID == k })
+		}, want: `Attempts of operation \w+ break at`},
+		{name: "operation that never asked", corrupt: func(r rows) {
+			o := r.operation("pending", payment.KindSale)
+			k := o.Attempt
+			o.Attempt = id.Attempt{}
+			drop(&r.Attempts.Insert, func(a *payment.Attempt) bool { return a.ID == k })
+		}, want: "has no attempt"},
+		{name: "attempt outside the chain", corrupt: func(r rows) {
+			a := *r.attempt("pending")
+			a.ID = mint(a.ID)
+			r.Attempts.Insert = append(r.Attempts.Insert, a)
+		}, want: `Attempt att_\w+ (is not in the chain|is one too many)`},
+		{name: "operation outside the chain", corrupt: func(r rows) {
+			o := *r.operation("pending", payment.KindSale)
+			o.ID = mint(o.ID)
+			r.Operations.Insert = append(r.Operations.Insert, o)
+		}, want: `Operation op_\w+ (is not in the chain|is one too many)`},
+		{name: "payment without sale", corrupt: func(r rows) { r.payment("pending").LastOperation = id.Operation{} }, want: `Operation op_\w+ (is not in the chain|is one too many)`},
+		{name: "two sales", corrupt: func(r rows) { r.operation("Paid", payment.KindRefund).Kind = payment.KindSale }, want: "has two sales"},
+		{name: "row in another bucket", corrupt: func(r rows) {
+			o := r.operation("pending", payment.KindSale)
+			a, p, e := r.attempt("pending"), r.payment("pending"), r.event("pending", event.PaymentPending)
+			o.ID[6]++
+			a.Operation, p.LastOperation, e.Operation = o.ID, o.ID, o.ID
+		}, want: "lies in bucket"},
+		{name: "open sale that nobody watches", corrupt: func(r rows) { r.dropDue(r.attempt("pending").ID.Raw()) }, want: "nothing will be done about its attempt"},
+		{name: "open refund that nobody watches", corrupt: func(r rows) {
+			a := pick(r.Attempts.Insert, func(a *payment.Attempt) bool {
+				return a.Kind == payment.KindRefund && a.Status == payment.AttemptAccepted
+			})
+			r.dropDue(a.ID.Raw())
+		}, want: "nothing will be done about its attempt"},
+		{name: "pending delivery that nobody sends", corrupt: func(r rows) { r.dropDue(r.delivery("merchant away").ID.Raw()) }, want: "nothing will send it"},
+		{name: "stored notification that nobody applies", corrupt: func(r rows) {
+			n := pick(r.Inbox.Insert, func(n *payment.Inbox) bool { return n.State == payment.InboxStored })
+			r.dropDue(n.ID.Raw())
+		}, want: "nothing will apply it"},
+		{name: "notification of no state", corrupt: func(r rows) { r.Inbox.Insert[0].State = "read" }, want: "which does not exist"},
+		{name: "due row without subject", corrupt: func(r rows) {
+			r.Due.Insert = append(r.Due.Insert, due.At(mint(r.attempt("pending").ID.Raw()), due.Watch, 1))
+		}, want: "has no subject"},
+		{name: "due row of the wrong kind", corrupt: func(r rows) {
+			k := r.attempt("pending").ID.Raw()
+			pick(r.Due.Insert, func(d *due.Due) bool { return d.ID == k }).Kind = due.Deliver
+		}, want: "has no use for"},
+		{name: "case about nothing", corrupt: func(r rows) { r.Cases.Insert[0].Payment = mint(r.Cases.Insert[0].Payment) }, want: "is about payment"},
+		{name: "ref to nothing", corrupt: func(r rows) {
+			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "payment:1", Text: "ghost"}, Target: id.Raw{7}})
+		}, want: `The ref "ghost"`},
+		{name: "ref to another payment", corrupt: func(r rows) {
+			pick(r.Refs.Insert, func(x *payment.Ref) bool { return x.Text == "pending" }).Target = r.payment("declined").ID.Raw()
+		}, want: `is called "pending" in payment:1, but that ref names`},
+		{name: "name there twice", corrupt: func(r rows) {
+			x := *pick(r.Refs.Insert, func(x *payment.Ref) bool { return x.Text == "pending" })
+			x.Bucket++
+			r.Refs.Insert = append(r.Refs.Insert, x)
+		}, want: "is there twice"},
+		{name: "payment without its name", corrupt: func(r rows) {
+			drop(&r.Refs.Insert, func(x *payment.Ref) bool { return x.Text == "paid" })
+		}, want: "there is no such ref"},
+		{name: "refund without its name", corrupt: func(r rows) {
+			drop(&r.Refs.Insert, func(x *payment.Ref) bool { return x.Text == "r1" })
+		}, want: "there is no such ref"},
+		{name: "name of a strange scope", corrupt: func(r rows) {
+			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "phone", Text: "1"}})
+		}, want: `has scope "phone"`},
+		{name: "voided and begun", corrupt: func(r rows) {
+			k := r.payment("pending").ID
+			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "void", Text: k.String()}, Target: k.Raw()})
+		}, want: "its id was voided"},
+	}
+	h := busy(t)
+	h.book.Close()
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			all := allRows(t, h.memory)
+			test.corrupt(all)
+			report := run(t, all.store(t), verify.Options{LiveUS: test.liveUS})
+			if report.OK || !regexp.MustCompile(test.want).MatchString(list(report.Violations)) {
+				t.Errorf("found %t, want a violation like %q; got %s", !report.OK, test.want, list(report.Violations))
+			}
+		})
+	}
+}
+
+// A tombstone names an id that was given up: that is what it is for.
+func TestTombstoneIsNoViolation(t *testing.T) {
+	t.Parallel()
+	all := allRows(t, busy(t).memory)
+	gone := mint(all.payment("pending").ID)
+	all.Refs.Insert = append(all.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "void", Text: gone.String()}, Target: gone.Raw()})
+	if report := run(t, all.store(t), verify.Options{}); !report.OK {
+		t.Errorf("violations: %s", list(report.Violations))
+	}
+}
+
+// Where nobody is at work, work may be as old as it likes.
+func TestOldWorkOfAStoppedServerIsNoViolation(t *testing.T) {
+	t.Parallel()
+	h := busy(t)
+	h.now = h.now.Add(24 * time.Hour)
+	if report := run(t, h.memory, verify.Options{}); !report.OK {
+		t.Errorf("stopped: violations: %s", list(report.Violations))
+	}
+	if report := run(t, h.memory, verify.Options{LiveUS: h.now.UnixMicro()}); report.OK {
+		t.Error("live: work overdue by a day was not found")
+	}
+}
+
+// A store of pages shows the same as one that fits into the first.
+func TestManyPages(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.psp.sale = connector.Outcome{Kind: connector.Pending}
+	for n := range 1100 {
+		begun := h.begin(shop, "p"+strconv.Itoa(n))
+		h.pump()
+		if n%2 == 0 {
+			h.approve(begun.Attempt)
+		}
+	}
+	report := run(t, h.memory, verify.Options{})
+	if !report.OK || report.Payments != 1100 || report.Transfers != 550 {
+		t.Errorf("got %d payments, %d transfers, violations: %s", report.Payments, report.Transfers, list(report.Violations))
+	}
+}
+
+func TestViolationsAreBounded(t *testing.T) {
+	t.Parallel()
+	all := rows{&book.Changes{}}
+	for n := range 1500 {
+		all.Due.Insert = append(all.Due.Insert, due.At(id.Raw{byte(n >> 8), byte(n), 1}, due.Ask, 1))
+	}
+	report := run(t, all.store(t), verify.Options{})
+	if len(report.Violations) != 1001 || report.Violations[1000] != "There are 500 more violations." {
+		t.Errorf("%d violations, the last %q", len(report.Violations), report.Violations[len(report.Violations)-1])
+	}
+}
+
+// failing is a store that cannot be read.
+type failing struct{ book.Reader }
+
+var errAway = errors.New("the store is away")
+
+func (failing) ScanAccounts(context.Context, id.Account, int) ([]ledger.Account, error) {
+	return nil, errAway
+}
+
+func TestStoreThatCannotBeReadIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	if _, err := verify.Run(t.Context(), failing{book.NewMemory()}, verify.Options{}); !errors.Is(err, errAway) {
+		t.Errorf("Run = %v, want %v", err, errAway)
+	}
+}
