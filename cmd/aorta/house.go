@@ -154,7 +154,9 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		Flows: flows, Read: db, Projects: projects, PublicURL: h.url, Key: pageKey, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics,
 		TestMode: s.TestMode,
 	})
-	gates := gate.New(gate.Options{Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics})
+	gates := gate.New(gate.Options{
+		Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics, AllowInsecureCallbacks: s.TestMode,
+	})
 	callbacks := callback.New(h.book, db, callback.Options{
 		Styles: map[string]callback.Style{
 			"gate": {Render: gate.RenderCallback, Delivered: callback.Status200, Unit: s.CallbackUnit},
