@@ -69,8 +69,8 @@ type Subject struct {
 // patience is how long the other side may take to decide.
 const patience = 10 * time.Second
 
-// Exercise runs the suite.
-func Exercise(t *testing.T, make func(t *testing.T) Subject) {
+// Exercise runs the suite, each test with a subject of its own, several at once.
+func Exercise(t *testing.T, subject func(t *testing.T) Subject) {
 	tests := []struct {
 		name string
 		run  func(t *testing.T, s Subject)
@@ -100,7 +100,7 @@ func Exercise(t *testing.T, make func(t *testing.T) Subject) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(t, make(t))
+			test.run(t, subject(t))
 		})
 	}
 }

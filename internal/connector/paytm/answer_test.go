@@ -416,3 +416,19 @@ func TestProvidersTextsAreCleaned(t *testing.T) {
 		t.Errorf("the message became %q", m)
 	}
 }
+
+// BenchmarkCalls is the connector's own share of a sale and a look-up: no network.
+func BenchmarkCalls(b *testing.B) {
+	sale := over(b, said(200, signed(b, `{`+result("S", "0000")+`,"txnToken":"tok"}`)))
+	lookup := over(b, said(200, signed(b, `{`+result("TXN_SUCCESS", "01")+about("")+`}`)))
+	o := saleOrder(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if out := sale.Sale(b.Context(), o); out.Redirect == nil {
+			b.Fatalf("Sale = %+v", out)
+		}
+		if out := lookup.Lookup(b.Context(), o); out.Kind != connector.Approved {
+			b.Fatalf("Lookup = %+v", out)
+		}
+	}
+}

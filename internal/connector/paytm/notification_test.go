@@ -103,8 +103,10 @@ func TestFormNotifications(t *testing.T) {
 		{"server down", with(callback(), "STATUS", "TXN_FAILURE", "RESPCODE", "501"), news(connector.Unknown, "TXN_FAILURE")},
 		{"pending", with(callback(), "STATUS", "PENDING", "RESPCODE", "402"), news(connector.Pending, "PENDING")},
 		{"another word", with(callback(), "STATUS", "OK"), news(connector.Unknown, "OK")},
-		{"the fewest fields", with(callback(), "TXNID", "", "PAYMENTMODE", "", "TXNDATE", "", "RESPMSG", "", "GATEWAYNAME", "", "BANKTXNID", "", "BANKNAME", ""),
-			news(connector.Approved, "TXN_SUCCESS")},
+		{
+			"the fewest fields", with(callback(), "TXNID", "", "PAYMENTMODE", "", "TXNDATE", "", "RESPMSG", "", "GATEWAYNAME", "", "BANKTXNID", "", "BANKNAME", ""),
+			news(connector.Approved, "TXN_SUCCESS"),
+		},
 		{"all fields", with(callback(), "MERC_UNQ_REF", "x", "CUSTID", "y"), news(connector.Approved, "TXN_SUCCESS")},
 		{"a plus and an ampersand", with(callback(), "RESPMSG", "a+b & c=d"), news(connector.Approved, "TXN_SUCCESS")},
 		{"another MID", with(callback(), "MID", "OTHER"), mismatched(news(connector.Approved, "TXN_SUCCESS"), "it names another MID than ours")},

@@ -199,7 +199,7 @@ func TestSecretsAreHidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Write(encoded)
-	for _, shown := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprint([]byte(secret))} {
+	for _, shown := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%d", []byte(secret))} {
 		if strings.Contains(out.String(), shown) {
 			t.Errorf("the key is shown as %s", shown)
 		}
