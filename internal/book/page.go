@@ -39,6 +39,7 @@ type Page struct {
 	Requests  *Log[payment.Request]
 
 	tables []table
+	out    Changes
 	act    string
 	bucket id.Bucket
 	holds  func(id.Bucket) bool // buckets of this home
@@ -97,6 +98,7 @@ type Rows[R any, K comparable] struct {
 	wanted   map[K]struct{}  // asked for in this batch, loaded or not yet
 	missing  map[K]struct{}  // asked for and not loaded
 	touched  []*entry[R]
+	mark     int // of touched, where the act at hand begins
 	undos    []undo[R]
 	created  []K
 }
@@ -223,6 +225,7 @@ func (t *Rows[R, K]) touch(e *entry[R]) {
 }
 
 func (t *Rows[R, K]) begin() {
+	t.mark = len(t.touched)
 	t.undos = t.undos[:0]
 	t.created = t.created[:0]
 }
@@ -232,9 +235,9 @@ func (t *Rows[R, K]) undo() {
 		*t.undos[n].entry = t.undos[n].was
 	}
 	for _, k := range t.created {
-		t.cur[k].changed = false
 		delete(t.cur, k)
 	}
+	t.touched = t.touched[:t.mark] // or a row that a later act touches would be written twice
 	t.begin()
 }
 
@@ -263,10 +266,8 @@ func (t *Rows[R, K]) fill(f *Found) {
 
 func (t *Rows[R, K]) collect(c *Changes) {
 	out := t.change(c)
+	out.Insert, out.Update, out.Delete = out.Insert[:0], out.Update[:0], out.Delete[:0]
 	for _, e := range t.touched {
-		if !e.changed {
-			continue
-		}
 		switch {
 		case e.exists && !e.stored:
 			out.Insert = append(out.Insert, e.row)
@@ -282,9 +283,6 @@ func (t *Rows[R, K]) collect(c *Changes) {
 // the versions they now have.
 func (t *Rows[R, K]) settle(keep bool) {
 	for _, e := range t.touched {
-		if !e.changed {
-			continue
-		}
 		e.changed = false
 		switch {
 		case !e.exists:
@@ -445,11 +443,12 @@ func (p *Page) fill(f *Found) {
 }
 
 // changes gathers what the batch writes, and the work that this process has
-// leased to itself with it; nil if it writes nothing.
+// leased to itself with it; nil if it writes nothing. The answer's memory is
+// used again for the next batch.
 func (p *Page) changes() (*Changes, []due.Due) {
-	var c Changes
+	c := &p.out
 	for _, t := range p.tables {
-		t.collect(&c)
+		t.collect(c)
 	}
 	var work []due.Due
 	for _, d := range c.Due.Insert {
@@ -465,7 +464,7 @@ func (p *Page) changes() (*Changes, []due.Due) {
 	if c.empty() {
 		return nil, nil
 	}
-	return &c, work
+	return c, work
 }
 
 func (c *Changes) empty() bool {

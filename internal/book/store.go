@@ -46,7 +46,8 @@ type Lane interface {
 	// Load loads and locks more rows without waiting for locks.
 	Load(ctx context.Context, want *Keys) (*Found, error)
 
-	// Commit writes all changes and commits. ErrLost: nobody knows whether it did.
+	// Commit writes all changes and commits. ErrLost: nobody knows whether it
+	// did. It may reorder c, and must not keep it.
 	Commit(ctx context.Context, c *Changes) error
 
 	// Abort ends the batch without a trace.
