@@ -46,7 +46,7 @@ type table[R, K any] struct {
 	change func(*book.Changes) book.Change[R, K]
 	// sorted inserts, where two committers may make the same row: in one order,
 	// the second waits for the first; otherwise each could wait for the other.
-	compare func(a, b *R) int
+	compare func(a, b R) int
 }
 
 // all are the key's columns and the rest, in the order of every SELECT.
@@ -110,16 +110,10 @@ func scan[R any](cols []column[R], v values, r *R) error {
 // clean refuses text that only one of the databases would take, so that both
 // behave alike: PostgreSQL has no NUL in text and takes UTF-8 only.
 func clean(table, column, s string) error {
-	ascii := true
-	for n := range len(s) {
-		switch c := s[n]; {
-		case c == 0:
-			return &book.DataError{Err: fmt.Errorf("%s.%s: NUL in text", table, column)}
-		case c >= utf8.RuneSelf:
-			ascii = false
-		}
+	if strings.IndexByte(s, 0) >= 0 {
+		return &book.DataError{Err: fmt.Errorf("%s.%s: NUL in text", table, column)}
 	}
-	if !ascii && !utf8.ValidString(s) {
+	if !utf8.ValidString(s) {
 		return &book.DataError{Err: fmt.Errorf("%s.%s: text is not UTF-8", table, column)}
 	}
 	return nil

@@ -107,7 +107,11 @@ func (p *Postgres) query(ctx context.Context, sql string, args []any, each func(
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer c.Release()
-	prepared, err := c.Conn().Prepare(ctx, sql, sql)
+	return pgQuery(ctx, c.Conn(), sql, args, each)
+}
+
+func pgQuery(ctx context.Context, c *pgx.Conn, sql string, args []any, each func(values) error) error {
+	prepared, err := c.Prepare(ctx, sql, sql)
 	if err != nil {
 		return verdict(err)
 	}
@@ -127,7 +131,7 @@ func (p *Postgres) query(ctx context.Context, sql string, args []any, each func(
 			return fmt.Errorf("cannot send a %T", a)
 		}
 	}
-	r := c.Conn().PgConn().ExecStatement(ctx, prepared, params, binaryFormat, binaryFormat)
+	r := c.PgConn().ExecStatement(ctx, prepared, params, binaryFormat, binaryFormat)
 	for r.NextRow() {
 		if each == nil {
 			continue

@@ -375,7 +375,7 @@ func (t *pgTable[R, K]) write(w *wire, ch *book.Changes) error {
 
 func (t *pgTable[R, K]) insert(w *wire, rows []R) error {
 	if t.compare != nil {
-		slices.SortFunc(rows, func(a, b R) int { return t.compare(&a, &b) })
+		slices.SortFunc(rows, t.compare)
 	}
 	b := w.begin(t.ins.name, len(t.cols), nil)
 	if err := encode(w, t.name, t.cols, len(rows), func(i int) *R { return &rows[i] }); err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -123,7 +124,7 @@ func (s *SQLite) Ready(ctx context.Context) error {
 
 // withSQL opens the file for goose, which wants database/sql.
 func (s *SQLite) withSQL(do func(*sql.DB) error) error {
-	db, err := sql.Open("sqlite", "file:"+s.path+"?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_txlock=immediate")
+	db, err := sql.Open("sqlite", fileURI(s.path)+"?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_txlock=immediate")
 	if err != nil {
 		return fmt.Errorf("open %s: %w", s.path, err)
 	}
@@ -131,6 +132,9 @@ func (s *SQLite) withSQL(do func(*sql.DB) error) error {
 	db.SetMaxOpenConns(1)
 	return do(db)
 }
+
+// fileURI names a file to SQLite's driver: a path may hold ?, # and %.
+func fileURI(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
 // query runs a portable statement: a SELECT on a connection of its own, a
 // write on the one that writes.
