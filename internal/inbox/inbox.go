@@ -7,6 +7,7 @@
 package inbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +20,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
@@ -79,19 +81,23 @@ func (n *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "unknown account", http.StatusNotFound)
 		return
 	}
-	browser := strings.Contains(r.Header.Get("Accept"), "text/html")
+	browser := isBrowser(r.Header)
 	if r.Method != http.MethodPost {
 		// Some browsers repeat the way back as GET. It changes nothing.
+		w.Header().Set("Allow", http.MethodPost)
 		n.neutral(w, browser, http.StatusMethodNotAllowed)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			n.count(name, "malformed")
-			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
-		}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		n.count(name, "malformed")
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		return
+	case err != nil:
+		// It broke off. Silence would be a 200, and the PSP would never send it again.
+		n.unavailable(w, name, browser)
 		return
 	}
 	news, err := reader.ReadNotification(connector.Notification{Method: r.Method, Header: r.Header, Body: body})
@@ -100,21 +106,19 @@ func (n *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n.count(name, "forged")
 		n.neutral(w, browser, http.StatusUnauthorized)
 		return
-	case err != nil:
+	case err != nil, !utf8.Valid(body), bytes.IndexByte(body, 0) >= 0: // a database would refuse the last two
 		n.count(name, "malformed")
 		n.neutral(w, browser, http.StatusBadRequest)
 		return
 	}
 	if err := n.store(r.Context(), name, account, r.Header.Get("Content-Type"), body, news); err != nil {
-		n.count(name, "unavailable")
 		n.opts.Log.Error("store notification", "connector", name, "error", err)
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "try again", http.StatusServiceUnavailable)
+		n.unavailable(w, name, browser)
 		return
 	}
 	n.count(name, "stored")
 	if browser {
-		n.sendOn(w, r, news)
+		n.sendOn(w, r, name, account, news)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -123,6 +127,21 @@ func (n *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (n *Inbox) count(connectorName, result string) {
 	n.received.WithLabelValues(connectorName, result).Inc()
+}
+
+// isBrowser tells a customer's browser from a PSP's program. Java's own client
+// takes text/html too, unasked, and is known by how it writes the rest; sent on,
+// it would count its notification as failed.
+func isBrowser(h http.Header) bool {
+	accept := h.Get("Accept")
+	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "*; q=.2")
+}
+
+// unavailable has the sender try again.
+func (n *Inbox) unavailable(w http.ResponseWriter, connectorName string, browser bool) {
+	n.count(connectorName, "unavailable")
+	w.Header().Set("Retry-After", "5")
+	n.neutral(w, browser, http.StatusServiceUnavailable)
 }
 
 // neutral tells a stranger nothing. A person sees a page, a program the status.
@@ -141,9 +160,12 @@ func (n *Inbox) neutral(w http.ResponseWriter, browser bool, status int) {
 
 // sendOn sends the customer to the page of their payment by a GET, since the
 // way back from a PSP is a POST from another site (security.md S31).
-func (n *Inbox) sendOn(w http.ResponseWriter, r *http.Request, news connector.News) {
-	a, ok := n.attempt(r.Context(), news)
-	if !ok {
+//
+// The account that signed the news must be the attempt's own: the page is not
+// for whoever holds the key of another.
+func (n *Inbox) sendOn(w http.ResponseWriter, r *http.Request, name, account string, news connector.News) {
+	a, ok, err := n.attempt(r.Context(), news)
+	if err != nil || !ok || a.Connector != name || a.Account != account {
 		n.neutral(w, true, http.StatusOK)
 		return
 	}
@@ -151,13 +173,17 @@ func (n *Inbox) sendOn(w http.ResponseWriter, r *http.Request, news connector.Ne
 	http.Redirect(w, r, n.opts.ReturnURL(a.Payment), http.StatusSeeOther)
 }
 
-func (n *Inbox) attempt(ctx context.Context, news connector.News) (payment.Attempt, bool) {
+// attempt reads the attempt that news names; false if it names none of ours.
+func (n *Inbox) attempt(ctx context.Context, news connector.News) (payment.Attempt, bool, error) {
 	ref, err := id.ParseAttempt(news.Reference)
 	if err != nil || int(ref.Bucket()) >= n.book.Buckets() {
-		return payment.Attempt{}, false
+		return payment.Attempt{}, false, nil
 	}
 	a, ok, err := n.read.Attempt(ctx, ref)
-	return a, ok && err == nil
+	if err != nil {
+		return a, false, fmt.Errorf("read attempt %s: %w", ref, err)
+	}
+	return a, ok, nil
 }
 
 // notice is what the act that stored a notification knows of it: the Carry of
@@ -207,49 +233,60 @@ const maxTries = 6
 
 // Handle applies one stored notification.
 func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
+	k := id.Inbox(d.ID)
 	work, ok := d.Carry.(*notice)
 	if !ok {
-		var err error
-		if work, err = n.load(ctx, id.Inbox(d.ID)); err != nil {
-			return err
+		row, found, err := n.read.Inbox(ctx, k)
+		if err != nil {
+			return fmt.Errorf("read notification: %w", err)
+		}
+		if !found {
+			return fmt.Errorf("read notification %s: %w", k, ErrNoNotification)
+		}
+		if work, err = n.again(row); err != nil {
+			return n.end(ctx, k, verdict{again: true, reason: "cannot be read again: " + reason(err)})
 		}
 	}
-	a, known := n.attempt(ctx, work.news)
+	a, known, err := n.attempt(ctx, work.news)
+	if err != nil {
+		return err
+	}
 	if !known {
-		return n.end(ctx, work.row.ID, verdict{again: true, reason: "names no attempt of ours"})
+		return n.end(ctx, k, verdict{again: true, reason: "names no attempt of ours"})
 	}
 	if why := mismatch(work, a); why != "" {
 		if err := n.openCase(ctx, a, why); err != nil {
 			return err
 		}
-		return n.end(ctx, work.row.ID, verdict{reason: "mismatch: " + why})
+		return n.end(ctx, k, verdict{reason: "mismatch: " + why})
 	}
 	if a.Status.Final() && agrees(work.news.Kind, a.Status) {
-		return n.end(ctx, work.row.ID, verdict{reason: "known"})
+		return n.end(ctx, k, verdict{reason: "known"})
 	}
 	out, err := n.opts.Flows.Confirm(ctx, a)
+	if errors.Is(err, flow.ErrNoConnector) {
+		return n.end(ctx, k, verdict{again: true, reason: "its PSP account is not configured"})
+	}
 	if err != nil {
 		return err
 	}
 	if out.Kind == connector.Unknown || (out.Kind == connector.Pending && work.news.Kind != connector.Pending) {
-		return n.end(ctx, work.row.ID, verdict{again: true, reason: "not confirmed by look-up"})
+		return n.end(ctx, k, verdict{again: true, reason: "not confirmed by look-up"})
 	}
-	return n.end(ctx, work.row.ID, verdict{reason: "confirmed: " + string(out.Kind)})
+	return n.end(ctx, k, verdict{reason: "confirmed: " + string(out.Kind)})
 }
 
-func (n *Inbox) load(ctx context.Context, k id.Inbox) (*notice, error) {
-	row, ok, err := n.read.Inbox(ctx, k)
-	if err != nil || !ok {
-		return nil, fmt.Errorf("read notification (found %t): %w", ok, err)
-	}
+// again reads the news from a stored notification: this process did not store
+// it. The signature is checked anew, since a row is no proof of it.
+func (n *Inbox) again(row payment.Inbox) (*notice, error) {
 	c, ok := n.opts.Connectors(row.Connector, row.Account)
 	reader, reads := c.(connector.NotificationReader)
 	if !ok || !reads {
-		return nil, fmt.Errorf("connector %s/%s is not configured", row.Connector, row.Account)
+		return nil, fmt.Errorf("%w: %s/%s", flow.ErrNoConnector, row.Connector, row.Account)
 	}
 	var fields map[string]string
 	if err := json.Unmarshal([]byte(row.Header), &fields); err != nil {
-		return nil, fmt.Errorf("header of %s: %w", row.ID, err)
+		return nil, fmt.Errorf("header: %w", err)
 	}
 	header := http.Header{}
 	for k, v := range fields {
@@ -257,9 +294,19 @@ func (n *Inbox) load(ctx context.Context, k id.Inbox) (*notice, error) {
 	}
 	news, err := reader.ReadNotification(connector.Notification{Method: http.MethodPost, Header: header, Body: []byte(row.Body)})
 	if err != nil {
-		return nil, fmt.Errorf("read %s again: %w", row.ID, err)
+		return nil, err
 	}
 	return &notice{row, news}, nil
+}
+
+// maxReason bounds what is kept of an error's text, in bytes.
+const maxReason = 256
+
+// reason is an error's text as a row keeps it.
+func reason(err error) string {
+	text := err.Error()
+	text = strings.ToValidUTF8(text[:min(len(text), maxReason)], "?")
+	return strings.ReplaceAll(text, "\x00", "?")
 }
 
 // mismatch says what in the news does not fit what we asked for; empty: nothing.
@@ -307,10 +354,13 @@ func (n *Inbox) end(ctx context.Context, k id.Inbox, v verdict) error {
 		Hint: func(p *book.Page) { p.Inbox.Get(k); p.Due.Get(k.Raw()) },
 		Decide: func(p *book.Page) (struct{}, error) {
 			row, ok := p.Inbox.Get(k)
-			if !ok {
+			_, waits := p.Due.Get(k.Raw())
+			if !ok || row.State != payment.InboxStored { // another try has ended it meanwhile
+				if waits {
+					p.Due.Delete(k.Raw())
+				}
 				return struct{}{}, nil
 			}
-			_, waits := p.Due.Get(k.Raw())
 			row.Tries++
 			row.Reason, row.ChangedUS = v.reason, p.NowUS()
 			switch {
@@ -340,6 +390,9 @@ var ErrNoNotification = errors.New("no such notification")
 
 // Replay applies a notification once more, whatever became of it.
 func (n *Inbox) Replay(ctx context.Context, k id.Inbox) error {
+	if int(k.Bucket()) >= n.book.Buckets() { // an operator typed it: 256 buckets fit into an id
+		return fmt.Errorf("replay %s: %w", k, ErrNoNotification)
+	}
 	_, err := book.Do(ctx, n.book, book.Act[struct{}]{
 		Name: "inbox.replay", Bucket: k.Bucket(), Background: true,
 		Hint: func(p *book.Page) { p.Inbox.Get(k); p.Due.Get(k.Raw()) },
