@@ -22,6 +22,9 @@ type Snapshot struct {
 	end func()
 }
 
+// fixMoment: on both databases BEGIN shows nothing yet, the first SELECT does.
+const fixMoment = "SELECT COUNT(*) FROM counter"
+
 // Close ends the snapshot.
 func (s *Snapshot) Close() error {
 	s.end()
@@ -34,9 +37,11 @@ func (p *Postgres) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
-		c.Release()
-		return nil, fmt.Errorf("begin snapshot: %w", err)
+	for _, s := range []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", fixMoment} {
+		if _, err := c.Exec(ctx, s); err != nil {
+			c.Release() // the pool closes a connection that is left in a transaction
+			return nil, fmt.Errorf("begin snapshot: %w", err)
+		}
 	}
 	return &Snapshot{reader{&pgSnapshot{c: c}}, func() {
 		_, _ = c.Exec(context.WithoutCancel(ctx), "ROLLBACK") // a connection that cannot is closed by the pool
@@ -75,8 +80,7 @@ func SnapshotSQLite(ctx context.Context, path string) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	// BEGIN alone shows nothing yet: the first SELECT fixes the moment.
-	for _, s := range []string{"BEGIN", "SELECT COUNT(*) FROM counter"} {
+	for _, s := range []string{"BEGIN", fixMoment} {
 		if err := c.exec(s); err != nil {
 			c.close()
 			return nil, fmt.Errorf("begin snapshot: %w", err)
