@@ -16,6 +16,7 @@ import (
 // the screens, which never says what was wrong with a request (ecommpay.md 2.3).
 var (
 	errTooLarge = errors.New("request too large")
+	errEmpty    = errors.New("no parameters at all")
 	errNotForm  = errors.New("body is not a form")
 	errCard     = errors.New("holds a card number or security code") // S24, S26: not even the field is told
 	errProject  = errors.New("no such project")
@@ -62,6 +63,9 @@ func screenOf(err error) (int, web.ErrorKind) {
 		return http.StatusForbidden, web.ErrorApplication
 	case errors.As(err, &invalid), errors.Is(err, errNotForm), errors.Is(err, errCard), errors.Is(err, errProject):
 		return http.StatusBadRequest, web.ErrorApplication
+	case errors.Is(err, errEmpty):
+		// A page that a merchant opened by POST, loaded once more: its link is worth nothing without the form.
+		return http.StatusBadRequest, web.ErrorNotFound
 	case errors.Is(err, errTooLarge):
 		return http.StatusRequestEntityTooLarge, web.ErrorApplication
 	case errors.Is(err, errMethod):

@@ -49,7 +49,7 @@ func TestRefusals(t *testing.T) {
 		{"wrong signature", unsigned + "&signature=" + strings.Repeat("A", 86) + "%3D%3D", 403, web.ErrorApplication},
 		{"nested signature", unsigned + "&signature[a]=b", 403, web.ErrorApplication},
 		{"added parameter", with() + "&payment_description=x", 403, web.ErrorApplication},
-		{"nothing", "", 400, web.ErrorApplication},
+		{"nothing", "", 400, web.ErrorNotFound},
 		{"unknown project", with("project_id", "199"), 400, web.ErrorApplication},
 		{"project out of range", with("project_id", "4294967296"), 400, web.ErrorApplication},
 		{"no project", with("project_id", ""), 400, web.ErrorApplication},

@@ -84,6 +84,8 @@ func (p *Page) confirm(w http.ResponseWriter, r *http.Request, v *visit) error {
 	switch {
 	case err != nil:
 		return errNotForm
+	case len(raw) == 0:
+		return errEmpty
 	case len(raw) > maxRequest:
 		return errTooLarge
 	}
@@ -221,7 +223,10 @@ func rawParameters(w http.ResponseWriter, r *http.Request) (string, error) {
 		}
 		raw = body
 	}
-	if len(raw) > maxRequest {
+	switch {
+	case raw == "":
+		return "", errEmpty
+	case len(raw) > maxRequest:
 		return "", errTooLarge
 	}
 	return raw, nil

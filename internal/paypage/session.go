@@ -201,7 +201,11 @@ func (p *Page) waiting(w http.ResponseWriter, r *http.Request, s stay) {
 	pay := s.view.Payment
 	path := "/payment/s/" + p.token(pay.ID)
 	amount := format(pay.Amount, s.looks, r)
-	statusURL, pageURL := pathOf(path+"/status", s.from), pathOf(path, s.from)
+	lookFrom := s.from
+	if s.next == nil && lookFrom == fromShop {
+		lookFrom = fromConfirm // there is no way on yet to leave to the customer: lead them once there is
+	}
+	statusURL, pageURL := pathOf(path+"/status", lookFrom), pathOf(path, s.from)
 	age := p.opts.Now().Sub(time.UnixMicro(pay.CreatedUS))
 	if s.next == nil && age > cmp.Or(s.looks.project.BaseTime, patience) {
 		view := web.ResultView{
