@@ -93,7 +93,7 @@ type ConfirmView struct {
 	Methods     []Method // at least one; a choice is shown when there are more
 	Action      string   // where the form goes, on our own origin
 	Fields      []Field
-	SecondsLeft int     // until best_before; 0 for no limit. At the end the page asks the server again.
+	SecondsLeft int     // until best_before; 0 for no limit. At the end the page takes the offer away.
 	Return      *Button // nil for none
 }
 
@@ -294,6 +294,7 @@ type timer struct {
 	Page
 	Label   string
 	Seconds int
+	Here    bool // at the end the script ends the offer by itself instead of asking the server
 }
 
 // Clock is the time left as it is shown before the script takes over.
@@ -308,7 +309,7 @@ func (t timer) Clock() string {
 func (t timer) Last() bool { return t.Seconds <= 300 }
 
 // Timer is the countdown to best_before.
-func (v ConfirmView) Timer() timer { return timer{v.Page, "timer.left", v.SecondsLeft} }
+func (v ConfirmView) Timer() timer { return timer{v.Page, "timer.left", v.SecondsLeft, true} }
 
 // Timer is the countdown of the attempts that are left.
 func (v ResultView) Timer() timer {
@@ -316,7 +317,7 @@ func (v ResultView) Timer() timer {
 	if v.Retry != nil {
 		seconds = v.Retry.SecondsLeft
 	}
-	return timer{v.Page, "timer.left_again", seconds}
+	return timer{v.Page, "timer.left_again", seconds, false}
 }
 
 // document is what the layout renders.

@@ -190,9 +190,13 @@ scenario('iframe: fits its content, and a decline is reported', { viewport: PHON
   await barriers(page.mainFrame(), 'the shop with the frame');
   await shot(page, 'iframe-ru');
   await pay(page, 'Decline');
-  await inside(page, 'result');
+  const last = await inside(page, 'result');
   await until('fail', shop.names, (n) => n.includes('onPaymentFail'));
   await shot(page, 'iframe-decline-ru');
+  await until('the frame fitting the result', async () => {
+    const frame = await page.locator('#here iframe').evaluate((f) => f.offsetHeight);
+    return Math.abs(frame - (await last.evaluate(() => document.querySelector('.page').offsetHeight)));
+  }, (off) => off <= 2, 2_000);
   same(new Map(await shop.events()).get('onPaymentFail'), result(shop.config.payment_id, 'decline'), 'result object');
   same((await shop.sent()).form.frame_mode, ['iframe'], 'frame_mode');
   check(!(await shop.names()).includes('onPaymentSuccess'), 'the forged success was believed');
@@ -366,9 +370,20 @@ scenario('the time runs out: the page says so by itself', { viewport: PHONE }, a
   const confirm = await inside(page, 'confirm');
   check(await confirm.evaluate(() => document.querySelector('.timer').classList.contains('timer--last')), 'the last minutes are not emphasised');
   await barriers(confirm, 'confirm in the last minutes');
-  const over = await inside(page, 'error');
+  await until('time over', () => confirm.evaluate(() => document.querySelector('h1').textContent), (text) => text === 'Time is over');
+  same(await confirm.locator('button, .timer').count(), 0, 'something to press is left');
+  same(await confirm.locator('a.button').count(), 1, 'the way back to the shop');
   await shot(page, 'time over');
+  await barriers(confirm, 'time over');
+  await page.getByRole('button', { name: 'Close' }).click();
+  await until('onDestroy', shop.names, (n) => n.includes('onDestroy'));
+});
+
+scenario('the time had run out before: the widget is told that nothing could start', { viewport: PHONE }, async (page) => {
+  const shop = await open(page, { config: { test_seconds: 'over' } });
+  const over = await inside(page, 'error');
   await barriers(over, 'time over');
+  await shot(page, 'time was over');
   await until('onFailLoading', shop.names, (n) => n.includes('onFailLoading'));
 });
 

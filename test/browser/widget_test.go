@@ -149,9 +149,6 @@ func (s *standIn) show(w http.ResponseWriter, r *http.Request) {
 			}
 			var seconds int
 			_, _ = fmt.Sscan(p.form.Get("test_seconds"), &seconds)
-			if seconds > 0 && seconds < 10 {
-				p.form.Set("test_seconds", "over") // the next look is after the deadline
-			}
 			methods := []web.Method{{Code: "paytm-wallet", Name: "Paytm Wallet"}}
 			if p.form.Get("test_methods") != "" {
 				methods = append(methods, web.Method{Code: "upi", Name: "UPI", Note: "Any UPI app", Selected: true})

@@ -108,11 +108,33 @@ function countDown(timer: HTMLElement): void {
     before = seconds;
     if (seconds === 0) {
       window.clearInterval(running);
-      again();
+      if (timer.dataset['over']) {
+        timeOver(timer);
+      } else {
+        again();
+      }
     }
   };
   const running = window.setInterval(tick, 1000);
   tick();
+}
+
+// timeOver takes the offer to pay away. The page cannot ask the server for it: it may be the answer to a POST, whose
+// parameters only the merchant has. The server refuses a late confirmation in any case.
+function timeOver(timer: HTMLElement): void {
+  const form = document.querySelector<HTMLFormElement>('#pay-form');
+  const heading = document.querySelector('h1');
+  const text = document.createElement('p');
+  text.className = 'soft';
+  text.setAttribute('role', 'alert');
+  text.textContent = timer.dataset['overText'] ?? '';
+  form?.querySelectorAll(':scope > :not(a)').forEach((part) => part.remove());
+  if (heading) {
+    heading.textContent = timer.dataset['over'] ?? '';
+    heading.after(text);
+  }
+  document.title = timer.dataset['over'] ?? '';
+  timer.remove();
 }
 
 function confirmPage(): void {
