@@ -21,7 +21,11 @@ if [ ${#slow[@]} -gt 0 ]; then
 	echo "== the slow ones"
 	go test -timeout 20m "${slow[@]}"
 fi
-# Last and one after the other: they start the built binary and a browser, and measure nothing well while
-# something else wants the processor. -count=1 because the test cache cannot see the binary.
+# Last and one after the other: they start the built binary and a browser, which want the processor for themselves.
+# -count=1 because the test cache cannot see the binary.
+bin=$(mktemp -d)
+trap 'rm -rf "$bin"' EXIT
+go build -o "$bin/aorta" ./cmd/aorta
+export AORTA_BIN=$bin/aorta
 echo "== official clients and a browser against the built binary"
 go test -count=1 -p 1 -timeout 10m "${outside[@]}"

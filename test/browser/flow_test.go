@@ -1,0 +1,15 @@
+package browser
+
+import (
+	"testing"
+
+	"aorta/test/demo"
+)
+
+// TestFlow takes payments through the built binary as a customer does: demo shop, widget, payment page, sandbox
+// Paytm, and back. When it is over the books are verified.
+func TestFlow(t *testing.T) {
+	needs(t)
+	d := demo.Start(t)
+	drive(t, "flow.mjs", map[string]any{"public": d.Public, "sandbox": d.Sandbox})
+}
