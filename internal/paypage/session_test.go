@@ -491,8 +491,8 @@ func TestWhoIsTold(t *testing.T) {
 			if told != nil {
 				got = told[1]
 			}
-			if got != tt.told || strings.Contains(a.body, `class="framed"`) != tt.framed {
-				t.Errorf("told %q, framed %t; want %q, %t", got, !tt.framed, tt.told, tt.framed)
+			if isFramed := strings.Contains(a.body, `class="framed"`); got != tt.told || isFramed != tt.framed {
+				t.Errorf("told %q, framed %t; want %q, %t", got, isFramed, tt.told, tt.framed)
 			}
 			if policy := a.header.Get("Content-Security-Policy"); tt.origins != nil && !strings.Contains(policy, "frame-ancestors "+strings.Join(tt.origins, " ")+";") {
 				t.Errorf("policy does not list the project's origins: %s", policy)
