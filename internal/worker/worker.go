@@ -3,14 +3,18 @@
 // work whose time has come or whose process has died.
 //
 // It knows kinds of work, not what they mean. It never writes but through the
-// book. Its known weakness: a sweep lists at most a page of overdue rows a
-// round, so a long outage is worked off page by page.
+// book. Its known weaknesses: a sweep lists at most a page of overdue rows a
+// round, so a long outage is worked off page by page; and a piece begun late in
+// its lease, after waiting for the pool, may still be under way when it is taken
+// over, so handlers must bear to meet their own kind.
 package worker
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,7 +78,7 @@ func New(o Options) *Worker {
 	}
 	w.done = vec("done_total", "Pieces of due work done.")
 	w.failed = vec("failed_total", "Pieces of due work that ended in an error and come again.")
-	w.dropped = vec("dropped_total", "Pieces of work that found the pool full and wait for their lease to end.")
+	w.dropped = vec("dropped_total", "Pieces of work that found the pool full, or waited in it until their lease ended, and are taken again by a sweep.")
 	w.taken = vec("taken_total", "Pieces of work taken by a sweep: timers, retries, work of dead processes.")
 	w.overdue = prometheus.NewGauge(prometheus.GaugeOpts{Name: "aorta_due_overdue", Help: "Overdue rows that the last sweep saw, at most a page."})
 	if o.Metrics != nil {
@@ -140,6 +144,11 @@ func (w *Worker) drain(ctx context.Context, k due.Kind, pool <-chan due.Due) {
 		case <-ctx.Done():
 			return
 		case d := <-pool:
+			if w.opts.Now().UnixMicro() >= d.DueUS {
+				// It waited longer than its lease, and may be another's by now.
+				w.dropped.WithLabelValues(string(k)).Inc()
+				continue
+			}
 			if err := h(work, d); err != nil {
 				failed.Inc()
 				w.opts.Log.Warn("due work comes again", "kind", k, "subject", d.ID, "error", err)
@@ -171,6 +180,8 @@ func (w *Worker) sweep(ctx context.Context) {
 					dead = append(dead, e)
 				}
 			}
+			// One that was silent and speaks again may hold work when it dies for good.
+			maps.DeleteFunc(settled, func(e int64, _ bool) bool { return err == nil && !slices.Contains(all, e) })
 		}
 		more, ok := w.round(ctx, now, dead)
 		if ok && !more {
@@ -206,7 +217,7 @@ func (w *Worker) round(ctx context.Context, now time.Time, dead []int64) (more, 
 		wg.Go(func() {
 			if err := w.claim(ctx, d); err != nil {
 				failed.Store(true)
-				if !errors.Is(err, book.ErrNotRun) {
+				if !errors.Is(err, book.ErrNotRun) && !errors.Is(err, book.ErrBusy) {
 					w.opts.Log.Warn("claim due work", "kind", d.Kind, "error", err)
 				}
 			}
@@ -219,18 +230,19 @@ func (w *Worker) round(ctx context.Context, now time.Time, dead []int64) (more, 
 // claim leases a row to this process, if it is still as it was listed. The
 // book then hands it to Work.
 func (w *Worker) claim(ctx context.Context, seen due.Due) error {
-	_, err := book.Do(ctx, w.book, book.Act[struct{}]{
+	taken, err := book.Do(ctx, w.book, book.Act[bool]{
 		Name: "due.claim", Bucket: seen.ID.Bucket(), Background: true,
 		Hint: func(p *book.Page) { p.Due.Get(seen.ID) },
-		Decide: func(p *book.Page) (struct{}, error) {
+		Decide: func(p *book.Page) (bool, error) {
 			d, ok := p.Due.Get(seen.ID)
-			if ok && d.Kind == seen.Kind && d.DueUS == seen.DueUS && d.Owner == seen.Owner && d.Tries == seen.Tries {
-				p.Due.Put(d.Claim(p.NowUS(), p.Epoch()))
+			if !ok || d.Kind != seen.Kind || d.DueUS != seen.DueUS || d.Owner != seen.Owner || d.Tries != seen.Tries {
+				return false, nil
 			}
-			return struct{}{}, nil
+			p.Due.Put(d.Claim(p.NowUS(), p.Epoch()))
+			return true, nil
 		},
 	})
-	if err == nil {
+	if taken {
 		w.taken.WithLabelValues(string(seen.Kind)).Inc()
 	}
 	return err
