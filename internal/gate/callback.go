@@ -123,7 +123,7 @@ func operationOfSnapshot(s event.Snapshot, p project.Project) operationPart {
 	o, a := s.Operation, s.Attempt
 	part := operationPart{
 		ID: o.Number, Type: operationType(o.Kind), Status: operationStatus(o.Status), Date: instant(o.ChangedUS),
-		CreatedDate: instant(o.CreatedUS), RequestID: RequestID(o), SumInitial: sumOf(o.Amount), SumConverted: sumOf(o.Amount),
+		CreatedDate: instant(o.CreatedUS), RequestID: o.RequestID(), SumInitial: sumOf(o.Amount), SumConverted: sumOf(o.Amount),
 	}
 	part.Code, part.Message = operationResult(o)
 	if a.ID.IsZero() {

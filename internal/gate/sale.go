@@ -41,7 +41,7 @@ func (g *Gate) sale(ctx context.Context, c *call) ([]byte, error) {
 // accept acknowledges an operation that was begun.
 func (c *call) accept(b flow.Begun) []byte {
 	return encode(accepted{
-		Status: "success", RequestID: RequestID(b.Operation), ProjectID: b.Payment.ProjectID, PaymentID: b.Payment.MerchantPaymentID,
+		Status: "success", RequestID: b.Operation.RequestID(), ProjectID: b.Payment.ProjectID, PaymentID: b.Payment.MerchantPaymentID,
 	})
 }
 

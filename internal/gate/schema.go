@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"aorta/internal/money"
+	"aorta/internal/payment"
 	"aorta/internal/redact"
 	"aorta/internal/sign"
 )
@@ -282,7 +283,7 @@ func holdsPAN(v sign.Value) bool {
 	case sign.KindString:
 		switch v.Key() {
 		case "request_id":
-			if isRequestID(v.Text()) {
+			if payment.IsRequestID(v.Text()) {
 				return false
 			}
 		case "phone", "home_phone", "work_phone":

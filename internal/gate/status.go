@@ -90,7 +90,7 @@ type resultPart struct {
 // left nothing behind, and so is not found.
 func (g *Gate) requestStatus(ctx context.Context, c *call) ([]byte, error) {
 	name := c.text("request_id")
-	o, ok := operationOf(name)
+	o, ok := payment.OperationOf(name)
 	if !ok {
 		return nil, errNoRequest
 	}
@@ -98,7 +98,7 @@ func (g *Gate) requestStatus(ctx context.Context, c *call) ([]byte, error) {
 	if err != nil {
 		return nil, &awayError{err}
 	}
-	if !ok || RequestID(view.Operation) != name || pay.ProjectID != c.project.ID {
+	if !ok || view.Operation.RequestID() != name || pay.ProjectID != c.project.ID {
 		return nil, errNoRequest
 	}
 	c.paymentID = pay.MerchantPaymentID

@@ -167,7 +167,7 @@ func (p *Page) session(w http.ResponseWriter, r *http.Request, v *visit) error {
 func (p *Page) handoff(w http.ResponseWriter, r *http.Request, s stay) {
 	address, fields := formOf(*s.next)
 	view := web.HandoffView{
-		Provider: p.methodName(s), URL: address, Method: s.next.Method, Fields: fields, RequestID: requestID(s.sale.Operation),
+		Provider: p.methodName(s), URL: address, Method: s.next.Method, Fields: fields, RequestID: s.sale.Operation.RequestID(),
 	}
 	p.show(w, r, s.looks, http.StatusOK, func(page web.Page) web.View { view.Page = page; return view }, []string{s.next.URL})
 }

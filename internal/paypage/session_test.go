@@ -16,7 +16,6 @@ import (
 
 	"aorta/internal/connector"
 	"aorta/internal/flow"
-	"aorta/internal/gate"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/paypage"
@@ -222,7 +221,7 @@ func TestResultObject(t *testing.T) {
 	op, _, _ := h.store.Operation(t.Context(), try.Operation)
 	number := fmt.Sprint(op.Number)
 	for path, want := range map[string]string{
-		"sum_request.amount": "2500", "sum_request.currency": "INR", "sum_real.amount": "2500", "request_id": gate.RequestID(op),
+		"sum_request.amount": "2500", "sum_request.currency": "INR", "sum_real.amount": "2500", "request_id": op.RequestID(),
 		"transaction.id": number, "transaction.type": "purchase", "transaction.date": "2026-01-02T03:04:05+0000",
 		"payment.method": "paytm-wallet", "payment.status": "success", "payment.result_code": "0", "payment.result_message": "Success",
 		"payment.id": "ord-1", "payment.provider_id": "3", "payment.is_new_attempts_available": "false", "payment.attempts_timeout": "0",

@@ -108,10 +108,6 @@ func modeOf(word string) web.Mode {
 	return ""
 }
 
-// requestID names the request that began an operation as callbacks and Gate's
-// status do, so that a merchant finds one by the other.
-func requestID(o payment.Operation) string { return fmt.Sprintf("%x-%08d", o.ID[:], o.Number%1e8) }
-
 // timeOf writes an instant with an offset that has no colon.
 func timeOf(us int64) string { return time.UnixMicro(us).UTC().Format("2006-01-02T15:04:05-0700") }
 
@@ -183,7 +179,7 @@ func (p *Page) resultObject(s stay) (*resultObject, error) {
 	method, _ := s.looks.project.MethodByCode(pay.Method)
 	o := &resultObject{
 		SumRequest:  sum{pay.Amount.Minor, string(pay.Amount.Currency)},
-		RequestID:   requestID(sale),
+		RequestID:   sale.RequestID(),
 		Transaction: resultTransaction{ID: sale.Number, Date: timeOf(sale.ChangedUS), Type: string(pay.Type)},
 		Payment: resultPayment{
 			Method: pay.Method, Date: timeOf(pay.ChangedUS), ResultCode: pay.Code, ResultMessage: pay.Message, Status: statusOf(pay.Status),

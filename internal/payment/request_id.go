@@ -1,11 +1,10 @@
-package gate
+package payment
 
 import (
 	"encoding/hex"
 	"strconv"
 
 	"aorta/internal/id"
-	"aorta/internal/payment"
 )
 
 // A request that was taken is named after the operation it began: the 16 bytes of
@@ -21,7 +20,7 @@ const (
 
 // RequestID names the request that began an operation, as the synchronous answer,
 // callbacks, the status and the Payment Page's result tell it.
-func RequestID(o payment.Operation) string {
+func (o Operation) RequestID() string {
 	text := hex.AppendEncode(make([]byte, 0, requestIDLength), o.ID[:])
 	// The ninth digit from the right gives way to "-", and keeps the leading zeros.
 	text = strconv.AppendInt(text, 1e8+o.Number%1e8, 10)
@@ -29,10 +28,10 @@ func RequestID(o payment.Operation) string {
 	return string(text)
 }
 
-// operationOf gives the operation that a request id may name; whether it does is
-// known when RequestID of it is equal. False for what is no id of ours.
-func operationOf(requestID string) (id.Operation, bool) {
-	if !isRequestID(requestID) {
+// OperationOf gives the operation that a request id may name; whether it does is
+// known when its RequestID is equal. False for what is no id of ours.
+func OperationOf(requestID string) (id.Operation, bool) {
+	if !IsRequestID(requestID) {
 		return id.Operation{}, false
 	}
 	var o id.Operation
@@ -40,8 +39,8 @@ func operationOf(requestID string) (id.Operation, bool) {
 	return o, err == nil && !o.IsZero()
 }
 
-// isRequestID holds for texts of the form of RequestID.
-func isRequestID(text string) bool {
+// IsRequestID holds for texts of the form of a request id.
+func IsRequestID(text string) bool {
 	if len(text) != requestIDLength || text[requestIDHex] != '-' {
 		return false
 	}
