@@ -246,7 +246,7 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	write(r.deliveries, c.Deliveries)
 	write(r.inbox, c.Inbox)
 	write(r.cases, c.Cases)
-	write(r.due, c.Due)
+	write(r.due, withoutCarry(c.Due))
 	write(r.transfers, Change[ledger.Transfer, id.Transfer]{Insert: c.Transfers})
 	write(r.events, Change[event.Event, id.Event]{Insert: c.Events})
 	write(r.requests, Change[payment.Request, id.Raw]{Insert: c.Requests})
@@ -276,6 +276,18 @@ func fits[R, K any](t memoryTable[R, K], c Change[R, K]) bool {
 		}
 	}
 	return true
+}
+
+// withoutCarry is what the databases store of due rows.
+func withoutCarry(c Change[due.Due, id.Raw]) Change[due.Due, id.Raw] {
+	out := Change[due.Due, id.Raw]{Insert: slices.Clone(c.Insert), Update: slices.Clone(c.Update), Delete: c.Delete}
+	for n := range out.Insert {
+		out.Insert[n].Carry = nil
+	}
+	for n := range out.Update {
+		out.Update[n].Row.Carry = nil
+	}
+	return out
 }
 
 func write[R, K any](t memoryTable[R, K], c Change[R, K]) {

@@ -476,6 +476,9 @@ func (c *Changes) empty() bool {
 func (c *Change[R, K]) empty() bool { return len(c.Insert)+len(c.Update)+len(c.Delete) == 0 }
 
 func (p *Page) settle(keep bool) {
+	for _, e := range p.Due.touched {
+		e.row.Carry = nil // not stored, so not kept either
+	}
 	for _, t := range p.tables {
 		t.settle(keep)
 	}

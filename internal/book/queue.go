@@ -58,7 +58,7 @@ func (q *queue) take(into []*call) []*call {
 	for range q.wake {
 		q.mu.Lock()
 		into = q.move(into, &q.interactive, q.maxBatch)
-		into = q.move(into, &q.background, min(q.maxBatch, len(into)+q.maxBatch/4))
+		into = q.move(into, &q.background, min(q.maxBatch, len(into)+max(1, q.maxBatch/4)))
 		more := len(q.interactive)+len(q.background) > 0
 		closed := q.closed
 		q.mu.Unlock()
@@ -104,13 +104,4 @@ func (q *queue) close() {
 		*list = nil
 	}
 	q.ring()
-}
-
-func (q *queue) age(now time.Time) time.Duration {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.interactive) == 0 {
-		return 0
-	}
-	return now.Sub(q.interactive[0].queued)
 }
