@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"aorta/internal/id"
+	"aorta/internal/store"
+	"aorta/internal/verify"
+)
+
+// benchCmd measures. It never runs on a database that holds anything else.
+type benchCmd struct {
+	Core     bool          `help:"Acts only: begin, submit and settle of payments, straight through the flows." required:""`
+	JSON     bool          `help:"Print the result as one line of JSON, the last." name:"json"`
+	Callers  int           `help:"Payments at once; 0 means 512." default:"0"`
+	Duration time.Duration `help:"How long to measure." default:"20s"`
+	Data     string        `help:"Directory for a SQLite database; empty: a temporary one."`
+	Database string        `help:"PostgreSQL address of a database of the bench's own; instead of --data."`
+	Prefill  int           `help:"With --core: payments to store before the measurement."`
+	Timeline bool          `help:"With --core: tell the rate every ten seconds."`
+}
+
+// Run measures, and verifies what it has written: numbers of a book that is
+// wrong mean nothing.
+func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
+	if c.Duration <= 0 || c.Callers < 0 || c.Prefill < 0 {
+		return errors.New("--duration must be positive, --callers and --prefill not negative")
+	}
+	if c.Data == "" && c.Database == "" {
+		dir, err := os.MkdirTemp("", "aorta-bench-")
+		if err != nil {
+			return fmt.Errorf("temporary directory: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		c.Data = dir
+	}
+	return c.core(ctx, s, log)
+}
+
+func (c benchCmd) where() where { return where{Data: c.Data, Database: c.Database} }
+
+// storeName is the store as results name it.
+func (c benchCmd) storeName() string {
+	if c.Database != "" {
+		return "postgres"
+	}
+	return "sqlite"
+}
+
+// benchProject is the project of the payments that a bench makes.
+const benchProject = 4294967295
+
+// ownDatabase makes sure that the database holds a bench's payments alone:
+// nobody wants a million of them among their own.
+func ownDatabase(ctx context.Context, db store.DB) error {
+	rows, err := db.ScanPayments(ctx, id.Payment{}, 1)
+	if err != nil {
+		return fmt.Errorf("read payments: %w", err)
+	}
+	if len(rows) > 0 && rows[0].ProjectID != benchProject {
+		return errors.New("this database holds payments that no bench has made: give an empty one")
+	}
+	return nil
+}
+
+// verified checks what a bench has written.
+func (c benchCmd) verified(ctx context.Context, s streams) (verify.Report, error) {
+	report, err := c.where().verify(ctx, verify.Options{})
+	if err != nil {
+		return report, err
+	}
+	if !report.OK {
+		printReport(streams{s.err, s.err}, report)
+		return report, errViolated
+	}
+	return report, nil
+}
+
+// samples are latencies in microseconds.
+type samples []int32
+
+func (l *samples) add(d time.Duration) { *l = append(*l, int32(min(d.Microseconds(), 1<<31-1))) }
+
+// ms gives the latency that a part q of the samples did not exceed, in
+// milliseconds. The samples must be sorted.
+func (l samples) ms(q float64) float64 {
+	if len(l) == 0 {
+		return 0
+	}
+	return float64(l[min(int(q*float64(len(l))), len(l)-1)]) / 1000
+}
+
+func merged(parts []samples) samples {
+	all := slices.Concat(parts...)
+	slices.Sort(all)
+	return all
+}
+
+// rounded keeps results readable.
+func rounded(x float64) float64 { return float64(int64(x*100+0.5)) / 100 }
+
+// printResult prints a result as the last line of JSON.
+func printResult(s streams, result any) error {
+	if err := json.NewEncoder(s.out).Encode(result); err != nil {
+		return fmt.Errorf("print result: %w", err)
+	}
+	return nil
+}

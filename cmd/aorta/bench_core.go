@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/due"
+	"aorta/internal/flow"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+	"aorta/internal/sign"
+)
+
+// coreResult is the last line of `bench --core --json`. A latency is that of a
+// whole payment: three acts, one after another.
+type coreResult struct {
+	PaymentsPerSecond float64   `json:"payments_per_second"`
+	P50MS             float64   `json:"p50_ms"`
+	P99MS             float64   `json:"p99_ms"`
+	Store             string    `json:"store"`
+	Callers           int       `json:"callers"`
+	DurationS         float64   `json:"duration_s"`
+	Payments          int64     `json:"payments"`
+	Prefilled         int       `json:"prefilled"`
+	Minutes           []float64 `json:"minutes,omitempty"` // payments a second, minute by minute
+	Verified          int       `json:"verified_payments"`
+	VerifyS           float64   `json:"verify_s"`
+}
+
+// core measures the acts of payments without HTTP and without a PSP.
+func (c benchCmd) core(ctx context.Context, s streams, log *slog.Logger) error {
+	if c.Callers == 0 {
+		c.Callers = 512
+	}
+	result, err := c.measureCore(ctx, s, log)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	report, err := c.verified(ctx, s)
+	if err != nil {
+		return err
+	}
+	result.Verified, result.VerifyS = report.Payments, rounded(time.Since(begun).Seconds())
+	if c.JSON {
+		return printResult(s, result)
+	}
+	fmt.Fprintf(s.out, `store          %s
+callers        %d
+payments/s     %.0f
+payment p50    %.1f ms
+payment p99    %.1f ms
+payments       %d in %.1f s
+verified       %d payments, every invariant holds (%.1f s)
+`, result.Store, result.Callers, result.PaymentsPerSecond, result.P50MS, result.P99MS, result.Payments, result.DurationS, result.Verified, result.VerifyS)
+	for n, rate := range result.Minutes {
+		fmt.Fprintf(s.out, "minute %-8d%.0f payments/s\n", n+1, rate)
+	}
+	return nil
+}
+
+// measureCore opens the database, measures, and closes it.
+func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) (coreResult, error) {
+	db, lanes, keep, err := openDatabase(ctx, settings{Data: c.Data, Database: c.Database})
+	if err != nil {
+		return coreResult{}, err
+	}
+	defer db.Close()
+	if err := db.Migrate(ctx); err != nil {
+		return coreResult{}, fmt.Errorf("migrate: %w", err)
+	}
+	if err := ownDatabase(ctx, db); err != nil {
+		return coreResult{}, err
+	}
+	epoch, err := db.Enter(ctx, "bench", time.Now())
+	if err != nil {
+		return coreResult{}, err
+	}
+	b, err := book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{
+		Buckets: buckets, Now: time.Now, Random: rand.Reader, Epoch: epoch, Log: log,
+		Work: func([]due.Due) {}, // the rows are written; nothing is sent
+	})
+	if err != nil {
+		return coreResult{}, err
+	}
+	defer b.Close()
+	p := benchSettings()
+	bench := &coreBench{
+		project: p, run: strconv.FormatInt(epoch, 36) + "-" + rand.Text()[:6],
+		flows: flow.New(b, db, flow.Options{
+			Projects:   projectsByID([]project.Project{p}),
+			Connectors: func(string, string) (connector.Connector, bool) { return nil, false },
+			NotifyURL:  func(string, string) string { return "" }, Now: time.Now, Log: log,
+		}),
+	}
+	if c.Prefill > 0 {
+		begun := time.Now()
+		if err := bench.pay(ctx, c.Callers, int64(c.Prefill), nil); err != nil {
+			return coreResult{}, fmt.Errorf("prefill: %w", err)
+		}
+		fmt.Fprintf(s.err, "prefilled %d payments in %.0f s\n", c.Prefill, time.Since(begun).Seconds())
+	}
+	return c.timed(ctx, s, bench)
+}
+
+// timed runs the bench for its duration.
+func (c benchCmd) timed(ctx context.Context, s streams, bench *coreBench) (coreResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Duration)
+	defer cancel()
+	bench.done.Store(0)
+	begun := time.Now()
+	watched := make(chan []float64, 1)
+	go func() { watched <- c.watch(ctx, s, &bench.done, begun) }()
+	latencies := make([]samples, c.Callers)
+	if err := bench.pay(ctx, c.Callers, 1<<60, latencies); err != nil {
+		return coreResult{}, err
+	}
+	took, all := min(time.Since(begun), c.Duration), merged(latencies) // payments that ended later are not counted
+	return coreResult{
+		PaymentsPerSecond: rounded(float64(len(all)) / took.Seconds()), P50MS: rounded(all.ms(0.50)), P99MS: rounded(all.ms(0.99)),
+		Store: c.storeName(), Callers: c.Callers, DurationS: rounded(took.Seconds()), Payments: int64(len(all)), Prefilled: c.Prefill,
+		Minutes: <-watched,
+	}, nil
+}
+
+// watch gives the rate of each whole minute, if there are two or more, and
+// tells those of ten seconds on the way.
+func (c benchCmd) watch(ctx context.Context, s streams, done *atomic.Int64, begun time.Time) []float64 {
+	const step, perMinute = 10 * time.Second, 6
+	ticker := time.NewTicker(step)
+	defer ticker.Stop()
+	var minutes []float64
+	var last, minute int64
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			if len(minutes) < 2 {
+				return nil
+			}
+			return minutes
+		case <-ticker.C:
+		}
+		now := done.Load()
+		if c.Timeline {
+			fmt.Fprintf(s.err, "%6.0f s  %6.0f payments/s\n", time.Since(begun).Seconds(), float64(now-last)/step.Seconds())
+		}
+		last = now
+		if n%perMinute == 0 {
+			minutes = append(minutes, rounded(float64(now-minute)/60))
+			minute = now
+		}
+	}
+}
+
+// coreBench makes payments by the acts that a Gate sale takes: begin, the PSP's
+// page, the PSP's yes. Each writes its events, deliveries and due rows.
+type coreBench struct {
+	flows   *flow.Flows
+	project project.Project
+	run     string // begins the payments' names
+	begun   atomic.Int64
+	done    atomic.Int64
+}
+
+// benchSettings is the project of a bench: a plain shop with a callback address.
+func benchSettings() project.Project {
+	method := methods["paytm-wallet"]
+	method.Account = "bench"
+	return project.Project{
+		ID: benchProject, MerchantID: benchProject, Name: "Bench", Secret: sign.NewSecret("bench"), CallbackURL: "https://shop.invalid/callback",
+		LateSuccess: project.LateHold, SumInRefund: project.SumInitial, BaseTime: 5 * time.Minute, LimitTime: 30 * time.Minute,
+		Methods: []project.Method{method},
+	}
+}
+
+// pay has callers make payments until ctx ends or most are begun. Latencies, if
+// not nil, has a place for each caller.
+func (b *coreBench) pay(ctx context.Context, callers int, most int64, latencies []samples) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	until := b.begun.Load() + most
+	var wg sync.WaitGroup
+	var once sync.Once
+	var failed error
+	for n := range callers {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				number := b.begun.Add(1)
+				if number > until {
+					return
+				}
+				from := time.Now()
+				// What is begun is finished: the end of the measurement leaves no payment in the middle.
+				if err := b.one(context.WithoutCancel(ctx), number); err != nil {
+					once.Do(func() { failed = fmt.Errorf("payment %d: %w", number, err) })
+					cancel()
+					return
+				}
+				b.done.Add(1)
+				if latencies != nil && ctx.Err() == nil {
+					latencies[n].add(time.Since(from))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return failed
+}
+
+// one makes one payment.
+func (b *coreBench) one(ctx context.Context, number int64) error {
+	begun, err := b.flows.BeginSale(ctx, flow.SaleRequest{
+		Project: b.project, Method: b.project.Methods[0], Door: "gate", PaymentID: b.run + "-" + strconv.FormatInt(number, 10),
+		CustomerID: "customer-" + strconv.FormatInt(number%1000, 10), Description: "Bench payment", CallbackURL: b.project.CallbackURL,
+		Amount: money.Amount{Minor: 100 + number%100_000, Currency: "INR"},
+	})
+	if err != nil {
+		return err
+	}
+	page := connector.Outcome{Kind: connector.Pending, Redirect: &payment.Redirect{
+		URL: "https://psp.invalid/theia/api/v1/showPaymentPage?mid=BENCH&orderId=" + begun.Attempt.ID.String(), Method: "POST",
+		Fields: map[string]string{"mid": "BENCH", "orderId": begun.Attempt.ID.String(), "txnToken": "0123456789abcdef0123456789abcdef"},
+	}}
+	if err := b.flows.Apply(ctx, begun.Attempt, page); err != nil {
+		return err
+	}
+	return b.flows.Apply(ctx, begun.Attempt, connector.Outcome{
+		Kind: connector.Approved, Amount: begun.Attempt.Amount, ProviderID: "20261120" + strconv.FormatInt(number, 10), ProviderCode: "01",
+		ProviderMessage: "Txn Success", ProviderTime: time.Now(),
+	})
+}
