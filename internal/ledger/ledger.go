@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"aorta/internal/id"
@@ -79,10 +80,11 @@ var ErrInsufficient = errors.New("insufficient funds")
 // ErrUnbalanced: postings that do not sum to zero. Always a bug.
 var ErrUnbalanced = errors.New("transfer does not balance")
 
-// Post gives the account after a posting of minor units (debit positive).
+// Post gives the account after a posting of minor units (debit positive). It
+// answers ErrInsufficient, or money.ErrRange beyond what an account can hold.
 func (a Account) Post(minor int64) (Account, error) {
 	sum := a.Minor + minor
-	if (minor > 0) != (sum > a.Minor) {
+	if (minor > 0) != (sum > a.Minor) || sum == math.MinInt64 { // the last has no opposite, which Balance needs
 		return a, fmt.Errorf("account %s: %w", a.ID, money.ErrRange)
 	}
 	a.Minor = sum

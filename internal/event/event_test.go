@@ -1,0 +1,74 @@
+package event_test
+
+import (
+	"strings"
+	"testing"
+
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+
+	"pgregory.net/rapid"
+)
+
+func text(t *rapid.T, name string) string { return rapid.String().Draw(t, name) }
+
+func amount(t *rapid.T, name string) money.Amount {
+	return money.Amount{Minor: rapid.Int64().Draw(t, name), Currency: "INR"}
+}
+
+// A renderer that gets the snapshot carried and one that gets it read from the
+// store must see the same: every field that a snapshot keeps comes back.
+func TestSnapshotRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		n := func(name string) int64 { return rapid.Int64().Draw(t, name) }
+		want := event.Snapshot{
+			Payment: payment.Payment{
+				ID: id.Payment(id.Derive(3, text(t, "pay"))), ProjectID: n("project"), MerchantPaymentID: text(t, "merchant"),
+				Type: payment.TypePurchase, Status: payment.StatusCaptured, Method: text(t, "method"), Amount: amount(t, "amount"),
+				CustomerID: text(t, "customer"), Description: text(t, "description"), Door: "gate", Code: text(t, "code"), Message: text(t, "message"),
+				CapturedMinor: n("captured"), RefundedMinor: n("refunded"), RefundingMinor: n("refunding"),
+				CreatedUS: n("created"), ChangedUS: n("changed"), LimitUS: n("limit"),
+			},
+			Operation: payment.Operation{
+				ID: id.Operation(id.Derive(3, text(t, "op"))), Number: n("number"), Kind: payment.KindRefund, Status: payment.OperationSuccess,
+				Amount: amount(t, "refund"), MerchantRefundID: text(t, "refund id"), Description: text(t, "reason"),
+				Code: text(t, "op code"), Message: text(t, "op message"), CreatedUS: n("op created"), ChangedUS: n("op changed"),
+			},
+			Attempt: payment.Attempt{
+				ID: id.Attempt(id.Derive(3, text(t, "att"))), Status: payment.AttemptApproved, ProviderID: text(t, "psp id"),
+				ProviderCode: text(t, "psp code"), ProviderMessage: text(t, "psp message"), ProviderUS: n("psp time"), Redirect: text(t, "redirect"),
+			},
+		}
+		got, err := event.Event{Snapshot: want.Encode()}.Decode()
+		if err != nil || got != want {
+			t.Fatalf("Decode(Encode(%+v)) = %+v, %v", want, got, err)
+		}
+	})
+}
+
+// What a merchant may never see, and what only acts need, is not in it.
+func TestSnapshotKeepsNoMore(t *testing.T) {
+	t.Parallel()
+	s := event.Snapshot{
+		Payment:   payment.Payment{CallbackURL: "https://shop.example/secret-path"},
+		Operation: payment.Operation{Payment: id.Payment(id.Derive(3, "p"))},
+		Attempt:   payment.Attempt{Connector: "paytm", Account: "demo-account", Payee: "merchant:1"},
+	}
+	for _, hidden := range []string{"secret-path", "paytm", "demo-account", "merchant:1"} {
+		if strings.Contains(s.Encode(), hidden) {
+			t.Errorf("Encode() = %s, want no %q", s.Encode(), hidden)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	t.Parallel()
+	for _, snapshot := range []string{"", "{", `{"payment":5}`, `{"payment":{"id":"op_00000000000000000000000001"}}`} {
+		if got, err := (event.Event{Snapshot: snapshot}).Decode(); err == nil {
+			t.Errorf("Decode(%q) = %+v, want an error", snapshot, got)
+		}
+	}
+}
