@@ -74,7 +74,7 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 	if err != nil {
 		return coreResult{}, err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	if err := db.Migrate(ctx); err != nil {
 		return coreResult{}, fmt.Errorf("migrate: %w", err)
 	}

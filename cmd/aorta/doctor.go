@@ -245,7 +245,7 @@ func (e *examination) database(ctx context.Context, cfg settings) {
 		e.fail("database", "look at the file and its permissions", "%v", err)
 		return
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	e.ok("database", "SQLite, %s", path)
 	e.ok("schema", "current")
 	e.ok("durability", "write-ahead log, synchronous=FULL (not a setting)")
@@ -260,7 +260,7 @@ func (e *examination) postgres(ctx context.Context, dsn string) {
 		e.fail("database", "correct the address, postgres://user@host/name", "%v", err)
 		return
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	f, err := db.Facts(ctx)
 	if err != nil {
 		e.fail("database", "start it, or correct the address", "%v", err)
@@ -283,7 +283,7 @@ func (e *examination) postgres(ctx context.Context, dsn string) {
 	} else {
 		e.ok("durability", "%s", settings)
 	}
-	if skew := f.Now.Sub(time.Now()).Abs(); skew > maxSkew {
+	if skew := time.Until(f.Now).Abs(); skew > maxSkew {
 		e.warn("clocks", "keep both by NTP", "the database's clock differs by %s", skew.Round(time.Millisecond))
 	}
 }
