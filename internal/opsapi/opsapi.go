@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -28,8 +29,8 @@ import (
 type Options struct {
 	Read               book.Reader
 	Metrics            *prometheus.Registry
-	Token              string // bearer token of /admin; empty: none is asked for
-	Log                *slog.Logger
+	Token              string       // bearer token of /admin; empty: none is asked for
+	Log                *slog.Logger // nil discards
 	ReplayDelivery     func(context.Context, id.Delivery) error
 	ReplayNotification func(context.Context, id.Inbox) error
 }
@@ -38,6 +39,9 @@ type door struct{ Options }
 
 // New gives the ops listener's handler.
 func New(o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	d := door{o}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
@@ -183,7 +187,7 @@ func (d door) deliveries(w http.ResponseWriter, r *http.Request) error {
 	for next := p.LastDelivery; !next.IsZero() && len(out) < page; {
 		row, ok, err := d.Read.Delivery(r.Context(), next)
 		if err != nil || !ok {
-			return errors.Join(err, callback.ErrNoDelivery)
+			return chainError("delivery", next, err)
 		}
 		out = append(out, viewDelivery(row))
 		next = row.Prev
@@ -191,6 +195,17 @@ func (d door) deliveries(w http.ResponseWriter, r *http.Request) error {
 	answer(w, http.StatusOK, map[string]any{"deliveries": out})
 	return nil
 }
+
+// chainError says why a payment's history could not be followed: the store is
+// away, or (nil) a row is missing that another one names.
+func chainError(what string, k fmt.Stringer, err error) error {
+	if err == nil {
+		err = errMissing
+	}
+	return fmt.Errorf("%s %s: %w", what, k, err)
+}
+
+var errMissing = errors.New("named by another row, and not there")
 
 type eventView struct {
 	ID       id.Event        `json:"id"`
@@ -210,7 +225,7 @@ func (d door) events(w http.ResponseWriter, r *http.Request) error {
 	for next := p.LastEvent; !next.IsZero() && len(out) < page; {
 		e, ok, err := d.Read.Event(r.Context(), next)
 		if err != nil || !ok {
-			return errors.Join(err, payment.ErrNoPayment)
+			return chainError("event", next, err)
 		}
 		out = append(out, eventView{e.ID, e.Kind, e.From, e.To, time.UnixMicro(e.AtUS).UTC(), json.RawMessage(e.Snapshot)})
 		next = e.Prev
@@ -310,16 +325,19 @@ func (d door) replay(w http.ResponseWriter, r *http.Request) error {
 func replayAll[R, K any](ctx context.Context, req replayRequest, parse func(string) (K, error),
 	dead func(context.Context, K, int) ([]R, error), key func(R) K, again func(context.Context, K) error,
 ) (int, error) {
+	keys := make([]K, len(req.IDs)) // all of them are read before the first has an effect
 	for n, text := range req.IDs {
-		k, err := parse(text)
-		if err != nil {
-			return n, err
+		var err error
+		if keys[n], err = parse(text); err != nil {
+			return 0, err
 		}
+	}
+	for n, k := range keys {
 		if err := again(ctx, k); err != nil {
 			return n, err
 		}
 	}
-	count := len(req.IDs)
+	count := len(keys)
 	var after K
 	for req.Dead {
 		rows, err := dead(ctx, after, page)
