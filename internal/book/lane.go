@@ -100,10 +100,10 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 		switch {
 		case err == nil:
 			l.page.settle(l.keep)
-			l.answer(acts, nil)
 			if len(work) > 0 {
 				l.book.opts.Work(work)
 			}
+			l.answer(acts, nil)
 			return
 		case errors.Is(err, ErrConflict) && run < l.book.opts.MaxRetries:
 			m.retries.Inc()
