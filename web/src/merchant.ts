@@ -3,7 +3,7 @@
 // do not know, so it leaves one global name, touches nothing it did not make, and believes only messages that come
 // from its own frame and from the host it opened.
 
-import { EXIT, FAIL_LOADING, LOADED, PREFIX, REDIRECT, REDIRECT_IFRAME, REDIRECT_IFRAME_COMPLETE, RESIZE, httpURL, parse, size } from './messages';
+import { EXIT, FAIL_LOADING, FOREIGN_HEIGHT, LOADED, PREFIX, REDIRECT, REDIRECT_IFRAME, REDIRECT_IFRAME_COMPLETE, RESIZE, httpURL, parse, size } from './messages';
 
 type Handler = (data?: unknown) => void;
 type Config = Record<string, unknown>;
@@ -39,8 +39,6 @@ const RESULTS = ['payment.success', 'payment.fail', 'card.verify.success', 'card
 const SILENCE_AFTER_LOAD_MS = 5_000;
 const SILENCE_AT_ALL_MS = 30_000;
 
-// A provider's page tells no height, so the frame gets one that such pages are made for.
-const FOREIGN_HEIGHT = 640;
 const LARGEST_HEIGHT = 4_000;
 
 const TEXTS: Record<string, { title: string; close: string }> = {

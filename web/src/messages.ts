@@ -16,6 +16,9 @@ export const FAIL = 'epframe.payment.fail'; // result object
 export const REDIRECT = 'epframe.redirect'; // {url}: the merchant's page is to go there
 export const EXIT = 'epframe.exit'; // the customer asked, inside the frame, to close it
 
+// A provider's page tells no height, so the frame gets one that such pages are made for.
+export const FOREIGN_HEIGHT = 640;
+
 export interface Message {
   message: string;
   data?: unknown;

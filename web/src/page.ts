@@ -15,6 +15,7 @@ import {
   EXIT,
   FAIL,
   FAIL_LOADING,
+  FOREIGN_HEIGHT,
   LOADED,
   METHOD_SELECT,
   REDIRECT,
@@ -265,12 +266,20 @@ function start(): void {
       }
     });
   }
-  if (data['page'] === 'error') {
-    tell(FAIL_LOADING, { message: 'Application error' });
-  } else {
-    tell(LOADED, contentSize());
+  switch (data['page']) {
+    case 'error':
+      tell(FAIL_LOADING, { message: 'Application error' });
+      watchSize();
+      break;
+    case 'handoff':
+      // Seen for a moment only: the window takes the provider's size at once rather than jump twice under the
+      // customer's pointer.
+      tell(LOADED, { width: contentSize().width, height: FOREIGN_HEIGHT });
+      break;
+    default:
+      tell(LOADED, contentSize());
+      watchSize();
   }
-  watchSize();
   document.querySelectorAll<HTMLElement>('.timer').forEach(countDown);
   if (data['returned'] !== undefined) {
     tell(REDIRECT_IFRAME_COMPLETE);
