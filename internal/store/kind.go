@@ -18,6 +18,7 @@ type column[R any] struct {
 	int    func(*R) *int64     // BIGINT
 	text   func(*R) *string    // TEXT
 	coded  *coding[R]          // TEXT made of something else
+	max    int                 // bytes of text; 0: as many as there are
 }
 
 // coding writes a part of a row as text and reads it again.
@@ -107,14 +108,23 @@ func scan[R any](cols []column[R], v values, r *R) error {
 	return nil
 }
 
+// maxKeyText bounds text in a key: PostgreSQL has no entry of an index longer
+// than a third of a page.
+const maxKeyText = 1000
+
 // clean refuses text that only one of the databases would take, so that both
 // behave alike: PostgreSQL has no NUL in text and takes UTF-8 only.
-func clean(table, column, s string) error {
-	if strings.IndexByte(s, 0) >= 0 {
-		return &book.DataError{Err: fmt.Errorf("%s.%s: NUL in text", table, column)}
+func (c *column[R]) clean(table, s string) error {
+	var why string
+	switch {
+	case strings.IndexByte(s, 0) >= 0:
+		why = "NUL in text"
+	case !utf8.ValidString(s):
+		why = "text is not UTF-8"
+	case c.max > 0 && len(s) > c.max:
+		why = "text is too long for a key"
+	default:
+		return nil
 	}
-	if !utf8.ValidString(s) {
-		return &book.DataError{Err: fmt.Errorf("%s.%s: text is not UTF-8", table, column)}
-	}
-	return nil
+	return &book.DataError{Err: fmt.Errorf("%s.%s: %s", table, c.name, why)}
 }

@@ -39,8 +39,8 @@ var refs = table[payment.Ref, payment.RefKey]{
 	kind: kind[payment.Ref]{
 		name: "ref",
 		key: []column[payment.Ref]{
-			{name: "scope", text: func(r *payment.Ref) *string { return &r.Scope }},
-			{name: "ref_text", text: func(r *payment.Ref) *string { return &r.Text }},
+			{name: "scope", max: maxKeyText, text: func(r *payment.Ref) *string { return &r.Scope }},
+			{name: "ref_text", max: maxKeyText, text: func(r *payment.Ref) *string { return &r.Text }},
 			{name: "bucket", bucket: func(r *payment.Ref) *id.Bucket { return &r.Bucket }},
 		},
 		columns: []column[payment.Ref]{
@@ -48,8 +48,8 @@ var refs = table[payment.Ref, payment.RefKey]{
 		},
 	},
 	keyOf: []column[payment.RefKey]{
-		{name: "scope", text: func(k *payment.RefKey) *string { return &k.Scope }},
-		{name: "ref_text", text: func(k *payment.RefKey) *string { return &k.Text }},
+		{name: "scope", max: maxKeyText, text: func(k *payment.RefKey) *string { return &k.Scope }},
+		{name: "ref_text", max: maxKeyText, text: func(k *payment.RefKey) *string { return &k.Text }},
 		{name: "bucket", bucket: func(k *payment.RefKey) *id.Bucket { return &k.Bucket }},
 	},
 	keys:    func(k *book.Keys) []payment.RefKey { return k.Refs },

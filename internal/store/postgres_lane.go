@@ -319,7 +319,7 @@ func encode[R any](w *wire, table string, cols []column[R], n int, at func(int) 
 			a := w.open(oidText, n)
 			for j := range n {
 				v := c.string(at(j))
-				if err := clean(table, c.name, v); err != nil {
+				if err := c.clean(table, v); err != nil {
 					return err
 				}
 				w.putText(v)

@@ -246,9 +246,6 @@ const enterTries = 10
 
 // Enter registers a process and answers its epoch.
 func (r reader) Enter(ctx context.Context, instance string, now time.Time) (int64, error) {
-	if err := clean("process", "instance", instance); err != nil {
-		return 0, fmt.Errorf("enter %q: %w", instance, err)
-	}
 	var epoch int64
 	var err error
 	for range enterTries {

@@ -41,11 +41,10 @@ type SQLite struct {
 // ErrInUse: another process has the database open. There can be only one.
 var ErrInUse = errors.New("the database is in use by another process")
 
-// Sizes of SQLite's caches and of its log.
+// Sizes of SQLite's page caches.
 const (
 	writerCacheKiB = 64 << 10
 	readerCacheKiB = 8 << 10
-	truncateWAL    = 128 << 20 // beyond this many bytes the log is emptied, for which writing waits a moment
 )
 
 // OpenSQLite opens the database file at path, or creates it. ErrInUse: another
@@ -167,7 +166,9 @@ func (s *SQLite) query(ctx context.Context, sql string, args []any, each func(va
 // checkpoints carries the log into the database file, on a connection and at a
 // pace of its own: a checkpoint inside a commit would be paid by a batch.
 func (s *SQLite) checkpoints() {
-	c, err := openConn(s.path, false, "busy_timeout(1000)", "wal_autocheckpoint(0)", "synchronous(FULL)")
+	// The short timeout is how long writing may stand still for a snapshot that
+	// somebody reads: the log cannot be emptied before that ends.
+	c, err := openConn(s.path, false, "busy_timeout(20)", "wal_autocheckpoint(0)", "synchronous(FULL)")
 	if err != nil {
 		return // the writer's connection stands: the log grows until the next start
 	}
@@ -189,7 +190,7 @@ func (s *SQLite) checkpoints() {
 // are no errors: the next tick tries again.
 func (s *SQLite) checkpoint(c *conn) {
 	_ = c.exec("PRAGMA wal_checkpoint(PASSIVE)")
-	if info, err := os.Stat(s.path + "-wal"); err != nil || info.Size() < truncateWAL {
+	if info, err := os.Stat(s.path + "-wal"); err != nil || info.Size() <= s.opts.MaxLog {
 		return
 	}
 	s.write.Lock()

@@ -182,7 +182,7 @@ func bind[R any](s *stmt, table string, cols []column[R], r *R) error {
 			s.bindInt(*c.int(r))
 		case c.text != nil, c.coded != nil:
 			v := c.string(r)
-			if err := clean(table, c.name, v); err != nil {
+			if err := c.clean(table, v); err != nil {
 				return err
 			}
 			s.bindText(v)

@@ -47,6 +47,9 @@ type Options struct {
 	// Checkpoint is how often SQLite's log is carried into the database file,
 	// off the hot path; 0 means 250ms.
 	Checkpoint time.Duration
+	// MaxLog is the size in bytes of SQLite's log beyond which writing waits a
+	// moment until it is empty; 0 means 128 MiB.
+	MaxLog int64
 }
 
 func (o Options) withDefaults() Options {
@@ -58,6 +61,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Checkpoint == 0 {
 		o.Checkpoint = 250 * time.Millisecond
+	}
+	if o.MaxLog == 0 {
+		o.MaxLog = 128 << 20
 	}
 	return o
 }

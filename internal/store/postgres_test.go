@@ -1,0 +1,410 @@
+package store_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+	"aorta/internal/store"
+	"aorta/internal/store/storetest"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func TestTwoLanesOnTheSameRows(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	m := new(minter)
+	first, second := lane(t, db), lane(t, db)
+	there := rows(m, 1, 0)
+	mustWrite(t, first, m.batch(), there)
+	keys := keysOf(there)
+
+	// A later load does not wait for locks.
+	begin(t, first, m.batch(), keys)
+	begin(t, second, m.batch(), &book.Keys{})
+	if _, err := second.Load(t.Context(), keys); !errors.Is(err, book.ErrConflict) {
+		t.Errorf("Load of rows that another lane holds = %v, want ErrConflict", err)
+	}
+
+	// The first one does, and sees what the other wrote.
+	done := make(chan error)
+	go func() {
+		f, err := second.Begin(t.Context(), m.batch(), id.Batch{}, keys)
+		if err == nil && (len(f.Accounts) != 3 || f.Accounts[0].Version != 2) {
+			err = fmt.Errorf("found accounts %v, want three at version 2", f.Accounts)
+		}
+		second.Abort(t.Context())
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Errorf("Begin with rows that another lane holds came back: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if err := first.Commit(t.Context(), updates(m, there, 1, 1)); err != nil {
+		t.Errorf("Commit: %v", err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Begin after the other lane's commit: %v", err)
+	}
+}
+
+func TestTwoLanesMakeTheSameRow(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	m := new(minter)
+	first, second := lane(t, db), lane(t, db)
+	var c book.Changes
+	for n := range 200 {
+		c.Refs.Insert = append(c.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "s", Text: fmt.Sprint(n)}, Target: m.raw(0)})
+	}
+	backwards := clone(&c)
+	for i, j := 0, len(backwards.Refs.Insert)-1; i < j; i, j = i+1, j-1 {
+		backwards.Refs.Insert[i], backwards.Refs.Insert[j] = backwards.Refs.Insert[j], backwards.Refs.Insert[i]
+	}
+	begin(t, first, m.batch(), &book.Keys{})
+	begin(t, second, m.batch(), &book.Keys{})
+	errs := make(chan error, 2)
+	go func() { errs <- first.Commit(t.Context(), clone(&c)) }()
+	go func() { errs <- second.Commit(t.Context(), backwards) }()
+	a, b := <-errs, <-errs
+	if a != nil {
+		a, b = b, a
+	}
+	if a != nil || !errors.Is(b, book.ErrConflict) {
+		t.Errorf("two Commits of the same refs = %v, %v; want nil and ErrConflict", a, b)
+	}
+}
+
+func TestBeginOfACommitUnderWayWaits(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	m := new(minter)
+	first, second := lane(t, db), lane(t, db)
+	batch := m.batch()
+	begin(t, first, batch, &book.Keys{})
+	done := make(chan error)
+	go func() {
+		_, err := second.Begin(t.Context(), batch, id.Batch{}, &book.Keys{})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Errorf("Begin of a batch that is under way came back: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if err := first.Commit(t.Context(), rows(m, 1, 0)); err != nil {
+		t.Errorf("Commit: %v", err)
+	}
+	if err := <-done; !errors.Is(err, book.ErrCommitted) {
+		t.Errorf("Begin of a batch that was committed meanwhile = %v, want ErrCommitted", err)
+	}
+}
+
+func TestKilledConnection(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.Database(t)
+	db := storetest.OpenPostgres(t, dsn)
+	m := new(minter)
+	l := lane(t, db)
+	mustWrite(t, l, m.batch(), rows(m, 1, 0))
+
+	kill(t, dsn) // between batches: nobody notices
+	mustWrite(t, l, m.batch(), rows(m, 1, 1))
+
+	begin(t, l, m.batch(), &book.Keys{})
+	kill(t, dsn) // before a load: nothing happened
+	if _, err := l.Load(t.Context(), keysOf(rows(m, 1, 2))); err == nil || errors.Is(err, book.ErrLost) || errors.Is(err, book.ErrConflict) {
+		t.Errorf("Load on a killed connection = %v, want an error that is no answer", err)
+	}
+
+	batch, c := m.batch(), rows(m, 1, 3)
+	begin(t, l, batch, &book.Keys{})
+	kill(t, dsn) // before a commit: nobody can know
+	if err := l.Commit(t.Context(), c); !errors.Is(err, book.ErrLost) {
+		t.Errorf("Commit on a killed connection = %v, want ErrLost", err)
+	}
+	if err := write(t, l, batch, c); err != nil {
+		t.Errorf("the same batch again: %v, want nil: it was not committed", err)
+	}
+}
+
+// kill ends all lanes' connections to a database, as a failover does.
+func kill(t *testing.T, dsn string) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	defer c.Close(t.Context())
+	_, err = c.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = 'aorta lane'`)
+	if err != nil {
+		t.Fatalf("pg_terminate_backend: %v", err)
+	}
+}
+
+func TestServerThatIsAway(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	db, err := store.OpenPostgres(t.Context(), "postgres://nobody@"+l.Addr().String()+"/none", store.Options{Timeout: time.Second})
+	if err != nil {
+		t.Fatalf("OpenPostgres = %v, want nil: it does not connect", err)
+	}
+	defer db.Close()
+	ln := lane(t, db)
+	_, err = ln.Begin(t.Context(), new(minter).batch(), id.Batch{}, &book.Keys{})
+	if err == nil || errors.Is(err, book.ErrLost) || errors.Is(err, book.ErrConflict) {
+		t.Errorf("Begin = %v, want an error that is no answer", err)
+	}
+	if err := db.Ready(t.Context()); err == nil {
+		t.Error("Ready = nil, want an error")
+	}
+}
+
+// cutter is a TCP proxy that ends a connection at a COMMIT, before or after
+// the server has got it.
+type cutter struct {
+	to   string
+	mode atomic.Int32 // what to do with the next COMMIT
+	cuts atomic.Int32
+}
+
+const (
+	cutNothing = iota
+	cutBefore  // the server does not get it
+	cutAfter   // the server gets it, the client does not get the answer
+)
+
+func (c *cutter) serve(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go c.relay(client)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func (c *cutter) relay(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", c.to)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var deaf atomic.Bool // the client gets no more answers
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buf)
+			if n > 0 && !deaf.Load() {
+				_, _ = client.Write(buf[:n])
+			}
+			if err != nil {
+				client.Close()
+				return
+			}
+		}
+	})
+	defer wg.Wait()
+	defer server.Close()
+	for {
+		kind, message, err := readMessage(client)
+		if err != nil {
+			return
+		}
+		if isCommit := kind == 'B' && contains(message, "commit"); isCommit && c.mode.Load() != cutNothing {
+			c.cuts.Add(1)
+			if c.mode.Swap(cutNothing) == cutBefore {
+				return
+			}
+			deaf.Store(true)
+			// What follows, Execute and Sync, still reaches the server.
+			_, _ = server.Write(message)
+			for kind != 'S' {
+				if kind, message, err = readMessage(client); err != nil {
+					return
+				}
+				_, _ = server.Write(message)
+			}
+			time.Sleep(20 * time.Millisecond) // let it commit
+			return
+		}
+		if _, err := server.Write(message); err != nil {
+			return
+		}
+	}
+}
+
+// readMessage reads one message of PostgreSQL's protocol; the first of a
+// connection has no kind.
+func readMessage(r io.Reader) (kind byte, message []byte, err error) {
+	head := make([]byte, 5)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return 0, nil, err
+	}
+	kind, size := head[0], binary.BigEndian.Uint32(head[1:])-4
+	if kind == 0 {
+		size = binary.BigEndian.Uint32(head) - 5
+	}
+	message = append(head, make([]byte, size)...)
+	_, err = io.ReadFull(r, message[5:])
+	return kind, message, err
+}
+
+func contains(message []byte, statement string) bool {
+	return len(message) > 6+len(statement) && string(message[6:6+len(statement)]) == statement
+}
+
+// Every act is written exactly once, though the answers to some COMMITs are
+// lost: the number that each caller got is its own, and the sum is right.
+func TestLostCommits(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.Database(t)
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cutter{to: u.Host}
+	u.Host = c.serve(t)
+	q := u.Query()
+	q.Set("sslmode", "disable")
+	u.RawQuery = q.Encode()
+	db := storetest.OpenPostgres(t, u.String())
+	b, err := book.New(t.Context(), []book.Home{{Store: db, Lanes: 2}}, book.Options{Now: time.Now, Random: rand.Reader, Epoch: 1})
+	if err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	defer b.Close()
+
+	const callers, each, cuts = 16, 60, 40
+	var mu sync.Mutex
+	got := map[string]bool{}
+	var done sync.WaitGroup
+	for caller := range callers {
+		done.Go(func() {
+			for range each {
+				a := ledger.Open(id.Bucket(caller%4), "counter", ledger.Clearing, "INR")
+				n, err := book.Do(t.Context(), b, increment(a))
+				name := fmt.Sprint(a.ID.Bucket(), " at ", n)
+				mu.Lock()
+				if err != nil || got[name] {
+					t.Errorf("Do = %s, %v; want a number that nobody else got", name, err)
+				}
+				got[name] = true
+				mu.Unlock()
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() { done.Wait(); close(ended) }()
+	for n := int32(0); n < cuts; n++ {
+		c.mode.Store(cutBefore + n%2)
+		for c.cuts.Load() <= n {
+			select {
+			case <-ended:
+				n = cuts
+			case <-time.After(time.Millisecond):
+				continue
+			}
+			break
+		}
+	}
+	c.mode.Store(cutNothing)
+	<-ended
+	if c.cuts.Load() < 20 {
+		t.Errorf("only %d COMMITs were cut, want 20 at least", c.cuts.Load())
+	}
+	sum := int64(0)
+	list, err := db.ScanAccounts(t.Context(), id.Account{}, 100)
+	if err != nil {
+		t.Fatalf("ScanAccounts: %v", err)
+	}
+	for _, a := range list {
+		sum += a.Minor
+	}
+	if sum != callers*each {
+		t.Errorf("the counters are at %d together, want %d", sum, callers*each)
+	}
+}
+
+// increment is an act that adds one to an account.
+func increment(a ledger.Account) book.Act[int64] {
+	return book.Act[int64]{Name: "test.increment", Bucket: a.ID.Bucket(), Decide: func(p *book.Page) (int64, error) {
+		have, ok := p.Accounts.Get(a.ID)
+		if !ok {
+			have = a
+		}
+		have.Minor++
+		p.Accounts.Put(have)
+		return have.Minor, nil
+	}}
+}
+
+// Two processes write the same rows through books of their own.
+func TestTwoProcessesOnTheSameRows(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.Database(t)
+	var wg sync.WaitGroup
+	const books, callers, each, rows = 2, 8, 40, 3
+	for n := range books {
+		db := storetest.OpenPostgres(t, dsn)
+		b, err := book.New(t.Context(), []book.Home{{Store: db, Lanes: 2}}, book.Options{Now: time.Now, Random: rand.Reader, Epoch: int64(n + 1)})
+		if err != nil {
+			t.Fatalf("New: %v", err)
+		}
+		defer b.Close()
+		for caller := range callers {
+			wg.Go(func() {
+				for i := range each {
+					a := ledger.Open(id.Bucket((caller+i)%rows), "counter", ledger.Clearing, "INR")
+					if _, err := book.Do(context.WithoutCancel(t.Context()), b, increment(a)); err != nil {
+						t.Errorf("Do: %v", err)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	db := storetest.OpenPostgres(t, dsn)
+	list, err := db.ScanAccounts(t.Context(), id.Account{}, 100)
+	if err != nil {
+		t.Fatalf("ScanAccounts: %v", err)
+	}
+	sum := int64(0)
+	for _, a := range list {
+		sum += a.Minor
+	}
+	if sum != books*callers*each || len(list) != rows {
+		t.Errorf("%d counters are at %d together, want %d at %d", len(list), sum, rows, books*callers*each)
+	}
+}

@@ -1,0 +1,249 @@
+package store_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+	"aorta/internal/store/storetest"
+)
+
+// pages reads everything, two rows at a time.
+func pages[R, K any](t *testing.T, name string, list func(context.Context, K, int) ([]R, error), key func(R) K) []R {
+	t.Helper()
+	var all []R
+	var after K
+	for {
+		rows, err := list(t.Context(), after, 2)
+		if err != nil || len(rows) > 2 {
+			t.Fatalf("%s: %d rows, %v; want at most 2", name, len(rows), err)
+		}
+		if len(rows) == 0 {
+			return all
+		}
+		all = append(all, rows...)
+		after = key(rows[len(rows)-1])
+	}
+}
+
+func same[R any](t *testing.T, name string, got, want []R) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got %.400v, want %.400v", name, got, want)
+	}
+}
+
+func TestLists(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		m := new(minter)
+		l := lane(t, db)
+		var all book.Changes
+		for salt := range 3 {
+			// One bucket at a time, so that ids and minting go the same way.
+			c := rows(m, 4, salt)
+			for i := range c.Refs.Insert {
+				c.Refs.Insert[i].Scope = []string{"a", "A", "é"}[i]
+				c.Refs.Insert[i].Text = fmt.Sprint(salt)
+				c.Refs.Insert[i].Bucket = id.Bucket(4 - salt)
+			}
+			for i := range c.Inbox.Insert {
+				c.Deliveries.Insert[i].State = []event.State{event.DeliveryDead, event.DeliveryPending}[i%2]
+				c.Inbox.Insert[i].State = []payment.InboxState{payment.InboxDead, payment.InboxApplied}[i%2]
+			}
+			mustWrite(t, l, m.batch(), clone(c))
+			all.Payments.Insert = append(all.Payments.Insert, c.Payments.Insert...)
+			all.Operations.Insert = append(all.Operations.Insert, c.Operations.Insert...)
+			all.Attempts.Insert = append(all.Attempts.Insert, c.Attempts.Insert...)
+			all.Accounts.Insert = append(all.Accounts.Insert, c.Accounts.Insert...)
+			all.Deliveries.Insert = append(all.Deliveries.Insert, c.Deliveries.Insert...)
+			all.Inbox.Insert = append(all.Inbox.Insert, c.Inbox.Insert...)
+			all.Cases.Insert = append(all.Cases.Insert, c.Cases.Insert...)
+			all.Due.Insert = append(all.Due.Insert, c.Due.Insert...)
+			all.Refs.Insert = append(all.Refs.Insert, c.Refs.Insert...)
+			all.Transfers = append(all.Transfers, c.Transfers...)
+			all.Events = append(all.Events, c.Events...)
+		}
+		same(t, "ScanPayments", pages(t, "ScanPayments", db.ScanPayments, func(r payment.Payment) id.Payment { return r.ID }), all.Payments.Insert)
+		same(t, "ScanOperations", pages(t, "ScanOperations", db.ScanOperations, func(r payment.Operation) id.Operation { return r.ID }), all.Operations.Insert)
+		same(t, "ScanAttempts", pages(t, "ScanAttempts", db.ScanAttempts, func(r payment.Attempt) id.Attempt { return r.ID }), all.Attempts.Insert)
+		same(t, "ScanAccounts", pages(t, "ScanAccounts", db.ScanAccounts, func(r ledger.Account) id.Account { return r.ID }), all.Accounts.Insert)
+		same(t, "ScanDeliveries", pages(t, "ScanDeliveries", db.ScanDeliveries, func(r event.Delivery) id.Delivery { return r.ID }), all.Deliveries.Insert)
+		same(t, "ScanInbox", pages(t, "ScanInbox", db.ScanInbox, func(r payment.Inbox) id.Inbox { return r.ID }), all.Inbox.Insert)
+		same(t, "ScanTransfers", pages(t, "ScanTransfers", db.ScanTransfers, func(r ledger.Transfer) id.Transfer { return r.ID }), all.Transfers)
+		same(t, "ScanEvents", pages(t, "ScanEvents", db.ScanEvents, func(r event.Event) id.Event { return r.ID }), all.Events)
+		same(t, "ScanDue", pages(t, "ScanDue", db.ScanDue, func(r due.Due) id.Raw { return r.ID }), all.Due.Insert)
+		same(t, "Cases", pages(t, "Cases", db.Cases, func(r payment.Case) id.Case { return r.ID }), all.Cases.Insert)
+
+		slices.SortFunc(all.Refs.Insert, func(a, b payment.Ref) int { return book.CompareRefs(a.RefKey, b.RefKey) })
+		same(t, "ScanRefs", pages(t, "ScanRefs", db.ScanRefs, func(r payment.Ref) payment.RefKey { return r.RefKey }), all.Refs.Insert)
+
+		deadLetters := slices.DeleteFunc(all.Deliveries.Insert, func(d event.Delivery) bool { return d.State != event.DeliveryDead })
+		same(t, "DeadDeliveries", pages(t, "DeadDeliveries", db.DeadDeliveries, func(r event.Delivery) id.Delivery { return r.ID }), deadLetters)
+		dead := slices.DeleteFunc(all.Inbox.Insert, func(n payment.Inbox) bool { return n.State != payment.InboxDead })
+		same(t, "DeadInbox", pages(t, "DeadInbox", db.DeadInbox, func(r payment.Inbox) id.Inbox { return r.ID }), dead)
+	})
+}
+
+func TestAbsentRows(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		ctx, m := t.Context(), new(minter)
+		check := func(name string, ok bool, err error) {
+			t.Helper()
+			if ok || err != nil {
+				t.Errorf("%s of an absent row = %v, %v; want false", name, ok, err)
+			}
+		}
+		_, ok, err := db.Payment(ctx, id.Payment(m.raw(1)))
+		check("Payment", ok, err)
+		_, ok, err = db.Operation(ctx, id.Operation(m.raw(1)))
+		check("Operation", ok, err)
+		_, ok, err = db.Attempt(ctx, id.Attempt(m.raw(1)))
+		check("Attempt", ok, err)
+		_, ok, err = db.Event(ctx, id.Event(m.raw(1)))
+		check("Event", ok, err)
+		_, ok, err = db.Delivery(ctx, id.Delivery(m.raw(1)))
+		check("Delivery", ok, err)
+		_, ok, err = db.Inbox(ctx, id.Inbox(m.raw(1)))
+		check("Inbox", ok, err)
+		_, ok, err = db.Request(ctx, m.raw(1))
+		check("Request", ok, err)
+		_, ok, err = db.FindRef(ctx, payment.RefKey{Bucket: 1, Scope: "s", Text: "t"})
+		check("FindRef", ok, err)
+	})
+}
+
+func TestOverdue(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		m := new(minter)
+		l := lane(t, db)
+		const now = int64(1_000_000_000_000)
+		var c book.Changes
+		add := func(dueUS, owner int64) id.Raw {
+			d := due.Due{ID: m.raw(id.Bucket(len(c.Due.Insert) % 3)), Kind: due.Watch, DueUS: dueUS, Owner: owner}
+			c.Due.Insert = append(c.Due.Insert, d)
+			return d.ID
+		}
+		late := add(now, 0)
+		add(now+1, 0)
+		later := add(now-5, 3)
+		add(now+due.LeaseUS, 3)
+		dead := add(now+due.LeaseUS, 1)
+		dead2 := add(now+due.LeaseUS-1, 2)
+		for range 3000 { // more than one page of leased work
+			add(now+7, 3)
+		}
+		oldest := add(7, 1)
+		mustWrite(t, l, m.batch(), clone(&c))
+		tests := []struct {
+			name  string
+			dead  []int64
+			limit int
+			want  []id.Raw
+		}{
+			{name: "nobody died", limit: 100, want: []id.Raw{oldest, later, late}},
+			{name: "a limit", limit: 2, want: []id.Raw{oldest, later}},
+			{name: "two died", dead: []int64{1, 2}, limit: 100, want: []id.Raw{oldest, later, late, dead2, dead}},
+			{name: "two died, a limit", dead: []int64{1, 2}, limit: 4, want: []id.Raw{oldest, later, late, dead2}},
+			{name: "one without work died", dead: []int64{9}, limit: 100, want: []id.Raw{oldest, later, late}},
+		}
+		for _, tt := range tests {
+			rows, err := db.Overdue(t.Context(), now, tt.dead, tt.limit)
+			var got []id.Raw
+			for _, d := range rows {
+				got = append(got, d.ID)
+			}
+			if err != nil || !slices.Equal(got, tt.want) {
+				t.Errorf("%s: Overdue = %v, %v; want %v", tt.name, got, err, tt.want)
+			}
+		}
+	})
+}
+
+func TestProcesses(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		ctx := t.Context()
+		at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		enter := func(name string) int64 {
+			t.Helper()
+			e, err := db.Enter(ctx, name, at)
+			if err != nil || e <= 0 {
+				t.Fatalf("Enter(%q) = %d, %v; want an epoch", name, e, err)
+			}
+			return e
+		}
+		beat := func(e int64, now time.Time, want ...int64) {
+			t.Helper()
+			dead, err := db.Beat(ctx, e, now, now.Add(-10*time.Second))
+			if err != nil || !slices.Equal(dead, want) {
+				t.Errorf("Beat(%d) = %v, %v; want %v", e, dead, err, want)
+			}
+		}
+		a, b := enter("a"), enter("b")
+		if a >= b {
+			t.Errorf("epochs %d, %d do not rise", a, b)
+		}
+		beat(a, at)
+		a2 := enter("a")
+		beat(a2, at, a)
+		beat(b, at) // to b, both of a live: both have beaten lately
+		beat(a2, at.Add(11*time.Second), a, b)
+		beat(b, at.Add(11*time.Second), a)
+	})
+}
+
+func TestProcessesEnterAtOnce(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		unique(t, 8, func(n int) (int64, error) {
+			return db.Enter(t.Context(), fmt.Sprint("process ", n), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+		}, 1)
+	})
+}
+
+func TestLeasedNumbersAreUnique(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		unique(t, 64, func(int) (int64, error) { return db.LeaseNumbers(t.Context(), 1000) }, 1000)
+	})
+}
+
+// unique calls take n times at once; what it answers must be at least apart
+// from each other, and above zero.
+func unique(t *testing.T, n int, take func(int) (int64, error), apart int64) {
+	t.Helper()
+	got := make([]int64, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			var err error
+			if got[i], err = take(i); err != nil {
+				t.Errorf("call %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(got)
+	if got[0] <= 0 {
+		t.Errorf("%d was given out", got[0])
+	}
+	for i := range n - 1 {
+		if cmp.Compare(got[i]+apart, got[i+1]) > 0 {
+			t.Errorf("%d and %d are closer than %d", got[i], got[i+1], apart)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package store_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/payment"
+	"aorta/internal/store"
+	"aorta/internal/store/storetest"
+)
+
+func openSQLite(t *testing.T, path string, opts store.Options) *store.SQLite {
+	t.Helper()
+	db, err := store.OpenSQLite(t.Context(), path, opts)
+	if err != nil {
+		t.Fatalf("OpenSQLite: %v", err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func TestSQLiteIsForOneProcess(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "aorta.db")
+	db := openSQLite(t, path, store.Options{})
+	if _, err := store.OpenSQLite(t.Context(), path, store.Options{}); !errors.Is(err, store.ErrInUse) {
+		t.Errorf("second OpenSQLite = %v, want ErrInUse", err)
+	}
+	db.Close()
+	openSQLite(t, path, store.Options{})
+}
+
+func TestSQLiteKeepsWhatItWrote(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "aorta.db")
+	m := new(minter)
+	db := openSQLite(t, path, store.Options{})
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatalf("Migrate: %v", err)
+	}
+	c := rows(m, 1, 0)
+	mustWrite(t, lane(t, db), m.batch(), c)
+	db.Close()
+
+	db = openSQLite(t, path, store.Options{})
+	if err := db.Ready(t.Context()); err != nil {
+		t.Errorf("Ready after a restart: %v", err)
+	}
+	got := begin(t, lane(t, db), m.batch(), keysOf(c))
+	checkFound(t, got, c, 1)
+}
+
+// The log is carried into the file and emptied while writing goes on.
+func TestSQLiteLogStaysSmall(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "aorta.db")
+	db := openSQLite(t, path, store.Options{Checkpoint: time.Millisecond, MaxLog: 1 << 20})
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatalf("Migrate: %v", err)
+	}
+	m := new(minter)
+	l := lane(t, db)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // a reader must not keep the log from being emptied for good
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, _, err := db.Payment(t.Context(), [16]byte{}); err != nil {
+				t.Errorf("Payment: %v", err)
+				return
+			}
+		}
+	})
+	size := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatalf("Stat: %v", err)
+		}
+		return info.Size()
+	}
+	for salt := range 8 { // some 40 MB
+		c := rows(m, 1, salt)
+		c.Refs = book.Change[payment.Ref, payment.RefKey]{}
+		mustWrite(t, l, m.batch(), c)
+	}
+	close(stop)
+	wg.Wait()
+	for range 1000 {
+		if size() <= 1<<20 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Errorf("the log has %d bytes and stays, want at most 1 MiB", size())
+}
+
+func TestSQLiteThatCannotWrite(t *testing.T) {
+	t.Parallel()
+	if _, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "no such", "aorta.db"), store.Options{}); err == nil {
+		t.Error("OpenSQLite in a directory that is not there = nil, want an error")
+	}
+	db := storetest.SQLite(t)
+	m := new(minter)
+	l := lane(t, db)
+	there := rows(m, 1, 0)
+	mustWrite(t, l, m.batch(), there)
+	if err := store.LimitSize(db, 0); err != nil {
+		t.Fatalf("LimitSize: %v", err)
+	}
+	full := rows(m, 1, 1)
+	full.Refs = book.Change[payment.Ref, payment.RefKey]{}
+	err := write(t, l, m.batch(), full)
+	var data *book.DataError
+	if err == nil || errors.Is(err, book.ErrLost) || errors.Is(err, book.ErrConflict) || errors.As(err, &data) {
+		t.Errorf("Commit on a full disk = %v, want an error that is no answer", err)
+	}
+	if err := store.LimitSize(db, 1<<30); err != nil {
+		t.Fatalf("LimitSize: %v", err)
+	}
+	mustWrite(t, l, m.batch(), full)
+}
