@@ -41,9 +41,9 @@ func TestTwoLanesOnTheSameRows(t *testing.T) {
 	}
 
 	// The first one does, and sees what the other wrote.
-	done := make(chan error)
+	done, batch := make(chan error), m.batch()
 	go func() {
-		f, err := second.Begin(t.Context(), m.batch(), id.Batch{}, keys)
+		f, err := second.Begin(t.Context(), batch, id.Batch{}, keys)
 		if err == nil && (len(f.Accounts) != 3 || f.Accounts[0].Version != 2) {
 			err = fmt.Errorf("found accounts %v, want three at version 2", f.Accounts)
 		}
