@@ -2,12 +2,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
-
-	"database/sql"
 
 	"aorta/internal/book"
 	"aorta/internal/id"

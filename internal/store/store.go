@@ -11,14 +11,13 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
 
 	"aorta/internal/book"
 	"aorta/internal/store/schema"
-
-	"database/sql"
 
 	"github.com/pressly/goose/v3"
 )
