@@ -12,43 +12,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"aorta/internal/sign"
+	"aorta/test/demo"
 )
-
-var build struct {
-	once sync.Once
-	path string
-	err  error
-}
-
-// Binary builds aorta once per test process and gives its path.
-func Binary(t *testing.T) string {
-	t.Helper()
-	build.once.Do(func() {
-		dir, err := os.MkdirTemp("", "aorta-test-")
-		if err != nil {
-			build.err = err
-			return
-		}
-		build.path = filepath.Join(dir, "aorta")
-		out, err := exec.Command("go", "build", "-o", build.path, "aorta/cmd/aorta").CombinedOutput()
-		if err != nil {
-			build.err = fmt.Errorf("%w: %s", err, out)
-		}
-	})
-	if build.err != nil {
-		t.Fatalf("build aorta: %v", build.err)
-	}
-	return build.path
-}
 
 // Demo is a running `aorta demo`.
 type Demo struct {
@@ -80,7 +51,7 @@ func (d *Demo) Run(public, ops, sandbox string) {
 		args = append(args, "--database", d.Database)
 	}
 	d.log = &bytes.Buffer{}
-	d.process = exec.Command(Binary(d.t), args...)
+	d.process = exec.Command(demo.Binary(d.t), args...)
 	d.process.Stderr = d.log
 	out, err := d.process.StdoutPipe()
 	if err != nil {
@@ -156,7 +127,7 @@ func (d *Demo) Verify() {
 	if d.Database != "" {
 		args = append(args, "--database", d.Database)
 	}
-	out, err := exec.Command(Binary(d.t), args...).CombinedOutput()
+	out, err := exec.Command(demo.Binary(d.t), args...).CombinedOutput()
 	var report struct{ OK bool }
 	if err != nil || json.Unmarshal(lastLine(out), &report) != nil || !report.OK {
 		d.t.Errorf("aorta verify: %v: %s", err, out)
