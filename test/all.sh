@@ -19,7 +19,7 @@ echo "== under the race detector"
 go test -race -timeout 10m "${fast[@]}"
 if [ ${#slow[@]} -gt 0 ]; then
 	echo "== the slow ones"
-	go test -timeout 20m "${slow[@]}"
+	go test -p 1 -timeout 30m "${slow[@]}"
 fi
 # Last and one after the other: they start the built binary and a browser, which want the processor for themselves.
 # -count=1 because the test cache cannot see the binary.
