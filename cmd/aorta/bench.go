@@ -25,6 +25,7 @@ type benchCmd struct {
 	Database string        `help:"PostgreSQL address of a database of the bench's own; instead of --data."`
 	Prefill  int           `help:"With --core: payments to store before the measurement."`
 	Timeline bool          `help:"With --core: tell the rate every ten seconds."`
+	Profile  string        `help:"With --core: write a processor profile of the measurement to this file."`
 }
 
 // Run measures, and verifies what it has written: numbers of a book that is

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -114,6 +116,17 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 
 // timed runs the bench for its duration.
 func (c benchCmd) timed(ctx context.Context, s streams, bench *coreBench) (coreResult, error) {
+	if c.Profile != "" {
+		f, err := os.Create(c.Profile)
+		if err != nil {
+			return coreResult{}, fmt.Errorf("profile: %w", err)
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return coreResult{}, fmt.Errorf("profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.Duration)
 	defer cancel()
 	bench.done.Store(0)
