@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -64,7 +65,7 @@ func run(t *testing.T, database string) {
 	dice := rand.New(rand.NewPCG(seed, seed))
 	d := scenario.Start(t, database, knobs...)
 	h := &hunt{t: t, demo: d, database: database}
-	public, ops, sandbox := address(d.Public), address(d.Ops), address(d.Sandbox)
+	public, ops, sandbox := hostPort(d.Public), hostPort(d.Ops), hostPort(d.Sandbox)
 	d.Control("paytm", "approve", "sale", wishes)
 	begun := time.Now()
 	for round := range rounds {
@@ -92,7 +93,7 @@ func run(t *testing.T, database string) {
 	}
 }
 
-func address(url string) string { return strings.TrimPrefix(url, "http://") }
+func hostPort(address string) string { return strings.TrimPrefix(address, "http://") }
 
 // hunt is one run on one store.
 type hunt struct {
@@ -102,7 +103,7 @@ type hunt struct {
 	interrupted int // payments that were not settled when the process died
 
 	// away is held while the process is dead and until the PSP knows its wishes
-	// again: a sale that is asked before would wait for a person at the PSP's page.
+	// again: sales that are asked before would wait for a customer at its page.
 	away sync.RWMutex
 }
 
@@ -204,18 +205,49 @@ func (h *hunt) settled(round int, accepted <-chan struct{}) {
 	for range 8 {
 		wg.Go(func() {
 			for paymentID := range todo {
-				for !h.done(ctx, paymentID) {
-					select {
-					case <-time.After(10 * time.Millisecond):
-					case <-ctx.Done():
-						h.t.Errorf("round %d: payment %s is %q, and the merchant was told %q", round, paymentID, h.demo.Status(h.t.Context(), paymentID), h.told(paymentID))
-						return
-					}
-				}
+				h.await(ctx, round, paymentID)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// patience is how long a customer waits before looking at the PSP's page.
+const patience = 3 * time.Second
+
+func (h *hunt) await(ctx context.Context, round int, paymentID string) {
+	pause, waited := 10*time.Millisecond, time.Duration(0)
+	for !h.done(ctx, paymentID) {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			h.t.Errorf("round %d: payment %s is %q, and the merchant was told %q", round, paymentID, h.demo.Status(h.t.Context(), paymentID), h.told(paymentID))
+			return
+		}
+		if waited += pause; waited > patience {
+			h.pay(paymentID)
+			waited = 0
+		}
+	}
+}
+
+// pay presses the button at the PSP's page, as a customer would whose order
+// came to the PSP in the moment between its restart and its wishes.
+func (h *hunt) pay(paymentID string) {
+	callbacks := h.demo.Callbacks(paymentID)
+	if len(callbacks) == 0 {
+		return
+	}
+	page, _ := callbacks[len(callbacks)-1].Body["redirect_data"].(map[string]any)
+	fields, _ := page["body"].(map[string]any)
+	address, _ := page["url"].(string)
+	form := url.Values{"action": {"approve"}}
+	for name, value := range fields {
+		form.Set(name, fmt.Sprint(value))
+	}
+	if resp, err := http.PostForm(address, form); err == nil {
+		_ = resp.Body.Close()
+	}
 }
 
 // done reports whether a payment has succeeded and the merchant knows.
@@ -300,8 +332,8 @@ func (h *hunt) journal() (paid map[string]bool, sum int64) {
 			Next int64 `json:"next"`
 			More bool  `json:"more"`
 		}
-		url := fmt.Sprintf("%s/control/journal?connector=paytm&limit=10000&after=%d", h.demo.Sandbox, after)
-		req, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, url, nil)
+		address := fmt.Sprintf("%s/control/journal?connector=paytm&limit=10000&after=%d", h.demo.Sandbox, after)
+		req, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, address, nil)
 		if err != nil {
 			h.t.Fatal(err)
 		}
