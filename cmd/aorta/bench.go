@@ -17,10 +17,12 @@ import (
 
 // benchCmd measures. It never runs on a database that holds anything else.
 type benchCmd struct {
-	Core     bool          `help:"Acts only: begin, submit and settle of payments, straight through the flows." required:""`
+	Core     bool          `help:"Acts only: begin, submit and settle of payments, straight through the flows." xor:"what" required:""`
+	Flow     string        `help:"End to end over HTTP, with the platform and the sandbox in processes of their own: deposit." enum:",deposit" default:"" xor:"what" required:""`
 	JSON     bool          `help:"Print the result as one line of JSON, the last." name:"json"`
-	Callers  int           `help:"Payments at once; 0 means 512." default:"0"`
+	Callers  int           `help:"Payments at once; 0 means 512 with --core, and with --flow the number among a few that gives the most." default:"0"`
 	Duration time.Duration `help:"How long to measure." default:"20s"`
+	Rate     string        `help:"With --flow: payments begun a second while latency is measured; auto: half of the most." default:"auto"`
 	Data     string        `help:"Directory for a SQLite database; empty: a temporary one."`
 	Database string        `help:"PostgreSQL address of a database of the bench's own; instead of --data."`
 	Prefill  int           `help:"With --core: payments to store before the measurement."`
@@ -42,7 +44,10 @@ func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 		defer os.RemoveAll(dir)
 		c.Data = dir
 	}
-	return c.core(ctx, s, log)
+	if c.Core {
+		return c.core(ctx, s, log)
+	}
+	return c.deposit(ctx, s)
 }
 
 func (c benchCmd) where() where { return where{Data: c.Data, Database: c.Database} }
