@@ -17,8 +17,8 @@ import (
 
 // benchCmd measures. It never runs on a database that holds anything else.
 type benchCmd struct {
-	Core     bool          `help:"Acts only: begin, submit and settle of payments, straight through the flows." xor:"what" required:""`
-	Flow     string        `help:"End to end over HTTP, with the platform and the sandbox in processes of their own: deposit." enum:",deposit" default:"" xor:"what" required:""`
+	Core     bool          `help:"Acts only: begin, submit and settle of payments, straight through the flows."`
+	Flow     string        `help:"End to end over HTTP, with the platform and the sandbox in processes of their own: deposit." enum:",deposit" default:""`
 	JSON     bool          `help:"Print the result as one line of JSON, the last." name:"json"`
 	Callers  int           `help:"Payments at once; 0 means 512 with --core, and with --flow the number among a few that gives the most." default:"0"`
 	Duration time.Duration `help:"How long to measure." default:"20s"`
@@ -33,6 +33,9 @@ type benchCmd struct {
 // Run measures, and verifies what it has written: numbers of a book that is
 // wrong mean nothing.
 func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
+	if c.Core == (c.Flow != "") {
+		return errors.New("say what to measure: --core, or --flow deposit")
+	}
 	if c.Duration <= 0 || c.Callers < 0 || c.Prefill < 0 {
 		return errors.New("--duration must be positive, --callers and --prefill not negative")
 	}
