@@ -15,6 +15,12 @@ for pkg in $(go list ./...); do
 	esac
 done
 
+# One build for every test that starts the binary.
+bin=$(mktemp -d)
+trap 'rm -rf "$bin"' EXIT
+go build -o "$bin/aorta" ./cmd/aorta
+export AORTA_BIN=$bin/aorta
+
 echo "== under the race detector"
 go test -race -timeout 10m "${fast[@]}"
 if [ ${#slow[@]} -gt 0 ]; then
@@ -23,9 +29,5 @@ if [ ${#slow[@]} -gt 0 ]; then
 fi
 # Last and one after the other: they start the built binary and a browser, which want the processor for themselves.
 # -count=1 because the test cache cannot see the binary.
-bin=$(mktemp -d)
-trap 'rm -rf "$bin"' EXIT
-go build -o "$bin/aorta" ./cmd/aorta
-export AORTA_BIN=$bin/aorta
 echo "== official clients and a browser against the built binary"
 go test -count=1 -p 1 -timeout 10m "${outside[@]}"
