@@ -36,6 +36,26 @@ func Statements() []string {
 	return append(out, portable()...)
 }
 
+// LaneSettings are those of a lane's connection to PostgreSQL.
+func LaneSettings() map[string]string { return laneSettings }
+
+// LaneStatement is one that a lane prepares on PostgreSQL.
+type LaneStatement struct {
+	Name, SQL string
+	Params    []uint32
+}
+
+// LaneStatements are those about kinds of rows.
+func LaneStatements() []LaneStatement {
+	var out []LaneStatement
+	for _, t := range pgTables() {
+		for _, s := range t.statements() {
+			out = append(out, LaneStatement{s.name, s.sql, s.params})
+		}
+	}
+	return out
+}
+
 func (t *sqliteTable[R, K]) texts() []string {
 	if t.logged {
 		return []string{t.ins}

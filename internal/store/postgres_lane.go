@@ -215,6 +215,12 @@ func pgOf[R, K any](t *table[R, K]) *pgTable[R, K] {
 		set = append(set, fmt.Sprintf("%[1]s = k.%[1]s", c.name))
 	}
 	match := strings.Join(on, " AND ")
+	// No subquery can hold the planner in a write. Told that the keys are equal,
+	// it reads a table that it believes to be small from end to end, in the order
+	// of the key, and keeps that plan while the table grows. A range it can only
+	// look up, and a range of one value is the same rows.
+	named := t.key[:len(t.key)-1] // all but the bucket
+	lookup := fmt.Sprintf("(%[1]s) BETWEEN (%[2]s) AND (%[2]s) AND t.bucket = k.bucket", names("t.", named), names("k.", named))
 	// The inner SELECT locks, so the planner cannot turn the join round: each
 	// key is looked up in turn, whatever it believes about the tables' sizes,
 	// and rows are locked in the order of the keys.
@@ -226,7 +232,7 @@ func pgOf[R, K any](t *table[R, K]) *pgTable[R, K] {
 	from := unnest(append(columnNames(t.key), "version"))
 	p.del = pgStatement{
 		name: "delete " + t.name,
-		sql: checked(fmt.Sprintf("DELETE FROM %s AS t USING (SELECT %s) AS k WHERE %s AND t.version = k.version", t.name, from, match),
+		sql: checked(fmt.Sprintf("DELETE FROM %s AS t USING (SELECT %s) AS k WHERE %s AND t.version = k.version", t.name, from, lookup),
 			len(t.key)+2),
 		params: append(arrayTypes(t.key), oidInt8Array, oidInt8),
 	}
@@ -234,7 +240,7 @@ func pgOf[R, K any](t *table[R, K]) *pgTable[R, K] {
 	p.upd = pgStatement{
 		name: "update " + t.name,
 		sql: checked(fmt.Sprintf("UPDATE %s AS t SET version = k.version + 1, %s FROM (SELECT %s) AS k WHERE %s AND t.version = k.version",
-			t.name, strings.Join(set, ", "), from, match), len(p.cols)+2),
+			t.name, strings.Join(set, ", "), from, lookup), len(p.cols)+2),
 		params: append(append(append(arrayTypes(t.key), oidInt8Array), arrayTypes(t.columns)...), oidInt8),
 	}
 	return p

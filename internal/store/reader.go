@@ -169,7 +169,7 @@ func (r reader) Overdue(ctx context.Context, nowUS int64, dead []int64, limit in
 
 const (
 	overdue     = " WHERE due.due_us <= $1 ORDER BY due.due_us, due.id LIMIT $2"
-	leasedAhead = " WHERE (due.due_us, due.id) > ($1, $2) AND due.due_us <= $3 AND due.owner <> 0 ORDER BY due.due_us, due.id LIMIT $4"
+	leasedAhead = " WHERE due.due_us >= $1 AND (due.due_us, due.id) > ($1, $2) AND due.due_us <= $3 AND due.owner <> 0 ORDER BY due.due_us, due.id LIMIT $4"
 	leasedPage  = 1000
 )
 

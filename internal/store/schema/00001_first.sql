@@ -89,7 +89,7 @@ CREATE TABLE payment (
     description TEXT NOT NULL,
     callback_url TEXT NOT NULL,
     PRIMARY KEY (id, bucket)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 40);
 
 CREATE TABLE operation (
     id UUID NOT NULL,
@@ -110,7 +110,7 @@ CREATE TABLE operation (
     code TEXT NOT NULL,
     message TEXT NOT NULL,
     PRIMARY KEY (id, bucket)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 40);
 
 CREATE TABLE attempt (
     id UUID NOT NULL,
@@ -140,7 +140,7 @@ CREATE TABLE attempt (
     provider_message TEXT NOT NULL,
     redirect TEXT NOT NULL,
     PRIMARY KEY (id, bucket)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 40);
 
 CREATE TABLE account (
     id UUID NOT NULL,
@@ -253,4 +253,6 @@ CREATE TABLE due (
     PRIMARY KEY (id, bucket)
 ) WITH (fillfactor = 80);
 
-CREATE INDEX due_when ON due (due_us, id);
+-- Not (due_us, id): with the id in it, PostgreSQL's planner takes this index for
+-- looking up a row by id as long as it believes the table to be small.
+CREATE INDEX due_when ON due (due_us);
