@@ -453,9 +453,11 @@ type accountName struct {
 }
 
 func (x *application) clearing() accountName { return accountName{x.attempt.PSP(), ledger.Clearing} }
+
 func (x *application) payee() accountName {
 	return accountName{x.attempt.Payee, payeePurpose(x.attempt.Payee)}
 }
+
 func (x *application) reserved() accountName  { return accountName{x.attempt.Payee, ledger.Reserved} }
 func (x *application) refundDue() accountName { return accountName{"house", ledger.RefundDue} }
 

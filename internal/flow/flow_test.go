@@ -46,9 +46,11 @@ func (r reader) of(b id.Bucket) *book.Memory { return r.homes[int(b)%len(r.homes
 func (r reader) Payment(ctx context.Context, p id.Payment) (payment.Payment, bool, error) {
 	return r.of(p.Bucket()).Payment(ctx, p)
 }
+
 func (r reader) Operation(ctx context.Context, o id.Operation) (payment.Operation, bool, error) {
 	return r.of(o.Bucket()).Operation(ctx, o)
 }
+
 func (r reader) Attempt(ctx context.Context, a id.Attempt) (payment.Attempt, bool, error) {
 	return r.of(a.Bucket()).Attempt(ctx, a)
 }
@@ -498,12 +500,21 @@ func TestLateSuccess(t *testing.T) {
 		balances map[string]int64
 		told     []event.Kind
 	}{
-		{project.LateHold, payment.StatusDeclined, "603", map[string]int64{"clearing": 250, "refund_due": 250},
-			[]event.Kind{event.PaymentAwaiting, event.PaymentDeclined}},
-		{project.LateCredit, payment.StatusCaptured, "0", map[string]int64{"clearing": 250, "payable": 250},
-			[]event.Kind{event.PaymentAwaiting, event.PaymentDeclined, event.PaymentCaptured}},
-		{project.LateRefund, payment.StatusDeclined, "603", map[string]int64{},
-			[]event.Kind{event.PaymentAwaiting, event.PaymentDeclined, event.RefundSucceeded}},
+		{
+			project.LateHold, payment.StatusDeclined, "603",
+			map[string]int64{"clearing": 250, "refund_due": 250},
+			[]event.Kind{event.PaymentAwaiting, event.PaymentDeclined},
+		},
+		{
+			project.LateCredit, payment.StatusCaptured, "0",
+			map[string]int64{"clearing": 250, "payable": 250},
+			[]event.Kind{event.PaymentAwaiting, event.PaymentDeclined, event.PaymentCaptured},
+		},
+		{
+			project.LateRefund, payment.StatusDeclined, "603",
+			map[string]int64{},
+			[]event.Kind{event.PaymentAwaiting, event.PaymentDeclined, event.RefundSucceeded},
+		},
 	}
 	for _, test := range tests {
 		t.Run(string(test.rule), func(t *testing.T) {

@@ -714,11 +714,15 @@ func TestNewsOfASettledPayment(t *testing.T) {
 		{name: "paid, and paid again", first: paid, kind: "approved", second: paid, status: payment.StatusCaptured, payable: 250},
 		{name: "paid, and still pending", first: paid, kind: "pending", second: waiting, status: payment.StatusCaptured, payable: 250},
 		{name: "paid, and declined", first: paid, kind: "declined", second: paid, status: payment.StatusCaptured, payable: 250, lookups: 1},
-		{name: "paid, and taken back", first: paid, kind: "declined", second: unpaid, status: payment.StatusCaptured, payable: 250,
-			cases: []string{flow.CaseConflict}, lookups: 1},
+		{
+			name: "paid, and taken back", first: paid, kind: "declined", second: unpaid, status: payment.StatusCaptured, payable: 250,
+			cases: []string{flow.CaseConflict}, lookups: 1,
+		},
 		{name: "declined, and declined again", first: unpaid, kind: "declined", second: unpaid, status: payment.StatusDeclined},
-		{name: "declined, and paid", first: unpaid, kind: "approved", second: paid, status: payment.StatusDeclined, owed: 250,
-			cases: []string{flow.CaseLateSuccess}, lookups: 1},
+		{
+			name: "declined, and paid", first: unpaid, kind: "approved", second: paid, status: payment.StatusDeclined, owed: 250,
+			cases: []string{flow.CaseLateSuccess}, lookups: 1,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -350,8 +350,10 @@ func TestRefusals(t *testing.T) {
 		{name: "replay of an unknown delivery", method: post, path: replay, body: `{"what":"deliveries","ids":["` + delivery + `"]}`, want: 404, word: "not_found"},
 		{name: "replay of a delivery of no bucket", method: post, path: replay, body: `{"what":"deliveries","ids":["` + far + `"]}`, want: 404, word: "not_found"},
 		{name: "replay of an unknown notification", method: post, path: replay, body: `{"what":"notifications","ids":["` + notice + `"]}`, want: 404, word: "not_found"},
-		{name: "replay of a malformed id after a good one", method: post, path: replay,
-			body: `{"what":"deliveries","ids":["` + h.deliveries[0].String() + `","x"]}`, want: 422, word: "validation_failed"},
+		{
+			name: "replay of a malformed id after a good one", method: post, path: replay,
+			body: `{"what":"deliveries","ids":["` + h.deliveries[0].String() + `","x"]}`, want: 422, word: "validation_failed",
+		},
 		{name: "replay of something else", method: post, path: replay, body: `{"what":"payments","dead":true}`, want: 422, word: "validation_failed"},
 		{name: "replay of nothing", method: post, path: replay, body: `{"what":"deliveries"}`, want: 422, word: "validation_failed"},
 		{name: "replay of some and all", method: post, path: replay, body: `{"what":"deliveries","ids":["` + delivery + `"],"dead":true}`, want: 422, word: "validation_failed"},

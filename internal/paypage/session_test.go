@@ -508,8 +508,10 @@ func TestMarkupIsText(t *testing.T) {
 	pr.Name = probe
 	pr.Methods = append(pr.Methods, project.Method{Code: "b", Name: probe, Currency: "INR", Connector: "psp", Account: "demo"})
 	h := newHouse(t, pr, nil)
-	more := []string{"payment_description", probe, "payment_id", probe, "customer_id", probe, "merchant_data", probe,
-		"redirect_success_mode", "blank_page", "redirect_success_url", "https://shop.example/?q=" + `"><script>`, "_referrer", probe}
+	more := []string{
+		"payment_description", probe, "payment_id", probe, "customer_id", probe, "merchant_data", probe,
+		"redirect_success_mode", "blank_page", "redirect_success_url", "https://shop.example/?q=" + `"><script>`, "_referrer", probe,
+	}
 	query := signed(t, params(more...))
 	session := h.press(query).location()
 	screens := map[string]answer{"confirm": h.get("/payment?" + signed(t, params(append(more, "payment_id", "other")...))), "handoff": h.get(session), "waiting": h.get(session + "?from=shop")}
