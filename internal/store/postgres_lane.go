@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"aorta/internal/book"
 	"aorta/internal/id"
@@ -154,6 +155,10 @@ func (l *pgLane) Abort(ctx context.Context) {
 
 // Close ends the lane.
 func (l *pgLane) Close() error {
+	if l.w != nil && !l.w.dead {
+		_ = l.w.conn.SetDeadline(time.Time{})          // that of the last trip has passed
+		_, _ = l.w.conn.Write([]byte{'X', 0, 0, 0, 4}) // Terminate, or the server's log complains
+	}
 	l.drop()
 	return nil
 }
