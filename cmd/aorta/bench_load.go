@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -125,10 +124,11 @@ func (l *traffic) follow(ctx context.Context) {
 				continue // told twice: the platform may, when it does not know whether it was heard
 			}
 			delete(l.waiting, x.PaymentID)
-			if x.Status != "success" {
-				l.failed = errors.Join(l.failed, fmt.Errorf("payment %s ended as %q", x.PaymentID, x.Status))
-			} else {
+			switch {
+			case x.Status == "success":
 				l.done.Add(1)
+			case l.failed == nil:
+				l.failed = fmt.Errorf("payment %s ended as %q", x.PaymentID, x.Status)
 			}
 			s.ended <- x.AtUS
 		}
