@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"aorta/internal/redact"
@@ -40,7 +41,23 @@ type streams struct {
 // errViolated: verify found something. The report has been printed.
 var errViolated = errors.New("invariants are violated")
 
+// memory sets how much memory is traded for processor time, unless the
+// environment says otherwise. A payment leaves much short-lived garbage and
+// little that lives on, so the collector may come seldom, within a bound.
+func memory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
+
+// memoryLimit is soft: close to it the collector comes more often.
+const memoryLimit = 224 << 20
+
 func main() {
+	memory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr}); err != nil {

@@ -797,3 +797,12 @@ func TestClose(t *testing.T) {
 		t.Errorf("the account is at %d, want 1", got)
 	}
 }
+
+// Interactive acts come first, but not for ever: background work has a share
+// of every full batch.
+func TestBackgroundWorkIsNotStarved(t *testing.T) {
+	t.Parallel()
+	if got := book.TakenFromFullQueue(64, 64); got != 4 {
+		t.Errorf("a batch of 64 from full queues takes %d background acts, want 4", got)
+	}
+}

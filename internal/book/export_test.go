@@ -1,5 +1,7 @@
 package book
 
+import "time"
+
 // Waiting is the number of acts that no lane has taken yet.
 func Waiting(b *Book) int {
 	n := 0
@@ -11,4 +13,22 @@ func Waiting(b *Book) int {
 		}
 	}
 	return n
+}
+
+// TakenFromFullQueue fills a queue with so many acts of either kind and gives
+// the number of background acts in its next batch.
+func TakenFromFullQueue(each, maxBatch int) int {
+	q := newQueue(Options{MaxQueue: each, MaxAge: time.Hour, MaxBatch: maxBatch})
+	for n := range 2 * each {
+		if err := q.add(&call{background: n%2 == 0, done: make(chan struct{})}, time.Unix(0, 0)); err != nil {
+			panic(err)
+		}
+	}
+	background := 0
+	for _, c := range q.take(nil) {
+		if c.background {
+			background++
+		}
+	}
+	return background
 }

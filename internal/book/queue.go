@@ -57,7 +57,9 @@ func (q *queue) ring() {
 func (q *queue) take(into []*call) []*call {
 	for range q.wake {
 		q.mu.Lock()
-		into = q.move(into, &q.interactive, q.maxBatch)
+		// Background work waits behind interactive acts, but a sixteenth of a full batch is its own: under an
+		// overload that lasts it must not stand still.
+		into = q.move(into, &q.interactive, q.maxBatch-min(len(q.background), q.maxBatch/16))
 		into = q.move(into, &q.background, min(q.maxBatch, len(into)+max(1, q.maxBatch/4)))
 		more := len(q.interactive)+len(q.background) > 0
 		closed := q.closed
