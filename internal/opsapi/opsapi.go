@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"aorta/internal/book"
@@ -54,7 +55,19 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /admin/payments/{id}/events", d.guard(d.events))
 	mux.HandleFunc("GET /admin/cases", d.guard(d.cases))
 	mux.HandleFunc("POST /admin/replay", d.guard(d.replay))
+	// Profiles tell what a process does with its time (security.md S45). The path is net/http/pprof's own.
+	mux.HandleFunc("GET /debug/pprof/", d.guard(profile(pprof.Index)))
+	mux.HandleFunc("GET /debug/pprof/profile", d.guard(profile(pprof.Profile)))
+	mux.HandleFunc("GET /debug/pprof/trace", d.guard(profile(pprof.Trace)))
 	return mux
+}
+
+// profile gives one of net/http/pprof's handlers the shape of ours.
+func profile(h http.HandlerFunc) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h(w, r)
+		return nil
+	}
 }
 
 // handler returns its error; guard answers it.

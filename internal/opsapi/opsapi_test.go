@@ -220,6 +220,12 @@ func TestHealthAndMetrics(t *testing.T) {
 	if w := h.call(http.MethodGet, "/metrics", "", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "aorta_test 0") {
 		t.Errorf("/metrics = %d %s, want the registry's", w.Code, w.Body)
 	}
+	if w := h.call(http.MethodGet, "/debug/pprof/heap", "Bearer token", ""); w.Code != http.StatusOK || w.Body.Len() == 0 {
+		t.Errorf("/debug/pprof/heap = %d, %d bytes, want a profile", w.Code, w.Body.Len())
+	}
+	if w := h.call(http.MethodGet, "/debug/pprof/heap", "", ""); w.Code != http.StatusUnauthorized {
+		t.Errorf("/debug/pprof/heap without the token = %d, want 401", w.Code)
+	}
 	h.readAway.Store(true)
 	if got := h.answer(h.call(http.MethodGet, "/readyz", "", ""), http.StatusServiceUnavailable); got["status"] != "unavailable" {
 		t.Errorf("/readyz with the store away = %v", got)
