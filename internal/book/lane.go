@@ -77,8 +77,10 @@ func (l *lane) loop(ctx context.Context) {
 		}
 		m := l.book.metrics
 		m.batchSize.Observe(float64(len(acts)))
-		m.queueAge.Observe(l.book.opts.Now().Sub(acts[0].queued).Seconds())
+		begun := l.book.opts.Now()
+		m.queueAge.Observe(begun.Sub(acts[0].queued).Seconds())
 		l.batch(ctx, acts)
+		m.batchTime.Observe(l.book.opts.Now().Sub(begun).Seconds())
 		clear(acts)
 	}
 }
