@@ -54,7 +54,7 @@ func memory() {
 }
 
 // memoryLimit is soft: close to it the collector comes more often.
-const memoryLimit = 224 << 20
+const memoryLimit = 144 << 20
 
 func main() {
 	memory()

@@ -323,7 +323,7 @@ func (t *Rows[R, K]) forget() {
 
 // keptRows bounds the rows of one kind that a lane keeps between batches: at
 // most twice as many are held.
-const keptRows = 8192
+const keptRows = 2048
 
 // Log is one kind of row that is only ever added.
 type Log[R any] struct {

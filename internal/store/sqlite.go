@@ -185,17 +185,45 @@ func (s *SQLite) checkpoints() {
 	}
 }
 
-// checkpoint copies what it can without making anybody wait; when the log has
-// grown large, it stops the writer for the rest and empties it. Busy answers
-// are no errors: the next tick tries again.
+// checkpoint copies what it can without making anybody wait. When the log has
+// grown large the writer must stop once, so that it can begin the log anew;
+// the copying is done before, so that it stops for milliseconds. The file
+// keeps its size: writing over old blocks is cheaper to flush than growing.
+// Busy answers are no errors: the next tick tries again.
 func (s *SQLite) checkpoint(c *conn) {
-	_ = c.exec("PRAGMA wal_checkpoint(PASSIVE)")
-	if info, err := os.Stat(s.path + "-wal"); err != nil || info.Size() <= s.opts.MaxLog {
+	frames := walFrames(c, "PASSIVE")
+	if frames*pageBytes <= s.opts.MaxLog {
 		return
+	}
+	for range catchUps {
+		before := frames
+		if frames = walFrames(c, "PASSIVE"); frames-before < fewFrames {
+			break
+		}
+	}
+	how := "RESTART"
+	if info, err := os.Stat(s.path + "-wal"); err == nil && info.Size() > 4*s.opts.MaxLog {
+		how = "TRUNCATE" // somebody's long snapshot has kept the log growing
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	_ = c.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+	walFrames(c, how)
+}
+
+const (
+	pageBytes = 4096 // of a frame: SQLite's default page
+	catchUps  = 6    // copies before writing is stopped, at most
+	fewFrames = 256  // so few new ones since the last copy are copied in no time
+)
+
+// walFrames runs a checkpoint and gives the number of frames in the log, 0 if
+// it could not run.
+func walFrames(c *conn, how string) (frames int64) {
+	_ = c.query("PRAGMA wal_checkpoint("+how+")", nil, func(v values) error {
+		frames = max(v.int(1), 0)
+		return nil
+	})
+	return frames
 }
 
 // Lane opens a committer. All lanes of a SQLite home share its one connection
