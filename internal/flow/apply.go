@@ -37,7 +37,7 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 		lookups = f.opts.Lookups
 	}
 	ap := application{out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects}
-	_, err := book.Do(ctx, f.book, book.Act[struct{}]{
+	applied, err := book.Do(ctx, f.book, book.Act[payment.Attempt]{
 		Name: string(known.Kind) + ".apply", Bucket: known.ID.Bucket(),
 		Hint: func(p *book.Page) {
 			p.Attempts.Get(known.ID)
@@ -50,21 +50,23 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 				p.Accounts.Get(ledger.AccountID(b, known.Payee, payeePurpose(known.Payee), cur))
 			}
 		},
-		Decide: func(p *book.Page) (struct{}, error) {
+		Decide: func(p *book.Page) (payment.Attempt, error) {
 			a, ok := p.Attempts.Get(known.ID)
 			if !ok {
-				return struct{}{}, ErrNoAttempt
+				return a, ErrNoAttempt
 			}
 			op, _ := p.Operations.Get(a.Operation)
 			pay, _ := p.Payments.Get(a.Payment)
 			x := ap
 			x.page, x.attempt, x.op, x.pay = p, a, op, pay
-			return struct{}{}, x.apply()
+			err := x.apply()
+			return x.attempt, err
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("apply %s to %s: %w", out.Kind, known.ID, err)
 	}
+	f.recent.put(applied)
 	return nil
 }
 

@@ -28,6 +28,8 @@ type Flows struct {
 	book *book.Book
 	read book.Reader
 	opts Options
+
+	recent recent
 }
 
 // Options are what Flows must be given, and its parts with a default.

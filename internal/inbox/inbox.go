@@ -176,10 +176,10 @@ func (n *Inbox) sendOn(w http.ResponseWriter, r *http.Request, name, account str
 // attempt reads the attempt that news names; false if it names none of ours.
 func (n *Inbox) attempt(ctx context.Context, news connector.News) (payment.Attempt, bool, error) {
 	ref, err := id.ParseAttempt(news.Reference)
-	if err != nil || int(ref.Bucket()) >= n.book.Buckets() {
+	if err != nil {
 		return payment.Attempt{}, false, nil
 	}
-	a, ok, err := n.read.Attempt(ctx, ref)
+	a, ok, err := n.opts.Flows.Attempt(ctx, ref)
 	if err != nil {
 		return a, false, fmt.Errorf("read attempt %s: %w", ref, err)
 	}

@@ -120,7 +120,9 @@ type house struct {
 
 	away   atomic.Bool // the store fails at commit
 	hidden atomic.Bool // attempts are not to be found yet
-	gone   atomic.Bool // no connector is configured any more
+
+	connectors func(name, account string) (connector.Connector, bool)
+	gone       atomic.Bool // no connector is configured any more
 
 	mu     sync.Mutex
 	now    time.Time
@@ -179,7 +181,15 @@ func newHouse(t *testing.T) *house {
 			return p, true
 		}
 	}
-	read := reader{h.home, &h.hidden}
+	h.connectors = connectors
+	h.open()
+	return h
+}
+
+// open makes the flows and the inbox over the book, as a process does that has
+// written nothing yet and so remembers nothing.
+func (h *house) open() {
+	b, read, connectors := h.book, reader{h.home, &h.hidden}, h.connectors
 	h.flows = flow.New(b, read, flow.Options{
 		Projects:   func(int64) (project.Project, bool) { return h.pr, true },
 		Connectors: connectors, NotifyURL: func(string, string) string { return "https://pay.example/n/small/demo" }, Now: h.clock,
@@ -190,7 +200,6 @@ func newHouse(t *testing.T) *house {
 	mux := http.NewServeMux()
 	mux.Handle("/n/{connector}/{account}", h.in)
 	h.door = mux
-	return h
 }
 
 func (h *house) take(rows []due.Due) {
@@ -621,6 +630,7 @@ func TestAnUnknownOrderIsTriedAgainThenADeadLetterAndReplayed(t *testing.T) {
 	h := newHouse(t)
 	b := h.sale("order-1")
 	h.psps["demo"].says(paid)
+	h.open()
 	h.hidden.Store(true)
 	h.post(h.news(b.Attempt.ID))
 	h.settle()
