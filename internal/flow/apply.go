@@ -221,17 +221,18 @@ const maxAsks = 5
 // customer was sent to (L15).
 func (x *application) again() error {
 	asks := x.attempt.Lookups + 1 // an attempt that was not looked up counts its forerunners here
-	if asks >= maxAsks {
+	now := x.page.NowUS()
+	at := now + (time.Second<<(asks-1)).Microseconds()/2
+	if asks >= maxAsks || at >= x.pay.LimitUS {
 		return x.wait()
 	}
-	now := x.page.NowUS()
 	next := payment.Attempt{
 		ID: id.Attempt(x.page.Mint()), Operation: x.op.ID, Payment: x.pay.ID, Prev: x.attempt.ID, Connector: x.attempt.Connector,
 		Account: x.attempt.Account, Payee: x.attempt.Payee, Kind: x.attempt.Kind, Status: payment.AttemptAsking,
 		Amount: x.attempt.Amount, Lookups: asks, CreatedUS: now, ChangedUS: now,
 	}
 	x.page.Attempts.New(next)
-	x.page.Due.New(due.At(next.ID.Raw(), due.AskLater, now+(time.Second<<(asks-1)).Microseconds()/2))
+	x.page.Due.New(due.At(next.ID.Raw(), due.AskLater, at))
 	x.op.Attempt, x.op.ChangedUS = next.ID, now
 	x.page.Operations.Put(x.op)
 	x.forgetDue()

@@ -102,7 +102,18 @@ func (f *Flows) call(ctx context.Context, p payment.Payment, a payment.Attempt, 
 	if !ok {
 		return fmt.Errorf("%w: %s/%s", ErrNoConnector, a.Connector, a.Account)
 	}
-	return f.Apply(ctx, a, f.send(ctx, c, f.order(p, a, person)))
+	limited := ctx
+	if a.Kind == payment.KindSale {
+		// The call ends with the payment's limit time at the latest: an answer that comes later finds it declined.
+		left := time.UnixMicro(p.LimitUS).Sub(f.opts.Now())
+		if left <= 0 {
+			return f.expire(ctx, a)
+		}
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, left)
+		defer cancel()
+	}
+	return f.Apply(ctx, a, f.send(limited, c, f.order(p, a, person)))
 }
 
 func (f *Flows) send(ctx context.Context, c connector.Connector, o connector.Order) connector.Outcome {

@@ -480,6 +480,40 @@ func TestLimitTimeDeclines603(t *testing.T) {
 	h.noDue()
 }
 
+// A PSP that answers nothing must not keep a payment open beyond its time.
+func TestLimitTimeWhileThePSPIsAsked(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, func(p *project.Project) { p.LimitTime = 2 * time.Second })
+	h.psp.sale = []connector.Outcome{{Kind: connector.Unknown}}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.pass(3 * time.Second)
+	h.wantStatus(b.Payment.ID, payment.StatusDeclined, "603")
+	h.wantTold(b.Payment.ID, event.PaymentDeclined)
+	if len(h.psp.asked) > 3 {
+		t.Errorf("PSP was asked %d times in two seconds", len(h.psp.asked))
+	}
+	h.noDue()
+}
+
+// The turn to be asked again comes when the time is over: nothing is sent.
+func TestNothingIsSentAfterTheLimitTime(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, func(p *project.Project) { p.LimitTime = 10 * time.Second })
+	h.psp.sale = []connector.Outcome{{Kind: connector.Unknown}, redirected}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.mu.Lock()
+	h.now = h.now.Add(11 * time.Second) // no worker ran in between
+	h.mu.Unlock()
+	h.pass(0)
+	h.wantStatus(b.Payment.ID, payment.StatusDeclined, "603")
+	if len(h.psp.asked) != 1 {
+		t.Errorf("PSP was asked %d times, want once: the second turn came too late", len(h.psp.asked))
+	}
+	h.noDue()
+}
+
 func TestPaidInTheLastSecond(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 1, func(p *project.Project) { p.LimitTime = 20 * time.Second })

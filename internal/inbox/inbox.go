@@ -83,9 +83,13 @@ func (n *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	browser := isBrowser(r.Header)
 	if r.Method != http.MethodPost {
-		// Some browsers repeat the way back as GET. It changes nothing.
+		// Some browsers repeat the way back as GET (paytm.md section 4). They are answered, and nothing changes.
+		if browser {
+			n.neutral(w, true, http.StatusOK)
+			return
+		}
 		w.Header().Set("Allow", http.MethodPost)
-		n.neutral(w, browser, http.StatusMethodNotAllowed)
+		n.neutral(w, false, http.StatusMethodNotAllowed)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))

@@ -475,7 +475,7 @@ func TestWhatIsNoNewsIsRefusedAndNotStored(t *testing.T) {
 		{name: "unknown connector", path: "/n/large/demo", body: good, want: 404},
 		{name: "a provider that sends no news", path: "/n/small/mute", body: good, want: 404},
 		{name: "GET", method: http.MethodGet, path: demo, body: good, want: 405},
-		{name: "GET by a browser", method: http.MethodGet, path: demo, accept: chrome, body: good, want: 405},
+		{name: "GET by a browser", method: http.MethodGet, path: demo, accept: chrome, body: good, want: 200},
 		{name: "PUT", method: http.MethodPut, path: demo, body: good, want: 405},
 	}
 	for _, test := range tests {
