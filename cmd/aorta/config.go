@@ -55,6 +55,7 @@ type settings struct {
 	Projects   []project.Project
 	Private    []netip.Prefix // networks that callbacks may reach although they are not public
 	TestMode   bool           // pages say that no real money moves
+	GateRate   float64        // Gate requests per second that one project may make; 0: any number
 }
 
 // connectorConfig is one PSP account.
@@ -82,6 +83,7 @@ type file struct {
 	TLSCert          string            `toml:"tls_cert"`
 	TLSKey           string            `toml:"tls_key"`
 	CallbackNetworks []string          `toml:"callback_networks"`
+	GateRate         float64           `toml:"gate_rate"`
 	Connectors       []connectorConfig `toml:"connector"`
 	Projects         []projectConfig   `toml:"project"`
 }
@@ -146,6 +148,12 @@ func load(path string, env func(string) string) (settings, error) {
 	if v := env("AORTA_CALLBACK_NETWORKS"); v != "" {
 		f.CallbackNetworks = strings.Split(v, ",")
 	}
+	if v := env("AORTA_GATE_RATE"); v != "" {
+		var err error
+		if f.GateRate, err = strconv.ParseFloat(v, 64); err != nil {
+			return settings{}, fmt.Errorf("AORTA_GATE_RATE: %w", err)
+		}
+	}
 	return f.settings(env)
 }
 
@@ -153,6 +161,7 @@ func (f file) settings(env func(string) string) (settings, error) {
 	s := settings{
 		Data: f.Data, Database: f.Database, Listen: f.Listen, OpsListen: f.OpsListen, OpsToken: f.OpsToken, PublicURL: f.PublicURL,
 		knobs: knobs{TLSCert: f.TLSCert, TLSKey: f.TLSKey}, Connectors: f.Connectors,
+		GateRate: f.GateRate,
 	}
 	var errs []error
 	duration := func(key, text string, into *time.Duration) {
@@ -264,9 +273,15 @@ func (pc projectConfig) project(k knobs, env func(string) string) (project.Proje
 	return p, errors.Join(errs...)
 }
 
+// maxGateRate is more than one process answers; it keeps the burst a number.
+const maxGateRate = 1_000_000
+
 func (s settings) check() error {
 	if err := s.knobs.check(); err != nil {
 		return err
+	}
+	if !(s.GateRate >= 0 && s.GateRate <= maxGateRate) { // so written, NaN is refused too
+		return fmt.Errorf("gate_rate must be 0 to %d requests per second", maxGateRate)
 	}
 	for _, p := range s.Projects {
 		for _, m := range p.Methods {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -156,6 +157,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	})
 	gates := gate.New(gate.Options{
 		Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics, AllowInsecureCallbacks: s.TestMode,
+		Rate: s.GateRate, Burst: int(math.Ceil(2 * s.GateRate)),
 	})
 	callbacks := callback.New(h.book, db, callback.Options{
 		Styles: map[string]callback.Style{

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// loaded reads a configuration with the environment given as name, value, …
+func loaded(t *testing.T, text string, env ...string) (settings, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "aorta.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return load(path, func(name string) string {
+		for i := 0; i+1 < len(env); i += 2 {
+			if env[i] == name {
+				return env[i+1]
+			}
+		}
+		return ""
+	})
+}
+
+func TestGateRate(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, text string
+		env        string
+		want       float64
+		err        string
+	}{
+		{name: "none"},
+		{name: "in the file", text: "gate_rate = 50", want: 50},
+		{name: "of a fraction", text: "gate_rate = 0.5", want: 0.5},
+		{name: "the environment wins", text: "gate_rate = 50", env: "20", want: 20},
+		{name: "none by the environment", text: "gate_rate = 50", env: "0", want: 0},
+		{name: "less than none", text: "gate_rate = -1", err: "gate_rate"},
+		{name: "not a number", env: "NaN", err: "gate_rate"},
+		{name: "a word", env: "fast", err: "AORTA_GATE_RATE"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := loaded(t, test.text, "AORTA_GATE_RATE", test.env)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Fatalf("load() = %v, want an error that names %s", err, test.err)
+				}
+				return
+			}
+			if err != nil || s.GateRate != test.want {
+				t.Errorf("load() = %v, %v, want %v", s.GateRate, err, test.want)
+			}
+		})
+	}
+}
