@@ -115,19 +115,34 @@ type Policy struct {
 	Nonce          string   // the page's nonce, as in Page.Nonce
 	FormAction     []string // origins a form on the page may lead to, besides ourselves, redirects included
 	FrameAncestors []string // origins that may show the page in a frame
+	Loopback       bool     // pages of this machine may frame it too, at any port: for demos alone
 	ReportURI      string   // where browsers report violations; "" for nowhere
+}
+
+// loopback are the origins of this machine as a policy writes them. [::1] is not among them: the grammar of
+// policies has no IPv6.
+var loopback = []string{"http://127.0.0.1:*", "http://localhost:*", "https://127.0.0.1:*", "https://localhost:*"}
+
+// Loopback reports whether an address is of an origin that Policy.Loopback allows.
+func Loopback(address string) bool {
+	u, err := url.Parse(Origin(address))
+	return err == nil && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost")
 }
 
 // String gives the header's value. An entry that is no http or https origin is left out rather than passed on, since
 // a semicolon or a space in it would change the policy.
 func (p Policy) String() string {
+	ancestors := origins(p.FrameAncestors)
+	if p.Loopback {
+		ancestors = append(ancestors, loopback...)
+	}
 	directives := []string{
 		"default-src 'none'",
 		"style-src 'self'",
 		"img-src data:", // the empty icon that keeps browsers from asking for /favicon.ico
 		"connect-src 'self'",
 		"form-action " + strings.Join(append([]string{"'self'"}, origins(p.FormAction)...), " "),
-		"frame-ancestors " + orNone(origins(p.FrameAncestors)),
+		"frame-ancestors " + orNone(ancestors),
 		"base-uri 'none'",
 		"object-src 'none'",
 	}

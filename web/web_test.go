@@ -249,6 +249,18 @@ func TestPolicy(t *testing.T) {
 	if got != want {
 		t.Errorf("Policy.String()\n got %s\nwant %s", got, want)
 	}
+	got = web.Policy{Loopback: true}.String()
+	if !strings.Contains(got, "frame-ancestors http://127.0.0.1:* http://localhost:* https://127.0.0.1:* https://localhost:*;") {
+		t.Errorf("the policy of a demo is %s", got)
+	}
+	for address, want := range map[string]bool{
+		"http://127.0.0.1:3000/shop": true, "https://localhost": true, "http://LOCALHOST:1": true, "http://localhost.evil.example": false,
+		"http://127.0.0.1.evil.example:80": false, "http://127.0.0.2": false, "file:///127.0.0.1": false, "http://a@localhost": true, "": false,
+	} {
+		if got := web.Loopback(address); got != want {
+			t.Errorf("Loopback(%q) = %t, want %t", address, got, want)
+		}
+	}
 	if zero := (web.Policy{Nonce: "x'; *"}).String(); strings.Contains(zero, "script-src") || !strings.Contains(zero, "frame-ancestors 'none'") {
 		t.Errorf("a nonce with a quote gives %s", zero)
 	}

@@ -50,7 +50,7 @@ type Options struct {
 	Log      *slog.Logger               // nil discards
 	Metrics  prometheus.Registerer      // nil: counted, not registered
 	Wait     time.Duration              // how long a confirmation waits for the provider's first answer; 0 means 10s
-	TestMode bool                       // says on every screen that no real money moves
+	TestMode bool                       // says on every screen that no real money moves; lets pages of this machine frame ours
 }
 
 // Page serves /payment, /payment/…, /shared/…, /params/check and
@@ -126,7 +126,7 @@ type visit struct {
 
 func (p *Page) wrap(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{looks: looks{dest: r.Header.Get("Sec-Fetch-Dest")}}
+		v := &visit{looks: looks{dest: r.Header.Get("Sec-Fetch-Dest"), local: p.opts.TestMode}}
 		if err := h(w, r, v); err != nil {
 			p.refuse(w, r, v, err)
 		}
@@ -166,7 +166,7 @@ func (p *Page) show(w http.ResponseWriter, r *http.Request, l looks, status int,
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", page.Lang)
-	policy := web.Policy{Nonce: page.Nonce, FormAction: formAction, FrameAncestors: l.ancestors(), ReportURI: reportPath}
+	policy := web.Policy{Nonce: page.Nonce, FormAction: formAction, FrameAncestors: l.ancestors(), Loopback: l.local, ReportURI: reportPath}
 	h.Set("Content-Security-Policy", policy.String())
 	w.WriteHeader(status)
 	if err := web.Render(w, v); err != nil {

@@ -500,6 +500,49 @@ func TestWhoIsTold(t *testing.T) {
 	}
 }
 
+// TestFramedByThisMachine: who tries a demo serves a page from a port that no
+// project knows. In earnest nobody's loopback is anything special.
+func TestFramedByThisMachine(t *testing.T) {
+	t.Parallel()
+	const sources = " http://127.0.0.1:* http://localhost:* https://127.0.0.1:* https://localhost:*;"
+	tests := []struct {
+		name     string
+		testMode bool
+		referrer string
+		told     string
+	}{
+		{"demo, number", true, "http://127.0.0.1:5173/cart?x", "http://127.0.0.1:5173"},
+		{"demo, name", true, "https://localhost:3000/", "https://localhost:3000"},
+		{"demo, a stranger", true, "https://evil.example/", ""},
+		{"demo, a stranger's name", true, "http://localhost.evil.example/", ""},
+		{"in earnest", false, "http://127.0.0.1:5173/", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			pr := shop()
+			pr.Origins = []string{"https://a.example"}
+			h := newHouse(t, pr, func(o *paypage.Options) { o.TestMode = tt.testMode })
+			query := signed(t, params("_referrer", tt.referrer, "frame_mode", "popup"))
+			confirm := h.get("/payment?"+query, "Sec-Fetch-Dest", "iframe")
+			session := h.press(query).location()
+			for name, a := range map[string]answer{"confirm": confirm, "session": h.get(session, "Sec-Fetch-Dest", "iframe")} {
+				told := ""
+				if found := regexp.MustCompile(`data-parent-origin="([^"]*)"`).FindStringSubmatch(a.body); found != nil {
+					told = found[1]
+				}
+				if told != tt.told {
+					t.Errorf("%s: told %q, want %q", name, told, tt.told)
+				}
+				policy := a.header.Get("Content-Security-Policy")
+				if got := strings.Contains(policy, "frame-ancestors https://a.example"+sources); got != tt.testMode {
+					t.Errorf("%s: test mode %t, policy %s", name, tt.testMode, policy)
+				}
+			}
+		})
+	}
+}
+
 // TestMarkupIsText: whatever a merchant's parameter says, it is text on our page.
 func TestMarkupIsText(t *testing.T) {
 	t.Parallel()
