@@ -245,6 +245,11 @@ func TestRefusals(t *testing.T) {
 		{name: "amount in a key", body: sale(`"payment":{`, `"payment:x":1,"payment":{`), want: 400, code: "702", field: "payment:x"},
 		{name: "refund id in a key", path: refundPath, body: refund(`{"description":"x","merchant_refund_id:r":"1"}`), want: 400, code: "702", field: "payment.merchant_refund_id:r"},
 		{name: "refund id in a value", path: refundPath, body: refund(`{"description":"x;payment:merchant_refund_id:r-1"}`), want: 400, code: "702", field: "payment.description"},
+		{name: "amount in the payment id", body: sale(`gate-1`, `x;payment:amount:1`), want: 400, code: "3024", field: "general.payment_id"},
+		{name: "amount in the payment id, status", path: statusPath, body: signed(strings.Replace(statusBody, "gate-1", "x;payment:amount:1", 1)), want: 400, code: "3024", field: "general.payment_id"},
+		{name: "amount in the customer id", body: sale(`12345`, `x;payment:amount:1`), want: 400, code: "2124", field: "customer.id"},
+		{name: "amount in the customer id, refund", path: refundPath, body: signed(`{"general":{"project_id":200,"payment_id":"gate-1"},"customer":{"id":"x;payment:amount:1"},"payment":{"description":"x"}}`), want: 400, code: "2124", field: "customer.id"},
+		{name: "amount in what is only called like an id", body: sale(`"payment":{`, `"general.payment_id":"x;payment:amount:1","payment":{`), want: 400, code: "702", field: "general.payment_id"},
 		{name: "semicolon in a key", body: sale(`"payment":{`, `"x;y":1,"payment":{`), want: 400, code: "702", field: "x;y"},
 
 		// What only the project's settings can tell.
