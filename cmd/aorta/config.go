@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -15,16 +16,57 @@ import (
 	"aorta/internal/sign"
 
 	"github.com/BurntSushi/toml"
+	"github.com/alecthomas/kong"
 )
 
-// knobs are the times that tests turn, of demo and serve alike.
+// knobs are the times that tests turn, of demo and serve alike. How a time is
+// written says parseSpan.
 type knobs struct {
-	BaseTime       time.Duration   `help:"After it a merchant should ask for the status." env:"AORTA_BASE_TIME" default:"5m"`
+	BaseTime       time.Duration   `help:"After it a merchant should ask for the status. Times are 200ms, 90s, 1m30s, or a number of seconds." env:"AORTA_BASE_TIME" default:"5m"`
 	LimitTime      time.Duration   `help:"After it an unsettled payment is declined with code 603." env:"AORTA_LIMIT_TIME" default:"30m"`
 	LookupSchedule []time.Duration `help:"Pauses between look-ups at a PSP, the last repeats; empty: each connector's own." env:"AORTA_LOOKUP_SCHEDULE"`
 	CallbackUnit   time.Duration   `help:"First pause of the callback schedule; the rest is in proportion." env:"AORTA_CALLBACK_UNIT" default:"10s"`
 	TLSCert        string          `help:"Certificate file of the public listener." env:"AORTA_TLS_CERT" type:"existingfile"`
 	TLSKey         string          `help:"Key file of the public listener." env:"AORTA_TLS_KEY" type:"existingfile"`
+}
+
+// parseSpan reads a time as flags, environment and file write it: Go's notation,
+// "200ms", "2s", "1m30s", or a whole number of seconds, "3".
+func parseSpan(text string) (time.Duration, error) {
+	text = strings.TrimSpace(text)
+	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
+		return time.Duration(n) * time.Second, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no time: write 200ms, 90s, 1m30s, or a whole number of seconds", text)
+	}
+	return d, nil
+}
+
+// spanMapper has the command line read times with parseSpan.
+func spanMapper(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("time", &text); err != nil {
+		return fmt.Errorf("time: %w", err)
+	}
+	d, err := parseSpan(text)
+	if err != nil {
+		return err
+	}
+	target.SetInt(int64(d))
+	return nil
+}
+
+// dropEmpty makes an empty AORTA_… variable an absent one, as scripts and
+// container files mean it. Otherwise only serve, which reads most of them by
+// itself, would take it so.
+func dropEmpty(environ []string) {
+	for _, entry := range environ {
+		if name, value, _ := strings.Cut(entry, "="); value == "" && strings.HasPrefix(name, "AORTA_") {
+			_ = os.Unsetenv(name)
+		}
+	}
 }
 
 func (k knobs) check() error {
@@ -165,7 +207,7 @@ func (f file) settings(env func(string) string) (settings, error) {
 	}
 	var errs []error
 	duration := func(key, text string, into *time.Duration) {
-		d, err := time.ParseDuration(text)
+		d, err := parseSpan(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
@@ -177,7 +219,7 @@ func (f file) settings(env func(string) string) (settings, error) {
 	if f.LookupSchedule != "" {
 		for _, text := range strings.Split(f.LookupSchedule, ",") {
 			var d time.Duration
-			duration("lookup_schedule", strings.TrimSpace(text), &d)
+			duration("lookup_schedule", text, &d)
 			s.LookupSchedule = append(s.LookupSchedule, d)
 		}
 	}

@@ -11,8 +11,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"aorta/internal/redact"
 
@@ -70,9 +72,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, s streams) error {
+	dropEmpty(os.Environ())
 	var c commands
-	parser, err := kong.New(&c, kong.Name("aorta"), kong.Description("A self-hosted payment platform."), kong.UsageOnError(),
-		kong.Writers(s.out, s.err), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
+	parser, err := newParser(&c, s, kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		return fmt.Errorf("command line: %w", err)
 	}
@@ -83,4 +85,9 @@ func run(ctx context.Context, args []string, s streams) error {
 	log := slog.New(redact.Handler(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: c.LogLevel})))
 	parsed.Bind(log)
 	return parsed.Run()
+}
+
+func newParser(c *commands, s streams, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append(more, kong.Name("aorta"), kong.Description("A self-hosted payment platform."), kong.UsageOnError(),
+		kong.Writers(s.out, s.err), kong.Bind(s), kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(spanMapper)))...)
 }

@@ -10,7 +10,7 @@ import (
 type serveCmd struct {
 	Config string `help:"Configuration file, aorta.toml; every top-level key may also come as AORTA_<KEY>." env:"AORTA_CONFIG" type:"existingfile"`
 	Knobs  struct {
-		BaseTime       string `help:"Overrides base_time."`
+		BaseTime       string `help:"Overrides base_time. Times are 200ms, 90s, 1m30s, or a number of seconds."`
 		LimitTime      string `help:"Overrides limit_time."`
 		LookupSchedule string `help:"Overrides lookup_schedule, such as 5s,30s,2m."`
 		CallbackUnit   string `help:"Overrides callback_unit."`
