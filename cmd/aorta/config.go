@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -82,6 +84,40 @@ func (k knobs) check() error {
 		return errors.New("tls-cert and tls-key go together")
 	}
 	return nil
+}
+
+// certificate gives what the public listener shows for itself; nil: it speaks
+// plain HTTP. It is read before anything listens, so that a wrong file is an
+// error of the start and not of the first customer.
+func (k knobs) certificate() (*tls.Config, error) {
+	if k.TLSCert == "" {
+		return nil, nil //nolint:nilnil // no certificate is a setting, not an error
+	}
+	pair, err := tls.LoadX509KeyPair(k.TLSCert, k.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("tls-cert and tls-key: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+}
+
+// roots are whom a sandbox beside us trusts: the system's roots and our own
+// certificate, which for a demo nobody else has signed. nil: the system's.
+func (k knobs) roots() (*x509.CertPool, error) {
+	if k.TLSCert == "" {
+		return nil, nil //nolint:nilnil // as certificate
+	}
+	text, err := os.ReadFile(k.TLSCert)
+	if err != nil {
+		return nil, fmt.Errorf("tls-cert: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // a machine without roots: the demo needs none of them
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("tls-cert: %s holds no certificate", k.TLSCert)
+	}
+	return pool, nil
 }
 
 // settings are what a house is built from, whether by demo or by a file.

@@ -70,11 +70,17 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 		return err
 	}
 	defer h.Close()
+	roots, err := c.roots()
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
 	account := sandbox.DemoAccount()
 	account.NotifyURL = h.url() + "/n/paytm/" + sandbox.DemoAccountName
 	other, err := sandbox.New(sandbox.Options{
 		Clock: time.Now, ProjectID: demoProject, ProjectSecret: secret, Paytm: []sandbox.PaytmAccount{account}, PublicURL: h.url(),
-		OwnURL: sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second, Log: log,
+		OwnURL: sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second,
+		Roots: roots, Log: log,
 	})
 	if err != nil {
 		_ = listener.Close()
@@ -82,7 +88,7 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	}
 	server := newServer(other.Handler())
 	server.WriteTimeout = 2 * time.Minute // it is there to be slow when it is told to
-	go h.serve(server, listener, "", "")
+	go h.serve(server, listener)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), graceful)
 		defer cancel()

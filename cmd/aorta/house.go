@@ -83,6 +83,10 @@ func (h *house) build(ctx context.Context) error {
 	if err := s.check(); err != nil {
 		return err
 	}
+	secured, err := s.certificate()
+	if err != nil {
+		return err
+	}
 	instance, err := h.enter()
 	if err != nil {
 		return err
@@ -109,8 +113,9 @@ func (h *house) build(ctx context.Context) error {
 	}
 	h.public, h.ops = newServer(handler), newServer(ops)
 	h.public.ErrorLog, h.ops.ErrorLog = slog.NewLogLogger(h.log.Handler(), slog.LevelDebug), slog.NewLogLogger(h.log.Handler(), slog.LevelDebug)
-	go h.serve(h.public, publicListener, s.TLSCert, s.TLSKey)
-	go h.serve(h.ops, opsListener, "", "")
+	h.public.TLSConfig = secured
+	go h.serve(h.public, publicListener)
+	go h.serve(h.ops, opsListener)
 	return nil
 }
 
@@ -205,10 +210,11 @@ func newServer(handler http.Handler) *http.Server {
 	}
 }
 
-func (h *house) serve(s *http.Server, l net.Listener, cert, key string) {
+// serve serves until the server is shut down, with TLS if it has a certificate.
+func (h *house) serve(s *http.Server, l net.Listener) {
 	var err error
-	if cert != "" {
-		err = s.ServeTLS(l, cert, key)
+	if s.TLSConfig != nil {
+		err = s.ServeTLS(l, "", "")
 	} else {
 		err = s.Serve(l)
 	}

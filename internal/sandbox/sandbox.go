@@ -11,6 +11,7 @@ package sandbox
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -62,6 +63,7 @@ type Options struct {
 	MaxRecords    int               // orders and refunds remembered; 0 means 1,000,000
 	MaxCallbacks  int               // merchant callbacks remembered; 0 means 200,000
 	Transport     http.RoundTripper // for notifications; nil makes one
+	Roots         *x509.CertPool    // whom that one trusts; nil means the system's
 	Rand          io.Reader         // for salts and payment ids; nil means crypto/rand
 	Log           *slog.Logger      // nil discards
 }
@@ -122,7 +124,7 @@ func (s *Sandbox) assemble(opts Options) (http.Handler, error) {
 	var err error
 	s.paytm, err = paytm.New(opts.Paytm, opts.Clock, paytm.Options{
 		Prefix: "/paytm", Faults: s.connectors["paytm"].faults, Append: appendFor("paytm"), Rand: opts.Rand, Log: opts.Log,
-		Transport: opts.Transport, DecideAfter: opts.DecideAfter, RefundAfter: opts.RefundAfter, LateAfter: opts.LateAfter,
+		Transport: opts.Transport, Roots: opts.Roots, DecideAfter: opts.DecideAfter, RefundAfter: opts.RefundAfter, LateAfter: opts.LateAfter,
 		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, NotifyUnit: opts.NotifyUnit, MaxRecords: opts.MaxRecords,
 	})
 	if err != nil {

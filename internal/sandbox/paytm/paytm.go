@@ -22,6 +22,7 @@ package paytm
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -101,6 +102,7 @@ type Options struct {
 	Rand        io.Reader               // salts; must bear concurrent use
 	Log         *slog.Logger            // nil discards
 	Transport   http.RoundTripper       // for notifications; nil keeps connections of its own alive
+	Roots       *x509.CertPool          // whom those trust; nil means the system's
 	DecideAfter time.Duration           // from initiate to the decision of a fault rule; 0 means 10ms
 	RefundAfter time.Duration           // from refund apply to its result; 0 means 100ms
 	LateAfter   time.Duration           // for "late"; 0 means 30s
@@ -194,7 +196,7 @@ func (o Options) withDefaults() Options {
 	o.NotifyUnit = orElse(o.NotifyUnit, time.Minute)
 	if o.Transport == nil {
 		o.Transport = &http.Transport{
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots},
 			MaxIdleConns:        o.Workers,
 			MaxIdleConnsPerHost: o.Workers,
 			IdleConnTimeout:     time.Minute,
