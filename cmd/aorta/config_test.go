@@ -56,3 +56,16 @@ func TestGateRate(t *testing.T) {
 		})
 	}
 }
+
+func TestInsecureCallbacksWherePrivateNetworksAreAllowed(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{"": false, `callback_networks = ["10.1.0.0/16"]`: true} {
+		s, err := loaded(t, text)
+		if err != nil || s.insecureCallbacks() != want {
+			t.Errorf("%q: insecureCallbacks() = %t, %v, want %t", text, s.insecureCallbacks(), err, want)
+		}
+	}
+	if s := (demoCmd{}).settings("http://127.0.0.1:1", "secret"); !s.insecureCallbacks() {
+		t.Error("the demo asks for https callbacks")
+	}
+}

@@ -158,10 +158,10 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	})
 	page := paypage.New(paypage.Options{
 		Flows: flows, Read: db, Projects: projects, PublicURL: h.url, Key: pageKey, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics,
-		TestMode: s.TestMode,
+		TestMode: s.TestMode, AllowInsecureCallbacks: s.insecureCallbacks(),
 	})
 	gates := gate.New(gate.Options{
-		Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics, AllowInsecureCallbacks: s.TestMode,
+		Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics, AllowInsecureCallbacks: s.insecureCallbacks(),
 		Rate: s.GateRate, Burst: int(math.Ceil(2 * s.GateRate)),
 	})
 	callbacks := callback.New(h.book, db, callback.Options{
@@ -187,6 +187,11 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		ReplayDelivery: callbacks.Replay, ReplayNotification: in.Replay,
 	}), nil
 }
+
+// insecureCallbacks reports whether merchants may name http:// addresses: where
+// callbacks may reach networks of our own, TLS is not asked for either. The
+// demo is such a place.
+func (s settings) insecureCallbacks() bool { return len(s.Private) > 0 }
 
 // parts closes the circle between the worker, which the book feeds, and the
 // flows, which need the book. It is filled before the worker starts.

@@ -95,6 +95,7 @@ func TestRefusals(t *testing.T) {
 		{"address without host", with("redirect_fail_url", "https:///x"), 400, web.ErrorApplication},
 		{"relative address", with("redirect_fail_url", "/x"), 400, web.ErrorApplication},
 		{"long callback address", with("merchant_callback_url", "https://shop.example/"+long), 400, web.ErrorApplication},
+		{"callback without TLS", with("merchant_callback_url", "http://shop.example/"), 400, web.ErrorApplication},
 		{"callback over ftp", with("merchant_callback_url", "ftp://shop.example/"), 400, web.ErrorApplication},
 		{"mode of a redirect", with("redirect_success_mode", "popup"), 400, web.ErrorApplication},
 		{"enabled", with("merchant_success_enabled", "3"), 400, web.ErrorApplication},
@@ -170,6 +171,30 @@ func TestTakenAllTheSame(t *testing.T) {
 			h.pay(signed(t, params(tt.more...)))
 			h.only()
 		})
+	}
+}
+
+// TestInsecureCallbacksBySetting: only where it is set may a callback go over http.
+func TestInsecureCallbacksBySetting(t *testing.T) {
+	t.Parallel()
+	for address, wrong := range map[string]bool{"http://127.0.0.1:9000/cb": true, "https://shop.example/cb": false, "HTTPS://shop.example/cb": false} {
+		for _, allowed := range []bool{false, true} {
+			h := newHouse(t, shop(), func(o *paypage.Options) { o.AllowInsecureCallbacks = allowed })
+			want := ""
+			if wrong && !allowed {
+				want = "merchant_callback_url: must be an https URL"
+			}
+			a := h.get("/params/check?" + params("merchant_callback_url", address).Encode())
+			if (a.status == 200) != (want == "") || !strings.Contains(a.body, want) {
+				t.Errorf("allowed %t, %s: %d %s, want %q", allowed, address, a.status, a.body, want)
+			}
+			if want == "" {
+				h.pay(signed(t, params("merchant_callback_url", address)))
+				if pay, _ := h.only(); pay.CallbackURL != address {
+					t.Errorf("callback address = %q, want %q", pay.CallbackURL, address)
+				}
+			}
+		}
 	}
 }
 

@@ -168,10 +168,10 @@ func (p *Page) verify(r *http.Request, raw string, v *visit) (order, error) {
 	if err := sign.VerifyForm(doc, pr.Secret); err != nil {
 		return order{}, err
 	}
-	o, err := readOrder(doc, pr, p.opts.Now())
+	o, err := p.readOrder(doc, pr)
 	if errors.Is(err, errMethod) || err == nil {
 		// All parameters have passed their rules, addresses included.
-		v.looks.kept, v.looks.callback = keep(doc), doc.Get("merchant_callback_url").Text()
+		v.looks.kept, v.looks.callback = keep(doc), doc.Get(callbackField).Text()
 	}
 	if r.Method == http.MethodGet || len(raw) <= maxRetry {
 		v.retry = "/payment?" + raw
@@ -287,7 +287,7 @@ func (p *Page) checkParameters(r *http.Request) error {
 	}
 	doc, pr, err := p.readForm(r.URL.RawQuery)
 	if errors.Is(err, errProject) {
-		problems := validate(doc, false) // of interest all the same
+		problems := p.validate(doc, false) // of interest all the same
 		if !slices.ContainsFunc(problems, func(p problem) bool { return p.Field == "project_id" }) {
 			problems = append([]problem{{"project_id", "is not known"}}, problems...)
 		}
@@ -296,7 +296,7 @@ func (p *Page) checkParameters(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o, err := readOrder(doc, pr, p.opts.Now())
+	o, err := p.readOrder(doc, pr)
 	if err != nil {
 		return err
 	}

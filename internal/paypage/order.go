@@ -58,8 +58,8 @@ func (p *Page) readForm(raw string) (*sign.Doc, project.Project, error) {
 
 // readOrder checks what readForm has read. The error is an *invalidError or
 // errMethod.
-func readOrder(doc *sign.Doc, pr project.Project, now time.Time) (order, error) {
-	if problems := validate(doc, pr.CustomerOptional); len(problems) > 0 {
+func (p *Page) readOrder(doc *sign.Doc, pr project.Project) (order, error) {
+	if problems := p.validate(doc, pr.CustomerOptional); len(problems) > 0 {
 		return order{}, &invalidError{problems}
 	}
 	get := func(field string) string { return doc.Get(field).Text() }
@@ -69,7 +69,7 @@ func readOrder(doc *sign.Doc, pr project.Project, now time.Time) (order, error) 
 	}
 	o := order{
 		project: pr, paymentID: get("payment_id"), customerID: get("customer_id"), description: get("payment_description"),
-		callbackURL: get("merchant_callback_url"), amount: money.Amount{Minor: minor, Currency: money.Currency(get("payment_currency"))},
+		callbackURL: get(callbackField), amount: money.Amount{Minor: minor, Currency: money.Currency(get("payment_currency"))},
 		person: connector.Person{
 			FirstName: get("customer_first_name"), LastName: get("customer_last_name"), Email: get("customer_email"), Phone: get("customer_phone"),
 		},
@@ -78,7 +78,7 @@ func readOrder(doc *sign.Doc, pr project.Project, now time.Time) (order, error) 
 	if o.callbackURL == "" {
 		o.callbackURL = pr.CallbackURL
 	}
-	if t, ok := parseInstant(get("best_before")); ok && t.Sub(now) <= farAhead {
+	if t, ok := parseInstant(get("best_before")); ok && t.Sub(p.opts.Now()) <= farAhead {
 		o.bestBefore = t
 	}
 	o.methods, err = usable(pr, o.amount, get)

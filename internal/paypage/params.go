@@ -42,7 +42,7 @@ var rules = []struct {
 	{"language_code", matching(`^[A-Za-z]{2}([-_][A-Za-z]{2})?$`, "must be an ISO 639-1 code")},
 	{"region_code customer_country billing_country", matching(`^[A-Za-z]{2}$`, "must be an ISO 3166-1 alpha-2 code")},
 	{"best_before", instant},
-	{"merchant_callback_url", address(255)},
+	{callbackField, address(255)},
 	{"merchant_success_url merchant_fail_url merchant_return_url", address(maxAddress)},
 	{"redirect_success_url redirect_fail_url redirect_return_url redirect_tokenize_url", address(maxAddress)},
 	{"merchant_success_enabled merchant_fail_enabled merchant_return_enabled", oneOf("0", "1", "2")},
@@ -70,6 +70,9 @@ var rules = []struct {
 const encodedNames = "receipt_data booking_info addendum_data cash_voucher_data customer_account_info customer_shipping " +
 	"customer_mpi_result payment_merchant_risk"
 
+// callbackField is the one address that we call ourselves.
+const callbackField = "merchant_callback_url"
+
 // maxAddress bounds an address for browsers, in characters.
 const maxAddress = 2048
 
@@ -78,7 +81,7 @@ const maxAddress = 2048
 var required = []string{"project_id", "payment_id", "payment_amount", "payment_currency", "customer_id"}
 
 // validate lists what is wrong with the parameters, in the order of the table.
-func validate(doc *sign.Doc, customerOptional bool) []problem {
+func (p *Page) validate(doc *sign.Doc, customerOptional bool) []problem {
 	var found []problem
 	for _, field := range required {
 		if doc.Get(field).Text() == "" && doc.Get(field).Kind() != sign.KindObject && (field != "customer_id" || !customerOptional) {
@@ -93,7 +96,11 @@ func validate(doc *sign.Doc, customerOptional bool) []problem {
 				// {"a":{"b":"c"}} and {"a":"b:c"} sign alike: an object is never a text.
 				found = append(found, problem{field, "must be a plain value"})
 			case v.Text() != "":
-				if wrong := r.rule(v.Text()); wrong != "" {
+				wrong := r.rule(v.Text())
+				if field == callbackField && wrong == "" && !p.opts.AllowInsecureCallbacks {
+					wrong = secure(v.Text())
+				}
+				if wrong != "" {
 					found = append(found, problem{field, wrong})
 				}
 			}
@@ -175,6 +182,14 @@ func address(most int) rule {
 		}
 		return ""
 	}
+}
+
+// secure is the rule of a callback's address besides address.
+func secure(text string) string {
+	if len(text) < len("https:") || !strings.EqualFold(text[:len("https:")], "https:") {
+		return "must be an https URL"
+	}
+	return ""
 }
 
 // instants are the notations of best_before: with +hh, +hhmm and +hh:mm or Z.

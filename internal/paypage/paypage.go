@@ -51,6 +51,10 @@ type Options struct {
 	Metrics  prometheus.Registerer      // nil: counted, not registered
 	Wait     time.Duration              // how long a confirmation waits for the provider's first answer; 0 means 10s
 	TestMode bool                       // says on every screen that no real money moves; lets pages of this machine frame ours
+
+	// AllowInsecureCallbacks lets callbacks go to http:// addresses, as Gate's
+	// option of that name does.
+	AllowInsecureCallbacks bool
 }
 
 // Page serves /payment, /payment/…, /shared/…, /params/check and
