@@ -39,7 +39,7 @@ func TestSnapshotRoundTrip(t *testing.T) {
 			},
 			Attempt: payment.Attempt{
 				ID: id.Attempt(id.Derive(3, text(t, "att"))), Status: payment.AttemptApproved, ProviderID: text(t, "psp id"),
-				ProviderCode: text(t, "psp code"), ProviderMessage: text(t, "psp message"), ProviderUS: n("psp time"), Redirect: text(t, "redirect"),
+				ProviderCode: text(t, "psp code"), ProviderMessage: text(t, "psp message"), ProviderUS: n("psp time"), Redirect: text(t, "redirect"), ChangedUS: n("att changed"),
 			},
 		}
 		got, err := event.Event{Snapshot: want.Encode()}.Decode()

@@ -28,7 +28,7 @@ const (
 // notification, the look-up and the operator all come through here, so they
 // cannot disagree; news that is already known changes nothing.
 func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.Outcome) error {
-	caps := connector.Capabilities{}
+	caps := connector.Capabilities{SaleMovesMoney: true} // of an account unknown here the worse is assumed
 	if c, ok := f.opts.Connectors(known.Connector, known.Account); ok {
 		caps = c.Capabilities()
 	}
@@ -110,6 +110,7 @@ func (x *application) apply() error {
 // hear notes the PSP's own words on the attempt.
 func (x *application) hear() {
 	a := &x.attempt
+	a.ChangedUS = x.page.NowUS() // now and not when it is saved, so that events have it too
 	if x.out.ProviderID != "" {
 		a.ProviderID = x.out.ProviderID
 	}
@@ -129,6 +130,8 @@ func (x *application) afterFinal() error {
 	}[x.out.Kind]
 	if said != "" && said != x.attempt.Status {
 		if said == payment.AttemptApproved && x.out.Amount == x.attempt.Amount && x.attempt.Kind == payment.KindSale && !x.pay.Status.Final() {
+			x.hear()
+			x.hear()
 			return x.approve() // it was declined, the payment goes on elsewhere, and it is paid here after all
 		}
 		if said == payment.AttemptApproved && x.out.Amount == x.attempt.Amount && x.attempt.Kind == payment.KindSale {
@@ -143,12 +146,11 @@ func (x *application) afterFinal() error {
 
 // accept: the PSP has taken the request, or still has it.
 func (x *application) accept() error {
-	first := x.attempt.Status != payment.AttemptAccepted
-	if first {
-		x.attempt.Status, x.attempt.Lookups = payment.AttemptAccepted, 0
-	}
 	if x.out.NoRecord {
 		return x.noRecord()
+	}
+	if x.attempt.Status != payment.AttemptAccepted {
+		x.attempt.Status, x.attempt.Lookups = payment.AttemptAccepted, 0
 	}
 	x.attempt.NoRecords, x.attempt.NoRecordUS = 0, 0
 	if x.out.Redirect != nil {
@@ -158,14 +160,13 @@ func (x *application) accept() error {
 		}
 		x.attempt.Redirect = string(text)
 	}
-	if first && x.attempt.Kind == payment.KindSale && !x.pay.Status.Final() && x.current() {
+	if x.attempt.Kind == payment.KindSale && !x.pay.Status.Final() && x.current() {
 		from, to, kind := x.pay.Status, payment.StatusPending, event.PaymentPending
-		x.op.Status = payment.OperationProcessing
 		if x.out.Redirect != nil {
 			to, kind = payment.StatusAwaitingCustomer, event.PaymentAwaiting
 			x.op.Status = payment.OperationAwaitingCustomer
 		}
-		if from != to {
+		if from != to && (from == payment.StatusNew || x.out.Redirect != nil) {
 			if err := x.move(to); err != nil {
 				return err
 			}
@@ -189,6 +190,11 @@ func (x *application) noRecord() error {
 		return x.wait()
 	}
 	now := x.page.NowUS()
+	if x.attempt.Status == payment.AttemptAccepted {
+		// It had said that it took it: a person must look. It is never taken for not sent.
+		x.open(CaseConflict, map[string]any{"attempt": x.attempt.Status, "said": "no record"})
+		return x.wait()
+	}
 	x.attempt.NoRecords++
 	if x.attempt.NoRecords == 1 {
 		x.attempt.NoRecordUS = now
@@ -204,6 +210,9 @@ const noRecordGap = 10 * time.Minute
 
 // unknown: the answer was lost. The operation and the payment stay as they are.
 func (x *application) unknown() error {
+	if x.out.NoRecord {
+		return x.noRecord()
+	}
 	if x.attempt.Status == payment.AttemptAsking {
 		x.attempt.Status = payment.AttemptUnknown
 		if x.attempt.Kind == payment.KindSale && !x.movesMoney && !x.pay.Status.Final() {
@@ -245,18 +254,19 @@ func (x *application) notSent() error {
 	if x.out.Code == "" {
 		x.out.Code = payment.CodeProviderUnavailable
 	}
-	if x.attempt.Kind != payment.KindRefund || x.attempt.Lookups >= maxResends {
+	now := x.page.NowUS()
+	age := now - x.attempt.CreatedUS
+	if x.attempt.Kind != payment.KindRefund || age >= resendFor.Microseconds() {
 		return x.decline(payment.AttemptNotSent)
 	}
 	// A refund is resent under the same reference, which PSPs take once.
-	x.attempt.Status = payment.AttemptAsking
-	x.attempt.Lookups++
-	x.setDue(due.AskLater, x.page.NowUS()+min(time.Second<<x.attempt.Lookups, 10*time.Minute).Microseconds())
+	x.attempt.Status, x.attempt.Lookups = payment.AttemptAsking, 0
+	x.setDue(due.AskLater, now+min(time.Second.Microseconds()+age, (10*time.Minute).Microseconds()))
 	return x.save()
 }
 
-// maxResends bounds how often a refund that was not taken is sent again.
-const maxResends = 12
+// resendFor bounds how long a refund that the PSP does not take is sent again.
+const resendFor = 24 * time.Hour
 
 // approve: the money has moved, and the amount is what we asked for.
 func (x *application) approve() error {
@@ -356,6 +366,7 @@ func (x *application) declinePayment(code string) error {
 		return err
 	}
 	x.pay.Code, x.pay.Message = code, payment.CodeMessage(code)
+	x.attempt.ChangedUS = x.page.NowUS()
 	x.end(payment.OperationDecline, code)
 	record(x.page, &x.pay, x.op, x.attempt, event.PaymentDeclined, from, true)
 	return x.saveAll()

@@ -129,7 +129,9 @@ func operationOfSnapshot(s event.Snapshot, p project.Project) operationPart {
 	if a.ID.IsZero() {
 		return part
 	}
-	part.Provider = &providerPart{PaymentID: plain(a.ProviderID)}
+	// A client may parse the date unasked, so where the provider named none it is
+	// ours.
+	part.Provider = &providerPart{PaymentID: plain(a.ProviderID), Date: instant(a.ChangedUS)}
 	if a.ProviderUS != 0 {
 		part.Provider.Date = instant(a.ProviderUS)
 	}

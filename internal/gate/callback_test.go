@@ -99,6 +99,35 @@ func TestCallbackFreeText(t *testing.T) {
 	golden(t, "callbacks/free-text.json", body)
 }
 
+// TestProviderDate: where the provider named no time, the date is that of our last
+// news of the attempt, never empty.
+func TestProviderDate(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name     string
+		provider int64
+		want     string
+	}{
+		{"the provider's", 1767323040000000, "2026-01-02T03:04:00+0000"},
+		{"ours", 0, "2026-01-02T03:04:07+0000"},
+	} {
+		s := snapshot()
+		s.Attempt.ProviderUS, s.Attempt.ChangedUS = test.provider, 1767323047000000
+		kept, err := event.Event{Snapshot: s.Encode()}.Decode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := gate.RenderCallback(event.Work{Snapshot: kept}, shop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, _ := sign.ParseJSON(body)
+		if got := doc.Get("operation", "provider", "date").Text(); got != test.want {
+			t.Errorf("%s: provider.date = %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
 func BenchmarkRenderCallback(b *testing.B) {
 	w, p := event.Work{Snapshot: snapshot()}, shop()
 	b.ReportAllocs()

@@ -214,7 +214,7 @@ type Attempt struct {
 	NoRecordUS      int64         `json:"-"`                     // when the first of them was heard
 	Lookups         int64         `json:"-"`                     // status look-ups made
 	CreatedUS       int64         `json:"-"`
-	ChangedUS       int64         `json:"-"`
+	ChangedUS       int64         `json:"changed"`
 }
 
 // PSP is the owner of the provider's own accounts in the ledger.
