@@ -29,6 +29,24 @@ const (
 	LateSuccess     Kind = "payment.late_success"
 )
 
+// Address gives where the merchant of p hears of an event of kind k, if he is
+// told of such events at all; empty: nowhere. Where he must act, as he must send
+// the customer on, nothing keeps it from him (ecommpay.md section 4.1). The
+// addresses of success and decline are for how the payment itself ended; news
+// of refunds goes where the rest goes.
+func Address(p payment.Payment, k Kind) string {
+	if p.CallbackMute != 0 && k != PaymentAwaiting {
+		return ""
+	}
+	switch {
+	case k == PaymentCaptured && p.SuccessURL != "":
+		return p.SuccessURL
+	case k == PaymentDeclined && p.DeclineURL != "":
+		return p.DeclineURL
+	}
+	return p.CallbackURL
+}
+
 // Event is one change of state. From and To are the payment's statuses before
 // and after it, equal where only an operation changed.
 type Event struct {

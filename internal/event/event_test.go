@@ -72,3 +72,36 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	const all, paid, not = "https://shop.example/cb", "https://shop.example/paid", "https://shop.example/not"
+	plain := payment.Payment{CallbackURL: all}
+	split := payment.Payment{CallbackURL: all, SuccessURL: paid, DeclineURL: not}
+	muted := split
+	muted.CallbackMute = 1
+	for _, test := range []struct {
+		name string
+		of   payment.Payment
+		kind event.Kind
+		want string
+	}{
+		{"one for all", plain, event.PaymentCaptured, all},
+		{"none", payment.Payment{}, event.PaymentCaptured, ""},
+		{"success", split, event.PaymentCaptured, paid},
+		{"success alone", payment.Payment{SuccessURL: paid}, event.PaymentCaptured, paid},
+		{"decline", split, event.PaymentDeclined, not},
+		{"decline without its own", payment.Payment{CallbackURL: all, SuccessURL: paid}, event.PaymentDeclined, all},
+		{"customer needed", split, event.PaymentAwaiting, all},
+		{"refund", split, event.RefundSucceeded, all},
+		{"refund declined", split, event.RefundDeclined, all},
+		{"muted success", muted, event.PaymentCaptured, ""},
+		{"muted decline", muted, event.PaymentDeclined, ""},
+		{"muted refund", muted, event.RefundSucceeded, ""},
+		{"nothing mutes what must be done", muted, event.PaymentAwaiting, all},
+	} {
+		if got := event.Address(test.of, test.kind); got != test.want {
+			t.Errorf("%s: Address() = %q, want %q", test.name, got, test.want)
+		}
+	}
+}

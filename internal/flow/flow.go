@@ -252,7 +252,7 @@ func (f *Flows) OperationByID(ctx context.Context, o id.Operation) (OperationVie
 }
 
 // record writes the event of a change of state and, where the payment has an
-// endpoint and tell is set, the delivery of it.
+// endpoint for it and tell is set, the delivery of it.
 func record(p *book.Page, pay *payment.Payment, op payment.Operation, a payment.Attempt, kind event.Kind, from payment.Status, tell bool) {
 	snap := event.Snapshot{Payment: *pay, Operation: op, Attempt: a}
 	e := event.Event{
@@ -261,14 +261,19 @@ func record(p *book.Page, pay *payment.Payment, op payment.Operation, a payment.
 	}
 	p.Events.Append(e)
 	pay.LastEvent = e.ID
-	if !tell || pay.CallbackURL == "" {
+	url := event.Address(*pay, kind)
+	if !tell || url == "" {
 		return
 	}
 	d := event.Delivery{
-		ID: id.Delivery(p.Mint()), Event: e.ID, Payment: pay.ID, Prev: pay.LastDelivery, URL: pay.CallbackURL, Door: pay.Door,
+		ID: id.Delivery(p.Mint()), Event: e.ID, Payment: pay.ID, Prev: pay.LastDelivery, URL: url, Door: pay.Door,
 		State: event.DeliveryPending, CreatedUS: p.NowUS(), ChangedUS: p.NowUS(),
 	}
 	p.Deliveries.New(d)
-	p.Due.New(due.Now(d.ID.Raw(), due.Deliver, p.NowUS(), p.Epoch(), &event.Work{Delivery: d, Event: e, Snapshot: snap}))
+	if pay.CallbackDelayS > 0 {
+		p.Due.New(due.At(d.ID.Raw(), due.Deliver, p.NowUS()+pay.CallbackDelayS*time.Second.Microseconds()))
+	} else {
+		p.Due.New(due.Now(d.ID.Raw(), due.Deliver, p.NowUS(), p.Epoch(), &event.Work{Delivery: d, Event: e, Snapshot: snap}))
+	}
 	pay.LastDelivery = d.ID
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
@@ -23,7 +24,11 @@ type SaleRequest struct {
 	PaymentID   string // the merchant's
 	CustomerID  string
 	Description string
-	CallbackURL string // where callbacks go; empty: nowhere
+	CallbackURL string        // where callbacks go; empty: nowhere
+	SuccessURL  string        // where the callback of its success goes; empty: to CallbackURL
+	DeclineURL  string        // where the callback of its decline goes; empty: to CallbackURL
+	Delay       time.Duration // of all its callbacks, in whole seconds
+	Mute        bool          // only callbacks that ask the merchant to act
 	Amount      money.Amount
 	Person      connector.Person
 	Keep        string // JSON kept beside the payment for the door; empty: nothing
@@ -172,7 +177,11 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 	pay := payment.Payment{
 		ID: want, ProjectID: r.Project.ID, MerchantPaymentID: r.PaymentID, Type: payment.TypePurchase, Status: payment.StatusNew,
 		Method: r.Method.Code, Amount: r.Amount, CustomerID: r.CustomerID, Description: r.Description, CallbackURL: r.CallbackURL,
+		SuccessURL: r.SuccessURL, DeclineURL: r.DeclineURL, CallbackDelayS: int64(r.Delay / time.Second),
 		Door: r.Door, CreatedUS: now, ChangedUS: now, LimitUS: now + r.Project.LimitTime.Microseconds(),
+	}
+	if r.Mute {
+		pay.CallbackMute = 1
 	}
 	op := payment.Operation{
 		ID: id.Operation(p.Mint()), Payment: pay.ID, Number: p.Number(), Kind: payment.KindSale, Status: payment.OperationProcessing,

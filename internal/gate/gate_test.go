@@ -236,6 +236,16 @@ func TestRefusals(t *testing.T) {
 		{name: "description too long", body: sale(`"INR"`, `"INR","description":"`+long+`"`), want: 400, code: "502", field: "payment.description"},
 		{name: "callback without TLS", body: sale(`"payment_id"`, `"merchant_callback_url":"http://shop.example/","payment_id"`), want: 400, code: "502", field: "general.merchant_callback_url"},
 		{name: "callback with a password", body: sale(`"payment_id"`, `"merchant_callback_url":"https://a:b@shop.example/","payment_id"`), want: 400, code: "502", field: "general.merchant_callback_url"},
+		{name: "success callback without TLS", body: sale(`"payment_id"`, `"merchant_success_callback_url":"http://shop.example/","payment_id"`), want: 400, code: "502", field: "general.merchant_success_callback_url"},
+		{name: "decline callback to a script", body: sale(`"payment_id"`, `"merchant_decline_callback_url":"javascript:1","payment_id"`), want: 400, code: "502", field: "general.merchant_decline_callback_url"},
+		{name: "callback a text", body: sale(`"payment":`, `"callback":"none","payment":`), want: 400, code: "702", field: "callback"},
+		{name: "delay too long", body: sale(`"payment":`, `"callback":{"delay":601},"payment":`), want: 400, code: "502", field: "callback.delay"},
+		{name: "delay into the past", body: sale(`"payment":`, `"callback":{"delay":-1},"payment":`), want: 400, code: "502", field: "callback.delay"},
+		{name: "delay a text", body: sale(`"payment":`, `"callback":{"delay":"5"},"payment":`), want: 400, code: "702", field: "callback.delay"},
+		{name: "delay a truth", body: sale(`"payment":`, `"callback":{"delay":true},"payment":`), want: 400, code: "702", field: "callback.delay"},
+		{name: "force_disable a text", body: sale(`"payment":`, `"callback":{"force_disable":"yes"},"payment":`), want: 400, code: "702", field: "callback.force_disable"},
+		{name: "force_disable 2", body: sale(`"payment":`, `"callback":{"force_disable":2},"payment":`), want: 400, code: "702", field: "callback.force_disable"},
+		{name: "force_disable in a value", body: sale(`"INR"`, `"INR","description":"x;callback:force_disable:1"`), want: 400, code: "702", field: "payment.description"},
 		{name: "callback to a file", body: sale(`"payment_id"`, `"merchant_callback_url":"file:///etc/passwd","payment_id"`), want: 400, code: "502", field: "general.merchant_callback_url"},
 		{name: "callback to nowhere", body: sale(`"payment_id"`, `"merchant_callback_url":"https://","payment_id"`), want: 400, code: "502", field: "general.merchant_callback_url"},
 		{name: "return to a script", body: sale(`"payment":`, `"return_url":{"success":"javascript:alert(1)"},"payment":`), want: 400, code: "502", field: "return_url.success"},
@@ -770,6 +780,30 @@ func TestInsecureCallbacksBySetting(t *testing.T) {
 	pay, _ := h.flows.Find(t.Context(), h.projects[200], "gate-1")
 	if pay.CallbackURL != "http://127.0.0.1:8082/merchant/callback" {
 		t.Errorf("callback address = %q", pay.CallbackURL)
+	}
+}
+
+// TestCallbackMembers: what a sale says of its callbacks is kept with the payment.
+func TestCallbackMembers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		callback string
+		delayS   int64
+		mute     int64
+	}{
+		{`{}`, 0, 0}, {`[]`, 0, 0}, {`null`, 0, 0},
+		{`{"delay":0,"force_disable":false}`, 0, 0}, {`{"delay":600,"force_disable":true}`, 600, 1},
+		{`{"delay":null,"force_disable":0}`, 0, 0}, {`{"delay":1,"force_disable":1}`, 1, 1},
+	} {
+		h := newHouse(t)
+		h.do(salePath, strings.NewReplacer(
+			`"payment_id"`, `"merchant_success_callback_url":"https://shop.example/paid","merchant_decline_callback_url":"https://shop.example/not","payment_id"`,
+			`"payment":`, `"callback":`+test.callback+`,"payment":`).Replace(saleBody))
+		pay, err := h.flows.Find(t.Context(), h.projects[200], "gate-1")
+		if err != nil || pay.CallbackDelayS != test.delayS || pay.CallbackMute != test.mute ||
+			pay.SuccessURL != "https://shop.example/paid" || pay.DeclineURL != "https://shop.example/not" || pay.CallbackURL != "https://shop.example/callback" {
+			t.Errorf("callback %s: %+v, %v", test.callback, pay, err)
+		}
 	}
 }
 

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"aorta/internal/connector"
 	"aorta/internal/flow"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/sign"
 )
 
 // sale takes the order to have a customer pay. It answers once the payment is
@@ -62,13 +64,36 @@ func (c *call) saleRequest() (flow.SaleRequest, error) {
 	return flow.SaleRequest{
 		Project: c.project, Method: c.method, Door: Door,
 		PaymentID: c.paymentID, CustomerID: c.text("customer", "id"), Description: c.text("payment", "description"),
-		CallbackURL: callback, Amount: amount,
+		CallbackURL: callback, SuccessURL: c.text("general", "merchant_success_callback_url"),
+		DeclineURL: c.text("general", "merchant_decline_callback_url"), Delay: c.delay(), Mute: c.says("callback", "force_disable"),
+		Amount: amount,
 		Person: connector.Person{
 			FirstName: c.text("customer", "first_name"), LastName: c.text("customer", "last_name"),
 			Email: c.text("customer", "email"), Phone: c.text("customer", "phone"), IP: c.text("customer", "ip_address"),
 		},
 		Keep: c.kept().Encode(),
 	}, nil
+}
+
+// delay gives callback.delay, which the schema has found to be an integer, or absent.
+func (c *call) delay() time.Duration {
+	v := c.doc.Get("callback", "delay")
+	if v.Kind() != sign.KindNumber {
+		return 0
+	}
+	seconds, _ := v.Int()
+	return time.Duration(seconds) * time.Second
+}
+
+// says tells whether a member that the schema has found to be a truth, 0 or 1, or
+// absent, is true.
+func (c *call) says(path ...string) bool {
+	v := c.doc.Get(path...)
+	if v.Kind() == sign.KindNumber {
+		n, _ := v.Int()
+		return n != 0
+	}
+	return v.Kind() == sign.KindBool && v.Text() == "true"
 }
 
 // amount gives payment.amount and payment.currency, which the schema has found to

@@ -21,6 +21,7 @@ type kind string
 const (
 	kindText    kind = "string"
 	kindInteger kind = "integer"
+	kindBool    kind = "boolean" // 0 and 1 too: signed, they are the same
 	kindObject  kind = "object"
 )
 
@@ -32,9 +33,10 @@ type rule struct {
 	steps    []string // path, taken apart by compile
 	kind     kind
 	required bool
-	missing  code // 0: codeMissing
-	bad      code // of a value that breaks max or want; 0: codeValidation
-	max      int  // characters; 0 means 255
+	missing  code  // 0: codeMissing
+	bad      code  // of a value that breaks max or want; 0: codeValidation
+	max      int   // characters; 0 means 255
+	most     int64 // of an integer, which then must not be negative; 0: any
 	name     string
 	want     func(string) bool // nil: any text
 }
@@ -53,13 +55,19 @@ func (r rule) broken(v sign.Value) (problem, bool) {
 		}
 		return r.brokenText(v.Text())
 	case sign.KindNumber:
-		if r.kind != kindInteger {
+		if r.kind != kindInteger && r.kind != kindBool {
 			break
 		}
-		if _, err := v.Int(); err != nil {
-			break
+		n, err := v.Int()
+		switch {
+		case err != nil:
+		case r.kind == kindBool && n != 0 && n != 1:
+		case r.kind == kindInteger && r.most != 0 && (n < 0 || n > r.most):
+			said.code, said.constraint = codeValidation, "0 to "+strconv.FormatInt(r.most, 10)
+			return said, true
+		default:
+			return said, false
 		}
-		return said, false
 	case sign.KindObject:
 		if r.kind == kindObject {
 			return said, false
@@ -70,6 +78,9 @@ func (r rule) broken(v sign.Value) (problem, bool) {
 			return said, false
 		}
 	case sign.KindBool:
+		if r.kind == kindBool {
+			return said, false
+		}
 	}
 	said.code, said.constraint = codeMalformed, string(r.kind)
 	return said, true
@@ -154,8 +165,8 @@ func general(insecure bool) []rule {
 		{path: "general.payment_id", kind: kindText, required: true, bad: codePaymentIDInvalid, name: "no ; and no control characters", want: isName},
 		{path: "general.signature", kind: kindText},
 		{path: "general.merchant_callback_url", kind: kindText, name: "an https address", want: callbackAddress(insecure)},
-		{path: "general.merchant_success_callback_url", kind: kindText},
-		{path: "general.merchant_decline_callback_url", kind: kindText},
+		{path: "general.merchant_success_callback_url", kind: kindText, name: "an https address", want: callbackAddress(insecure)},
+		{path: "general.merchant_decline_callback_url", kind: kindText, name: "an https address", want: callbackAddress(insecure)},
 		{path: "general.terminal_callback_url", kind: kindText},
 		{path: "general.referrer_url", kind: kindText},
 	}
@@ -184,12 +195,18 @@ func saleRules(insecure bool) []rule {
 		rule{path: "payment.currency", kind: kindText, required: true, bad: codeCurrencyInvalid, name: "ISO 4217", want: isCurrency},
 		rule{path: "payment.description", kind: kindText},
 		rule{path: "payment.extra_param", kind: kindText},
+		rule{path: "callback", kind: kindObject},
+		rule{path: "callback.delay", kind: kindInteger, most: maxDelay},
+		rule{path: "callback.force_disable", kind: kindBool},
 		rule{path: "return_url", kind: kindObject},
 		rule{path: "return_url.success", kind: kindText, max: maxReturnURL, name: "an http or https address", want: isAddress},
 		rule{path: "return_url.decline", kind: kindText, max: maxReturnURL, name: "an http or https address", want: isAddress},
 		rule{path: "return_url.return", kind: kindText, max: maxReturnURL, name: "an http or https address", want: isAddress},
 	)
 }
+
+// maxDelay is how long callbacks may be put off, in seconds (ecommpay.md section 3.3).
+const maxDelay = 600
 
 // maxReturnURL: the documents name no length; browsers and proxies take this one.
 const maxReturnURL = 2048
@@ -304,7 +321,7 @@ func holdsPAN(v sign.Value) bool {
 const maxPhone = 13
 
 // fields are the objects that we read. Only in them can a misread member matter.
-var fields = [...]string{"general", "customer", "payment", "return_url"}
+var fields = [...]string{"general", "customer", "payment", "callback", "return_url"}
 
 // ambiguous says whether a member could be one of our fields moved elsewhere. The
 // signed text joins keys and values without escaping, so the description

@@ -94,6 +94,10 @@ type Payment struct {
 	CustomerID        string       `json:"customer,omitempty"` // the merchant's name for the customer
 	Description       string       `json:"description,omitempty"`
 	CallbackURL       string       `json:"-"`    // where news of this payment goes; empty: nowhere
+	SuccessURL        string       `json:"-"`    // where the news goes that it is paid; empty: to CallbackURL
+	DeclineURL        string       `json:"-"`    // where the news goes that it is not; empty: to CallbackURL
+	CallbackDelayS    int64        `json:"-"`    // seconds that all its news waits, 0 to 600
+	CallbackMute      int64        `json:"-"`    // 1: told only when the merchant must act
 	Door              string       `json:"door"` // "gate", "page": whose style its callbacks have
 	Code              string       `json:"code,omitempty"`
 	Message           string       `json:"message,omitempty"`

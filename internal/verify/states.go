@@ -222,9 +222,6 @@ func (c *checker) judgeDeliveries(h *history) {
 		if !has(h.events, d.Event, eventKey) || d.Event.IsZero() {
 			c.violation("Delivery %s tells of event %q, which is not among those of payment %s.", d.ID, d.Event, p.ID)
 		}
-		if d.URL != p.CallbackURL {
-			c.violation("Delivery %s goes elsewhere than payment %s says.", d.ID, p.ID)
-		}
 		switch d.State {
 		case event.DeliveryPending:
 			if !d.due {
@@ -240,9 +237,14 @@ func (c *checker) judgeDeliveries(h *history) {
 	}
 	for n := range h.events {
 		e := &h.events[n]
-		want := 0
-		if p.CallbackURL != "" && slices.Contains(told, e.Kind) {
+		want, address := 0, event.Address(*p, e.Kind)
+		if address != "" && slices.Contains(told, e.Kind) {
 			want = 1
+		}
+		for i := range h.deliveries {
+			if d := &h.deliveries[i]; d.Event == e.ID && d.URL != address {
+				c.violation("Delivery %s goes elsewhere than payment %s says.", d.ID, p.ID)
+			}
 		}
 		if times[e.ID] != want {
 			c.violation("Event %s (%s) of payment %s has %d deliveries, want %d.", e.ID, e.Kind, p.ID, times[e.ID], want)

@@ -215,6 +215,8 @@ func TestCorruptions(t *testing.T) {
 			r.Deliveries.Insert = append(r.Deliveries.Insert, d)
 		}, want: "has 2 deliveries, want 1"},
 		{name: "told nobody", corrupt: func(r rows) { r.payment("noticed").CallbackURL = "" }, want: "deliveries, want 0"},
+		{name: "told what is muted", corrupt: func(r rows) { r.payment("noticed").CallbackMute = 1 }, want: "deliveries, want 0"},
+		{name: "success told elsewhere", corrupt: func(r rows) { r.payment("noticed").SuccessURL = "https://shop.example/paid" }, want: "goes elsewhere"},
 		{name: "told somebody else", corrupt: func(r rows) { r.delivery("noticed").URL = "https://elsewhere.example" }, want: "goes elsewhere"},
 		{name: "told of another's event", corrupt: func(r rows) {
 			r.delivery("noticed").Event = r.event("declined", event.PaymentDeclined).ID

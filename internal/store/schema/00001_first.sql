@@ -73,6 +73,8 @@ CREATE TABLE payment (
     created_us BIGINT NOT NULL,
     changed_us BIGINT NOT NULL,
     limit_us BIGINT NOT NULL,
+    callback_delay_s BIGINT NOT NULL,
+    callback_mute BIGINT NOT NULL,
     version BIGINT NOT NULL DEFAULT 1,
     last_operation UUID NOT NULL,
     last_event UUID NOT NULL,
@@ -88,6 +90,8 @@ CREATE TABLE payment (
     customer_id TEXT NOT NULL,
     description TEXT NOT NULL,
     callback_url TEXT NOT NULL,
+    success_url TEXT NOT NULL,
+    decline_url TEXT NOT NULL,
     PRIMARY KEY (id, bucket)
 ) WITH (fillfactor = 40);
 
