@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +15,8 @@ import (
 
 	"aorta/internal/sandbox"
 	"aorta/internal/sandbox/ecommpay"
+	"aorta/internal/sandbox/fault"
+	"aorta/internal/sandbox/merchant"
 	"aorta/internal/sandbox/paytm"
 )
 
@@ -270,6 +273,28 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	for _, tt := range tests {
 		if _, err := sandbox.New(tt.opts); err == nil {
 			t.Errorf("%s: New = nil error, want one", tt.name)
+		}
+	}
+}
+
+// TestGuideNamesEverything: docs/sandbox.md has a line for every behaviour that
+// the control door takes.
+func TestGuideNamesEverything(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/sandbox.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for connector, behaviours := range map[string][]fault.Behaviour{"paytm": paytm.Behaviours, "merchant": merchant.Behaviours} {
+		_, part, found := strings.Cut(string(guide), "### `next` of `"+connector+"`")
+		part, _, _ = strings.Cut(part, "\n##")
+		if rows := strings.Count(part, "\n| `") - 1; !found || rows != len(behaviours) {
+			t.Errorf("docs/sandbox.md has %d behaviours of %s, the sandbox %d", rows, connector, len(behaviours))
+		}
+		for _, b := range behaviours {
+			if !strings.Contains(part, "\n| `"+string(b)+"` |") {
+				t.Errorf("docs/sandbox.md does not tell of %s %s", connector, b)
+			}
 		}
 	}
 }
