@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -244,21 +245,29 @@ func (h *house) setURLs(public, ops net.Addr) {
 func (h *house) url() string { return h.publicURL.Load().(string) }
 
 // graceful is how long Close waits for requests and work under way (T30).
+// Half of it is the requests', so that slow clients leave time for the work.
 const graceful = 15 * time.Second
 
 // Close ends the house: no new requests, requests and work under way finish,
 // then the book and the store close. What is left undone is due, and the next
 // process takes it over.
 func (h *house) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), graceful)
+	requests, cancel := context.WithTimeout(context.Background(), graceful/2)
 	defer cancel()
+	var listeners sync.WaitGroup
 	for _, s := range []*http.Server{h.public, h.ops} {
-		if s != nil {
-			if err := s.Shutdown(ctx); err != nil {
+		if s == nil {
+			continue
+		}
+		listeners.Go(func() {
+			if err := s.Shutdown(requests); err != nil {
 				h.log.Warn("listener did not end in time", "error", err)
 			}
-		}
+		})
 	}
+	listeners.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), graceful/2)
+	defer cancel()
 	h.stop()
 	if h.worker != nil {
 		h.worker.Wait(ctx)

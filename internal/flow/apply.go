@@ -261,7 +261,7 @@ func (x *application) notSent() error {
 	}
 	// A refund is resent under the same reference, which PSPs take once.
 	x.attempt.Status, x.attempt.Lookups = payment.AttemptAsking, 0
-	x.setDue(due.AskLater, now+min(time.Second.Microseconds()+age, (10*time.Minute).Microseconds()))
+	x.setDue(due.AskLater, now+min(time.Second.Microseconds()+age/10, (10*time.Minute).Microseconds()))
 	return x.save()
 }
 

@@ -83,12 +83,33 @@ func (f *Flows) captured(ctx context.Context, pay payment.Payment) (payment.Atte
 		if err != nil {
 			return payment.Attempt{}, err
 		}
-		if v.Operation.Kind != payment.KindRefund && v.Attempt.Status == payment.AttemptApproved {
-			return v.Attempt, nil
+		if v.Operation.Kind != payment.KindRefund {
+			a, ok, err := f.taking(ctx, v)
+			if err != nil || ok {
+				return a, err
+			}
 		}
 		next = v.Operation.Prev
 	}
 	return payment.Attempt{}, ErrState
+}
+
+// taking finds, among an operation's attempts, the one whose money was booked
+// to the payee: not one that came late, unless a manual change has credited it.
+func (f *Flows) taking(ctx context.Context, v OperationView) (payment.Attempt, bool, error) {
+	for a := v.Attempt; ; {
+		if a.Status == payment.AttemptApproved && (a.Late == 0 || v.Operation.Kind == payment.KindManualChange) {
+			return a, true, nil
+		}
+		if a.Prev.IsZero() {
+			return a, false, nil
+		}
+		prev, ok, err := f.read.Attempt(ctx, a.Prev)
+		if err != nil || !ok {
+			return a, false, fmt.Errorf("read attempt %s (found %t): %w", a.Prev, ok, err)
+		}
+		a = prev
+	}
 }
 
 func beginRefund(p *book.Page, r RefundRequest, sale payment.Attempt, key payment.RefKey, reserved id.Raw, done chan struct{}) (Begun, error) {
@@ -101,6 +122,11 @@ func beginRefund(p *book.Page, r RefundRequest, sale payment.Attempt, key paymen
 	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusAuthorized,
 		payment.StatusDeclined, payment.StatusCancelled, payment.StatusChargedBack:
 		return Begun{}, ErrState
+	}
+	if !reserved.IsZero() {
+		if _, known := p.Operations.Get(id.Operation(reserved)); known {
+			return Begun{}, ErrRefundIDKnown // another request has gone on with the same orphan name
+		}
 	}
 	op := refundOperation(p, &pay, r, reserved)
 	if key.Scope != "" && reserved.IsZero() {
@@ -129,12 +155,12 @@ func beginRefund(p *book.Page, r RefundRequest, sale payment.Attempt, key paymen
 	}
 	if code != "" {
 		x.end(payment.OperationDecline, code)
-		x.page.Operations.New(x.op)
+		x.putOperation(reserved)
 		record(p, &x.pay, x.op, x.attempt, event.RefundDeclined, x.pay.Status, true)
 		p.Payments.Put(x.pay)
 		return Begun{Payment: x.pay, Operation: x.op}, nil
 	}
-	x.startRefund(done)
+	x.startRefund(reserved, done)
 	return Begun{Payment: x.pay, Operation: x.op, Attempt: x.attempt}, nil
 }
 
@@ -164,15 +190,25 @@ func refundAttempt(p *book.Page, op payment.Operation, sale payment.Attempt) pay
 }
 
 // startRefund writes a refund whose money has been reserved.
-func (x *application) startRefund(done chan struct{}) {
+func (x *application) startRefund(reserved id.Raw, done chan struct{}) {
 	x.op.Attempt = x.attempt.ID
 	x.pay.RefundingMinor += x.op.Amount.Minor
-	x.page.Operations.New(x.op)
+	x.putOperation(reserved)
 	x.page.Attempts.New(x.attempt)
 	record(x.page, &x.pay, x.op, x.attempt, event.RefundStarted, x.pay.Status, false)
 	x.page.Payments.Put(x.pay)
 	x.page.Due.New(due.Now(x.attempt.ID.Raw(), due.Ask, x.page.NowUS(), x.page.Epoch(),
 		&asking{payment: x.pay, attempt: x.attempt, person: connector.Person{}, done: done}))
+}
+
+// putOperation makes the operation's row, whose absence was read where its
+// name had been reserved before.
+func (x *application) putOperation(reserved id.Raw) {
+	if reserved.IsZero() {
+		x.page.Operations.New(x.op)
+		return
+	}
+	x.page.Operations.Put(x.op)
 }
 
 // refunded: the PSP has given the money back.

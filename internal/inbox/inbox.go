@@ -217,7 +217,10 @@ func (n *Inbox) store(ctx context.Context, name, account, contentType string, bo
 		Name: "inbox.store", Bucket: bucket,
 		Hint: func(p *book.Page) { p.Inbox.Get(key) },
 		Decide: func(p *book.Page) (struct{}, error) {
-			if _, known := p.Inbox.Get(key); known {
+			if known, ok := p.Inbox.Get(key); ok {
+				if known.State == payment.InboxDead { // the PSP insists: a dead letter is worth another round
+					again(p, known)
+				}
 				return struct{}{}, nil
 			}
 			row := payment.Inbox{
@@ -232,8 +235,20 @@ func (n *Inbox) store(ctx context.Context, name, account, contentType string, bo
 	return err
 }
 
+// again has a notification applied anew.
+func again(p *book.Page, row payment.Inbox) {
+	row.State, row.Tries, row.ChangedUS = payment.InboxStored, 0, p.NowUS()
+	p.Inbox.Put(row)
+	p.Due.Get(row.ID.Raw())
+	p.Due.Put(due.Now(row.ID.Raw(), due.Notice, p.NowUS(), p.Epoch(), nil))
+}
+
 // maxTries bounds how often a notification is tried before it is a dead letter.
 const maxTries = 6
+
+// maxUnheard bounds the tries while the PSP cannot be asked: with pauses that
+// double up to an hour, about two days.
+const maxUnheard = 48
 
 // Handle applies one stored notification.
 func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
@@ -274,7 +289,10 @@ func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
 	if err != nil {
 		return err
 	}
-	if out.Kind == connector.Unknown || (out.Kind == connector.Pending && work.news.Kind != connector.Pending) {
+	if out.Kind == connector.Unknown {
+		return n.end(ctx, k, verdict{again: true, unheard: true, reason: "not confirmed: the look-up had no answer"})
+	}
+	if out.Kind == connector.Pending && work.news.Kind != connector.Pending {
 		return n.end(ctx, k, verdict{again: true, reason: "not confirmed by look-up"})
 	}
 	return n.end(ctx, k, verdict{reason: "confirmed: " + string(out.Kind)})
@@ -347,8 +365,9 @@ func (n *Inbox) openCase(ctx context.Context, a payment.Attempt, why string) err
 
 // verdict is what became of one try to apply a notification.
 type verdict struct {
-	again  bool // worth another try
-	reason string
+	again   bool // worth another try
+	unheard bool // the PSP could not be asked: it says that money has moved, so it is asked for days
+	reason  string
 }
 
 // end records a verdict: applied, tried again later, or a dead letter.
@@ -367,9 +386,13 @@ func (n *Inbox) end(ctx context.Context, k id.Inbox, v verdict) error {
 			}
 			row.Tries++
 			row.Reason, row.ChangedUS = v.reason, p.NowUS()
+			most, pause := int64(maxTries), row.Tries*n.opts.Retry.Microseconds()
+			if v.unheard {
+				most, pause = maxUnheard, min(n.opts.Retry<<min(row.Tries-1, 20), time.Hour).Microseconds()
+			}
 			switch {
-			case v.again && row.Tries < maxTries:
-				p.Due.Put(due.At(k.Raw(), due.Notice, p.NowUS()+row.Tries*n.opts.Retry.Microseconds()))
+			case v.again && row.Tries < most:
+				p.Due.Put(due.At(k.Raw(), due.Notice, p.NowUS()+pause))
 				waits = false
 			case v.again:
 				row.State = payment.InboxDead
@@ -405,10 +428,7 @@ func (n *Inbox) Replay(ctx context.Context, k id.Inbox) error {
 			if !ok {
 				return struct{}{}, ErrNoNotification
 			}
-			row.State, row.Tries, row.ChangedUS = payment.InboxStored, 0, p.NowUS()
-			p.Inbox.Put(row)
-			p.Due.Get(k.Raw())
-			p.Due.Put(due.Now(k.Raw(), due.Notice, p.NowUS(), p.Epoch(), nil))
+			again(p, row)
 			return struct{}{}, nil
 		},
 	})

@@ -642,8 +642,10 @@ func TestAnUnknownOrderIsTriedAgainThenADeadLetterAndReplayed(t *testing.T) {
 	if err != nil || len(dead) != 1 {
 		t.Fatalf("DeadInbox() = %v, %v; want one", dead, err)
 	}
-	h.post(h.news(b.Attempt.ID)) // the same bytes do not wake it
+	h.post(h.news(b.Attempt.ID)) // the PSP insists
 	h.settle()
+	h.wantRow(payment.InboxStored, "names no attempt", 1)
+	h.pass(2 * time.Minute)
 	h.wantRow(payment.InboxDead, "names no attempt", 6)
 	h.hidden.Store(false)
 	if err := h.in.Replay(t.Context(), dead[0].ID); err != nil {
@@ -706,6 +708,24 @@ func TestALookUpThatTellsNothingIsTriedAgain(t *testing.T) {
 			h.wantStatus(b.Payment.ID, payment.StatusCaptured)
 		})
 	}
+}
+
+// Money has moved, says the PSP, and then it cannot be asked for half a day:
+// the payment ends by its time, and the money is booked all the same.
+func TestALookUpThatIsAwayForHours(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	b := h.sale("order-1")
+	var away []connector.Outcome
+	for range 14 {
+		away = append(away, unheard)
+	}
+	h.psps["demo"].says(append(away, paid)...)
+	h.post(h.news(b.Attempt.ID))
+	h.settle()
+	h.pass(12 * time.Hour)
+	h.wantStatus(b.Payment.ID, payment.StatusDeclined)
+	h.wantCases(flow.CaseLateSuccess)
 }
 
 func TestNewsOfASettledPayment(t *testing.T) {

@@ -110,7 +110,7 @@ func scan[R any](cols []column[R], v values, r *R) error {
 
 // maxKeyText bounds text in a key: PostgreSQL has no entry of an index longer
 // than a third of a page.
-const maxKeyText = 1000
+const maxKeyText = 1100
 
 // clean refuses text that only one of the databases would take, so that both
 // behave alike: PostgreSQL has no NUL in text and takes UTF-8 only.

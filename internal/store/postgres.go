@@ -66,6 +66,10 @@ func OpenPostgres(ctx context.Context, dsn string, opts Options) (*Postgres, err
 		if c.ConnectTimeout == 0 || c.ConnectTimeout > opts.Timeout {
 			c.ConnectTimeout = opts.Timeout
 		}
+		// Of several hosts the one that may be written is meant, unless the address says otherwise.
+		if c.ValidateConnect == nil {
+			c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+		}
 	}
 	p := &Postgres{opts: opts, lane: lane}
 	if p.pool, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
@@ -101,6 +105,9 @@ func (p *Postgres) withSQL(do func(*sql.DB) error) error {
 // query runs a portable statement on a pooled connection, prepared once on
 // each, with its answer in binary.
 func (p *Postgres) query(ctx context.Context, sql string, args []any, each func(values) error) error {
+	// A host that is gone without a word must not hold a reader for longer than it would a lane.
+	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
+	defer cancel()
 	c, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)

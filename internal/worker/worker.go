@@ -163,7 +163,7 @@ func (w *Worker) drain(ctx context.Context, k due.Kind, pool <-chan due.Due) {
 func (w *Worker) sweep(ctx context.Context) {
 	ticker := time.NewTicker(w.opts.Sweep)
 	defer ticker.Stop()
-	var beat time.Time
+	var beat, heard time.Time // last sign of life tried, and given
 	var dead []int64
 	settled := map[int64]bool{} // dead processes that hold nothing any more
 	for {
@@ -175,10 +175,15 @@ func (w *Worker) sweep(ctx context.Context) {
 				w.opts.Log.Warn("sign of life", "error", err)
 			}
 			dead = dead[:0]
+			// Who could not speak for so long itself must not call others dead: the store was away from them too.
+			believe := heard.IsZero() || now.Sub(heard) < w.opts.Silence
 			for _, e := range all {
-				if !settled[e] {
+				if believe && !settled[e] {
 					dead = append(dead, e)
 				}
+			}
+			if err == nil {
+				heard = now
 			}
 			// One that was silent and speaks again may hold work when it dies for good.
 			maps.DeleteFunc(settled, func(e int64, _ bool) bool { return err == nil && !slices.Contains(all, e) })
