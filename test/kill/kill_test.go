@@ -36,8 +36,7 @@ const (
 	wishes      = 1_000_000              // orders that the PSP is to approve by itself
 )
 
-// kills is how many rounds there are: 50 (issue: "50 times on each store"),
-// AORTA_KILLS, or 3 under -short.
+// kills is how many rounds there are: 50, AORTA_KILLS, or 3 under -short.
 func kills(t *testing.T) int {
 	t.Helper()
 	if text := os.Getenv("AORTA_KILLS"); text != "" {
