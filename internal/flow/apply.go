@@ -131,7 +131,6 @@ func (x *application) afterFinal() error {
 	if said != "" && said != x.attempt.Status {
 		if said == payment.AttemptApproved && x.out.Amount == x.attempt.Amount && x.attempt.Kind == payment.KindSale && !x.pay.Status.Final() {
 			x.hear()
-			x.hear()
 			return x.approve() // it was declined, the payment goes on elsewhere, and it is paid here after all
 		}
 		if said == payment.AttemptApproved && x.out.Amount == x.attempt.Amount && x.attempt.Kind == payment.KindSale {
