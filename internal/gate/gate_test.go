@@ -791,9 +791,13 @@ func TestCallbackMembers(t *testing.T) {
 		delayS   int64
 		mute     int64
 	}{
-		{`{}`, 0, 0}, {`[]`, 0, 0}, {`null`, 0, 0},
-		{`{"delay":0,"force_disable":false}`, 0, 0}, {`{"delay":600,"force_disable":true}`, 600, 1},
-		{`{"delay":null,"force_disable":0}`, 0, 0}, {`{"delay":1,"force_disable":1}`, 1, 1},
+		{`{}`, 0, 0},
+		{`[]`, 0, 0},
+		{`null`, 0, 0},
+		{`{"delay":0,"force_disable":false}`, 0, 0},
+		{`{"delay":600,"force_disable":true}`, 600, 1},
+		{`{"delay":null,"force_disable":0}`, 0, 0},
+		{`{"delay":1,"force_disable":1}`, 1, 1},
 	} {
 		h := newHouse(t)
 		h.do(salePath, strings.NewReplacer(

@@ -444,7 +444,7 @@ func TestForeignText(t *testing.T) {
 	storetest.EachStore(t, func(t *testing.T, db store.DB) {
 		m := new(minter)
 		l := lane(t, db)
-		long := strings.Repeat("x", 1001) // as a key
+		long := strings.Repeat("x", 1101) // as a key
 		for _, text := range []string{"a\x00b", "a\xff", "\xed\xa0\x80", long} {
 			var c book.Changes
 			c.Deliveries.Insert = []event.Delivery{{ID: id.Delivery(m.raw(3))}, {ID: id.Delivery(m.raw(3)), Body: text}}
