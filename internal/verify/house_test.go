@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ import (
 // is called, so a test decides what is left undone.
 type house struct {
 	t         *testing.T
+	mu        sync.Mutex
 	now       time.Time
 	memory    *book.Memory
 	book      *book.Book
@@ -94,7 +96,7 @@ func projects(n int64) (project.Project, bool) {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), memory: book.NewMemory(), merchant: http.StatusOK}
-	now := func() time.Time { return h.now }
+	now := func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
 	var err error
 	h.book, err = book.New(t.Context(), []book.Home{{Store: h.memory, Lanes: 1, Keep: true}}, book.Options{
 		Now: now, Random: rand.Reader, Epoch: 1, Work: func(rows []due.Due) { h.work = append(h.work, rows...) },
@@ -189,7 +191,7 @@ func (h *house) begin(projectID int64, name string) flow.Begun {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.now = h.now.Add(time.Second)
+	h.later(time.Second)
 	return begun
 }
 
@@ -200,13 +202,13 @@ func (h *house) approve(a payment.Attempt) {
 		h.t.Fatal(err)
 	}
 	h.pump()
-	h.now = h.now.Add(time.Second)
+	h.later(time.Second)
 }
 
 // expire lets the time limit of a sale pass.
 func (h *house) expire(b flow.Begun) {
 	h.t.Helper()
-	h.now = h.now.Add(31 * time.Minute)
+	h.later(31 * time.Minute)
 	h.psp.lookup = connector.Outcome{Kind: connector.Pending}
 	h.claim(b.Attempt.ID)
 }
@@ -221,7 +223,7 @@ func (h *house) refund(p id.Payment, minor int64, name string) {
 	if _, err := h.flows.BeginRefund(h.t.Context(), flow.RefundRequest{Project: pr, Payment: pay, Amount: rupees(minor), MerchantRefundID: name}); err != nil {
 		h.t.Fatal(err)
 	}
-	h.now = h.now.Add(time.Second)
+	h.later(time.Second)
 }
 
 // busy runs payments to every state that the flows know.
@@ -431,3 +433,10 @@ func run(t *testing.T, r book.Reader, o verify.Options) verify.Report {
 }
 
 func list(violations []string) string { return "\n  " + strings.Join(violations, "\n  ") }
+
+// later moves the clock.
+func (h *house) later(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
