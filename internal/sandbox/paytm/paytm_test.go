@@ -117,6 +117,7 @@ func (w *world) remembered() [][]byte {
 }
 
 func (w *world) receive(rw http.ResponseWriter, r *http.Request) {
+	status := int(w.answers.Load()) // before the try is counted: who counts may change the answer then
 	w.tries.Add(1)
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -129,7 +130,6 @@ func (w *world) receive(rw http.ResponseWriter, r *http.Request) {
 	if err := json.Unmarshal(n.Body, &n.form); err != nil {
 		w.t.Errorf("notification %s: %v", raw, err)
 	}
-	status := int(w.answers.Load())
 	rw.WriteHeader(status)
 	if status == http.StatusOK {
 		w.notices <- n
