@@ -156,6 +156,9 @@ func (c benchCmd) watch(ctx context.Context, s streams, done *atomic.Int64, begu
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
+			if n%perMinute == 0 { // the end comes together with the last tick
+				minutes = append(minutes, rounded(float64(done.Load()-minute)/60))
+			}
 			if len(minutes) < 2 {
 				return nil
 			}

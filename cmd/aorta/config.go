@@ -178,6 +178,8 @@ type projectConfig struct {
 	Wallet           bool           `toml:"wallet"`
 	LateSuccess      string         `toml:"late_success"`
 	SumInRefund      string         `toml:"payment_sum_in_refund"`
+	PageAttempts     *int           `toml:"page_attempts"`
+	PageAttemptsTime string         `toml:"page_attempts_time"`
 	Methods          []methodConfig `toml:"method"`
 }
 
@@ -293,6 +295,16 @@ func (f file) settings(env func(string) string) (settings, error) {
 
 func envName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-", "_")) }
 
+const (
+	// maxPageAttempts bounds how often a customer may try to pay in one session of
+	// the payment page. A project that says nothing has one attempt, as in the
+	// original, where "try again" is switched on for a project when it asks.
+	maxPageAttempts = 100
+	// retryTime is how long after the first decline, where the project does not
+	// say (ecommpay.md section 2.3).
+	retryTime = 10 * time.Minute
+)
+
 func (pc projectConfig) project(k knobs, env func(string) string) (project.Project, error) {
 	if v := env("AORTA_PROJECT_" + strconv.FormatInt(pc.ID, 10) + "_SECRET"); v != "" {
 		pc.Secret = v
@@ -301,12 +313,26 @@ func (pc projectConfig) project(k knobs, env func(string) string) (project.Proje
 		ID: pc.ID, MerchantID: pc.Merchant, Name: pc.Name, Secret: sign.NewSecret(pc.Secret), CallbackURL: pc.CallbackURL,
 		Origins: pc.Origins, AllowedIPs: pc.AllowedIPs, CustomerOptional: pc.CustomerOptional, Wallet: pc.Wallet,
 		LateSuccess: project.LateRule(pc.LateSuccess), SumInRefund: project.SumRule(pc.SumInRefund),
-		BaseTime: k.BaseTime, LimitTime: k.LimitTime,
+		BaseTime: k.BaseTime, LimitTime: k.LimitTime, PageAttempts: 1, RetryTime: retryTime,
 	}
 	if p.MerchantID == 0 {
 		p.MerchantID = p.ID
 	}
 	var errs []error
+	if pc.PageAttempts != nil {
+		p.PageAttempts = *pc.PageAttempts
+	}
+	errs = append(errs, checkPageAttempts(p.PageAttempts))
+	if pc.PageAttemptsTime != "" {
+		d, err := parseSpan(pc.PageAttemptsTime)
+		if err == nil && d <= 0 {
+			err = errors.New("must be positive")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("page_attempts_time: %w", err))
+		}
+		p.RetryTime = d
+	}
 	if p.ID < 1 || p.ID > 4294967295 {
 		errs = append(errs, errors.New("id must be 1..4294967295"))
 	}
@@ -349,6 +375,13 @@ func (pc projectConfig) project(k knobs, env func(string) string) (project.Proje
 		p.Methods = append(p.Methods, m)
 	}
 	return p, errors.Join(errs...)
+}
+
+func checkPageAttempts(n int) error {
+	if n < 1 || n > maxPageAttempts {
+		return fmt.Errorf("page_attempts must be 1 to %d; 1 does not offer to try again", maxPageAttempts)
+	}
+	return nil
 }
 
 // maxGateRate is more than one process answers; it keeps the burst a number.

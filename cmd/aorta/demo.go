@@ -27,6 +27,7 @@ type demoCmd struct {
 	Listen        string `help:"Public listener; port 0 picks a free one." default:"127.0.0.1:8080" env:"AORTA_LISTEN"`
 	OpsListen     string `help:"Listener for metrics, health and administration." default:"127.0.0.1:8081" env:"AORTA_OPS_LISTEN"`
 	SandboxListen string `help:"Listener of the sandbox: PSPs, merchant, shop." default:"127.0.0.1:8082" env:"AORTA_SANDBOX_LISTEN"`
+	PageAttempts  int    `help:"How often a customer may try to pay in one session of the payment page, from 1 to 100." default:"1" env:"AORTA_PAGE_ATTEMPTS"`
 	JSON          bool   `help:"When ready, print one line of JSON instead of text." name:"json"`
 	knobs
 }
@@ -51,7 +52,7 @@ type readyProject struct {
 
 // Run runs the demo until it is told to stop.
 func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
-	if err := c.check(); err != nil {
+	if err := errors.Join(c.check(), checkPageAttempts(c.PageAttempts)); err != nil {
 		return err
 	}
 	secret, err := demoSecret(c.Data)
@@ -116,7 +117,7 @@ func (c demoCmd) settings(sandboxURL, secret string) settings {
 		Projects: []project.Project{{
 			ID: demoProject, MerchantID: 1, Name: "Demo shop", Secret: sign.NewSecret(secret), CallbackURL: sandboxURL + "/merchant/callback",
 			Origins: []string{sandboxURL}, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,
-			BaseTime: c.BaseTime, LimitTime: c.LimitTime, Methods: []project.Method{method},
+			BaseTime: c.BaseTime, LimitTime: c.LimitTime, PageAttempts: c.PageAttempts, RetryTime: retryTime, Methods: []project.Method{method},
 		}},
 		Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}

@@ -21,6 +21,7 @@ type Kind string
 const (
 	PaymentAwaiting Kind = "payment.awaiting_customer"
 	PaymentPending  Kind = "payment.pending"
+	PaymentRetry    Kind = "payment.awaiting_retry" // declined, and the customer may try again
 	PaymentCaptured Kind = "payment.captured"
 	PaymentDeclined Kind = "payment.declined"
 	RefundStarted   Kind = "refund.processing"

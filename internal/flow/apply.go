@@ -139,7 +139,9 @@ func (x *application) afterFinal() error {
 		}
 		x.open(CaseConflict, map[string]any{"attempt": x.attempt.Status, "said": x.out.Kind, "provider_code": x.out.ProviderCode})
 	}
-	x.forgetDue()
+	if !x.pay.RetryOffered() {
+		x.forgetDue() // else it is what ends the offer
+	}
 	return nil
 }
 
@@ -178,8 +180,10 @@ func (x *application) accept() error {
 	return x.wait()
 }
 
-// current reports whether the operation still goes by this attempt.
-func (x *application) current() bool { return x.op.Attempt == x.attempt.ID }
+// current reports whether a payment that is still open goes by this attempt.
+func (x *application) current() bool {
+	return x.op.Attempt == x.attempt.ID && x.pay.LastOperation == x.op.ID
+}
 
 // noRecord: the PSP knows no such operation. Where the customer was sent to
 // its page that means "nobody has paid yet", and only time ends it. Elsewhere
@@ -286,6 +290,7 @@ func (x *application) approve() error {
 	x.pay.CapturedMinor = x.attempt.Amount.Minor
 	x.pay.Code, x.pay.Message = payment.CodeSuccess, payment.CodeMessage(payment.CodeSuccess)
 	x.end(payment.OperationSuccess, payment.CodeSuccess)
+	x.endRetry()
 	record(x.page, &x.pay, x.op, x.attempt, event.PaymentCaptured, from, true)
 	return x.saveAll()
 }
@@ -355,6 +360,9 @@ func (x *application) decline(as payment.AttemptStatus) error {
 	code := x.out.Code
 	if code == "" {
 		code = payment.CodeGeneralDecline
+	}
+	if offered, err := x.offerRetry(code); offered || err != nil {
+		return err
 	}
 	return x.declinePayment(code)
 }

@@ -29,6 +29,7 @@ type SaleRequest struct {
 	DeclineURL  string        // where the callback of its decline goes; empty: to CallbackURL
 	Delay       time.Duration // of all its callbacks, in whole seconds
 	Mute        bool          // only callbacks that ask the merchant to act
+	Retries     int           // how often the customer may try again after a decline
 	Amount      money.Amount
 	Person      connector.Person
 	Keep        string // JSON kept beside the payment for the door; empty: nothing
@@ -179,6 +180,7 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 		Method: r.Method.Code, Amount: r.Amount, CustomerID: r.CustomerID, Description: r.Description, CallbackURL: r.CallbackURL,
 		SuccessURL: r.SuccessURL, DeclineURL: r.DeclineURL, CallbackDelayS: int64(r.Delay / time.Second),
 		Door: r.Door, CreatedUS: now, ChangedUS: now, LimitUS: now + r.Project.LimitTime.Microseconds(),
+		TriesLeft: int64(r.Retries),
 	}
 	if r.Mute {
 		pay.CallbackMute = 1

@@ -19,6 +19,9 @@ func (f *Flows) watch(ctx context.Context, d due.Due) error {
 	if err != nil || !ok {
 		return fmt.Errorf("read attempt to watch (found %t): %w", ok, err)
 	}
+	if a.Kind == payment.KindSale && a.Status.Final() {
+		return f.expire(ctx, a) // the PSP has said its last word: what ends here is the offer to try again
+	}
 	// A sale of an account that is not configured any more has nobody to ask, and ends by its time all the same.
 	if _, err := f.Confirm(ctx, a); err != nil && (a.Kind != payment.KindSale || !errors.Is(err, ErrNoConnector)) {
 		return err
@@ -31,7 +34,8 @@ func (f *Flows) watch(ctx context.Context, d due.Due) error {
 
 // expire declines a sale with code 603 if its limit time is over and nothing
 // has settled it (ecommpay.md section 5). The attempt keeps its status: the
-// PSP has not said no, and may yet say yes.
+// PSP has not said no, and may yet say yes. A payment that waits for its
+// customer to try again is declined as its last try was.
 func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{
 		Name: "sale.expire", Bucket: known.ID.Bucket(), Background: true,
@@ -43,13 +47,16 @@ func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
 		},
 		Decide: func(p *book.Page) (struct{}, error) {
 			pay, ok := p.Payments.Get(known.Payment)
-			if !ok || pay.Status.Final() || p.NowUS() < pay.LimitUS {
-				return struct{}{}, nil
-			}
 			x := application{page: p, pay: pay}
 			x.attempt, _ = p.Attempts.Get(known.ID)
 			x.op, _ = p.Operations.Get(known.Operation)
-			if !x.current() {
+			switch {
+			case !ok || pay.Status.Final() || !x.current():
+				x.forgetDue()
+				return struct{}{}, nil
+			case pay.RetryOffered():
+				return struct{}{}, x.expireRetry()
+			case p.NowUS() < pay.LimitUS:
 				return struct{}{}, nil
 			}
 			return struct{}{}, x.declinePayment(payment.CodeAutoDecline)

@@ -33,6 +33,15 @@ type paymentPart struct {
 	Sum              sumPart `json:"sum"`
 	Description      string  `json:"description"`
 	MerchantRefundID string  `json:"merchant_refund_id,omitempty"`
+	*retryPart
+}
+
+// retryPart tells of "try again" on the payment page, for payments that have it
+// (ecommpay.md section 2.3). The flag is a number, since not every official
+// verifier can sign a boolean (1.4).
+type retryPart struct {
+	IsNewAttemptsAvailable int64 `json:"is_new_attempts_available"` // 1 or 0
+	AttemptsTimeout        int64 `json:"attempts_timeout"`          // seconds that are left
 }
 
 type sumPart struct {
@@ -98,8 +107,8 @@ func RenderCallback(w event.Work, p project.Project) (body []byte, header http.H
 func paymentOf(s event.Snapshot, p project.Project) paymentPart {
 	pay := s.Payment
 	part := paymentPart{
-		ID: pay.MerchantPaymentID, Type: paymentType(pay.Type), Status: paymentStatus(pay.Status), Date: instant(pay.ChangedUS),
-		Method: pay.Method, Sum: sumOf(pay.Amount), Description: plain(pay.Description),
+		ID: pay.MerchantPaymentID, Type: paymentType(pay.Type), Status: paymentStatus(pay), Date: instant(pay.ChangedUS),
+		Method: pay.Method, Sum: sumOf(pay.Amount), Description: plain(pay.Description), retryPart: retryOf(pay),
 	}
 	if part.Description == "" {
 		part.Description = pay.MerchantPaymentID
@@ -113,6 +122,17 @@ func paymentOf(s event.Snapshot, p project.Project) paymentPart {
 		part.Sum.Amount = pay.Refundable()
 	}
 	return part
+}
+
+// retryOf is nil for a payment that its customer cannot try again.
+func retryOf(pay payment.Payment) *retryPart {
+	switch {
+	case pay.RetryOffered():
+		return &retryPart{IsNewAttemptsAvailable: 1, AttemptsTimeout: max(0, pay.RetryUS-pay.ChangedUS) / 1_000_000}
+	case pay.TriesLeft > 0 || pay.RetryUS > 0:
+		return &retryPart{}
+	}
+	return nil
 }
 
 func sumOf(a money.Amount) sumPart { return sumPart{Amount: a.Minor, Currency: string(a.Currency)} }
@@ -143,7 +163,7 @@ func operationOfSnapshot(s event.Snapshot, p project.Project) operationPart {
 
 // redirectOf gives the way to the PSP's page while the customer is awaited there.
 func redirectOf(s event.Snapshot) (*redirectPart, error) {
-	if s.Payment.Status != payment.StatusAwaitingCustomer || s.Attempt.Redirect == "" {
+	if s.Payment.Status != payment.StatusAwaitingCustomer || s.Payment.RetryOffered() || s.Attempt.Redirect == "" {
 		return nil, nil
 	}
 	var r payment.Redirect

@@ -82,6 +82,46 @@ func TestCallbackWords(t *testing.T) {
 	}
 }
 
+// TestCallbackOfATry: "try again" of the payment page is told as a number and as
+// seconds, and only of payments that have it.
+func TestCallbackOfATry(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name            string
+		change          func(*payment.Payment)
+		status          string
+		available, left string
+	}{
+		{"no such offer", func(*payment.Payment) {}, "success", "", ""},
+		{"paid at once", func(p *payment.Payment) { p.TriesLeft = 4 }, "success", "0", "0"},
+		{"declined, may try", func(p *payment.Payment) {
+			p.Status, p.Awaiting, p.TriesLeft = payment.StatusAwaitingCustomer, payment.AwaitedRetry, 3
+			p.RetryUS = p.ChangedUS + 599_000_000
+		}, "awaiting customer", "1", "599"},
+		{"trying", func(p *payment.Payment) {
+			p.Status, p.TriesLeft, p.RetryUS = payment.StatusAwaitingCustomer, 2, p.ChangedUS+599_000_000
+		}, "awaiting redirect result", "0", "0"},
+		{"declined for good", func(p *payment.Payment) { p.Status, p.RetryUS = payment.StatusDeclined, 1 }, "decline", "0", "0"},
+	} {
+		s := snapshot()
+		test.change(&s.Payment)
+		body, _, err := gate.RenderCallback(event.Work{Snapshot: s}, shop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		verify(t, body, sign.AtRoot)
+		doc, _ := sign.ParseJSON(body)
+		for field, want := range map[string]string{"status": test.status, "is_new_attempts_available": test.available, "attempts_timeout": test.left} {
+			if got := doc.Get("payment", field).Text(); got != want {
+				t.Errorf("%s: payment.%s is %q, want %q", test.name, field, got, want)
+			}
+		}
+		if test.available == "1" && doc.Get("redirect_data", "url").Text() != "" {
+			t.Errorf("%s: the old way to the PSP is told again: %s", test.name, body)
+		}
+	}
+}
+
 // TestCallbackFreeText: nothing that a merchant or PSP wrote keeps a callback from
 // being signed.
 func TestCallbackFreeText(t *testing.T) {

@@ -112,12 +112,14 @@ func (c code) message() string {
 }
 
 // paymentStatus gives Gate's word for where a payment stands (payment-loop.md L15).
-// A customer is awaited at a PSP's page only, so far.
-func paymentStatus(s payment.Status) string {
-	switch s {
+func paymentStatus(p payment.Payment) string {
+	switch p.Status {
 	case payment.StatusNew, payment.StatusPending:
 		return "processing"
 	case payment.StatusAwaitingCustomer:
+		if p.RetryOffered() {
+			return "awaiting customer"
+		}
 		return "awaiting redirect result"
 	case payment.StatusAuthorized:
 		return "awaiting capture"

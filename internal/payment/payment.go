@@ -62,6 +62,15 @@ func (s Status) Final() bool {
 	return false
 }
 
+// Awaited says what a payment that is awaiting_customer waits for.
+type Awaited string
+
+// What a customer is awaited for.
+const (
+	AwaitedAtPSP Awaited = ""      // to come back from the PSP's page
+	AwaitedRetry Awaited = "retry" // to try again, after a decline
+)
+
 // MoveError is a move that the table forbids. It is a bug or stale news; the
 // act that meets it must change nothing.
 type MoveError struct {
@@ -89,6 +98,7 @@ type Payment struct {
 	MerchantPaymentID string       `json:"merchant_id"` // as first sent; unique per project without regard to case
 	Type              Type         `json:"type"`
 	Status            Status       `json:"status"`
+	Awaiting          Awaited      `json:"awaiting,omitempty"`
 	Method            string       `json:"method"` // "paytm-wallet"
 	Amount            money.Amount `json:"amount"`
 	CustomerID        string       `json:"customer,omitempty"` // the merchant's name for the customer
@@ -106,7 +116,9 @@ type Payment struct {
 	RefundingMinor    int64        `json:"refunding,omitempty"` // reserved by refunds under way
 	CreatedUS         int64        `json:"created"`
 	ChangedUS         int64        `json:"changed"`
-	LimitUS           int64        `json:"limit"` // after it the payment is declined with code 603
+	LimitUS           int64        `json:"limit"`                // after it the payment is declined with code 603
+	TriesLeft         int64        `json:"tries_left,omitempty"` // how often the customer may still try again
+	RetryUS           int64        `json:"retry,omitempty"`      // until when they may; 0 before the first decline
 
 	// Heads of the chains that hold the payment's history; each row names the
 	// one before it, so no secondary index is written on the hot path.
@@ -120,9 +132,14 @@ func (p Payment) Move(to Status, nowUS int64) (Payment, error) {
 	if !slices.Contains(moves[p.Status], to) {
 		return p, &MoveError{ID: p.ID, From: p.Status, To: to}
 	}
-	p.Status = to
+	p.Status, p.Awaiting = to, AwaitedAtPSP
 	p.ChangedUS = nowUS
 	return p, nil
+}
+
+// RetryOffered reports whether the payment waits for its customer to try again.
+func (p Payment) RetryOffered() bool {
+	return p.Status == StatusAwaitingCustomer && p.Awaiting == AwaitedRetry
 }
 
 // Refundable is what may still be refunded, in minor units: captured less

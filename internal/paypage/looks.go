@@ -165,6 +165,16 @@ func (l looks) redirect(outcome web.Outcome, reason web.Reason) *web.Redirect {
 	return &web.Redirect{URL: address, Mode: mode}
 }
 
+// retries is how often the customer may try again after a decline. The offer
+// needs the result page, and so is not made where a decline leads away from it
+// (ecommpay.md section 2.3).
+func (l looks) retries() int {
+	if r := l.redirect(web.OutcomeDecline, ""); r != nil && r.Mode != web.ModeBlank {
+		return 0
+	}
+	return max(0, l.project.PageAttempts-1)
+}
+
 // leaves lists the origins that a confirmation may end at by redirection, which
 // browsers hold against the policy of the form.
 func (l looks) leaves() []string {

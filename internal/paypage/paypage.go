@@ -13,7 +13,8 @@
 // whose cookies are blocked works like any other window (security.md S31).
 //
 // Known weaknesses: whoever has a signed link may confirm it, as the protocol has
-// it; and one session is one attempt to pay ("try again" is not offered).
+// it; and a customer who tries again after a decline does so by the same method,
+// since what the merchant allowed is not kept.
 package paypage
 
 import (
@@ -99,6 +100,8 @@ func New(o Options) *Page {
 		"POST /payment/confirm":   p.confirm,
 		"GET /payment/s/{token}":  p.session,
 		"POST /payment/s/{token}": p.comeBack,
+
+		"POST /payment/s/{token}/again": p.again,
 	} {
 		p.mux.Handle(pattern, p.wrap(h))
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"aorta/internal/connector"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/payment"
@@ -78,6 +79,28 @@ func (p *Page) comeBack(w http.ResponseWriter, r *http.Request, _ *visit) error 
 	return nil
 }
 
+// again answers the button "try again": it begins another try and leads to the
+// provider. Pressed twice, or too late, it leads to where the payment stands.
+func (p *Page) again(w http.ResponseWriter, r *http.Request, v *visit) error {
+	pay, err := p.payment(r.Context(), r.PathValue("token"))
+	if err != nil {
+		return err
+	}
+	if !p.ownForm(r) {
+		return errForeign
+	}
+	v.retry = p.sessionPath(pay.ID, fromShop)
+	begun, err := p.opts.Flows.TryAgain(r.Context(), pay, connector.Person{IP: p.opts.ClientIP(r)})
+	if err != nil {
+		return err
+	}
+	if begun.Asked != nil {
+		p.await(r.Context(), begun.Asked)
+	}
+	p.leadTo(w, p.sessionPath(pay.ID, fromConfirm))
+	return nil
+}
+
 // stay is a customer's visit to a session.
 type stay struct {
 	from  string
@@ -130,7 +153,7 @@ func (p *Page) visitSession(r *http.Request, v *visit) (stay, error) {
 
 // awaited gives the provider's page while the customer is awaited there.
 func awaited(pay payment.Payment, a payment.Attempt) (*payment.Redirect, error) {
-	if pay.Status != payment.StatusAwaitingCustomer || a.Redirect == "" {
+	if pay.Status != payment.StatusAwaitingCustomer || pay.RetryOffered() || a.Redirect == "" {
 		return nil, nil
 	}
 	var next payment.Redirect
@@ -155,6 +178,8 @@ func (p *Page) session(w http.ResponseWriter, r *http.Request, v *visit) error {
 	switch {
 	case outcome != web.OutcomePending:
 		return p.result(w, r, s, outcome)
+	case p.secondsToRetry(s.view.Payment) > 0:
+		p.offer(w, r, s)
 	case s.next != nil && s.from == fromConfirm:
 		p.handoff(w, r, s)
 	default:
@@ -254,6 +279,32 @@ func (p *Page) result(w http.ResponseWriter, r *http.Request, s stay, outcome we
 	return nil
 }
 
+// secondsToRetry is how long the customer may still try again; 0: not at all.
+// An offer whose time is over is about to be ended by the flow.
+func (p *Page) secondsToRetry(pay payment.Payment) int {
+	if !pay.RetryOffered() {
+		return 0
+	}
+	left := time.UnixMicro(pay.RetryUS).Sub(p.opts.Now())
+	return max(0, int((left+time.Second-1)/time.Second))
+}
+
+// offer shows that this try was declined, and that there may be another.
+func (p *Page) offer(w http.ResponseWriter, r *http.Request, s stay) {
+	pay := s.view.Payment
+	view := web.ResultView{
+		Outcome: web.OutcomeDecline, Reason: reasonOf(s.sale.Operation.Code), Amount: format(pay.Amount, s.looks, r), Description: pay.Description,
+		Order: pay.MerchantPaymentID, MethodName: p.methodName(s), Returned: s.from == fromProvider,
+		Retry: &web.Retry{
+			Action: "/payment/s/" + p.token(pay.ID) + "/again", SecondsLeft: p.secondsToRetry(pay), AttemptsLeft: int(pay.TriesLeft),
+		},
+	}
+	if b := s.looks.back(); b != nil {
+		view.Buttons = []web.Button{*b}
+	}
+	p.show(w, r, s.looks, http.StatusOK, func(page web.Page) web.View { view.Page = page; return view }, nil)
+}
+
 // methodName is what the customer knows the method by.
 func (p *Page) methodName(s stay) string {
 	if m, ok := s.looks.project.MethodByCode(s.view.Payment.Method); ok {
@@ -293,6 +344,9 @@ func (p *Page) readStatus(r *http.Request) (statusAnswer, error) {
 	answer := statusAnswer{Status: sessionStatus(outcome), Final: outcome != web.OutcomePending}
 	if answer.Final {
 		answer.Result, err = p.resultObject(s)
+	}
+	if p.secondsToRetry(s.view.Payment) > 0 {
+		answer.Status, answer.Final = sessionStatus(web.OutcomeDecline), true // of this try: the page has more to say
 	}
 	if s.next != nil && s.from == fromConfirm {
 		answer.Location = p.sessionPath(s.view.Payment.ID, fromConfirm)

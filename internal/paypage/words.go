@@ -42,11 +42,14 @@ func sessionStatus(o web.Outcome) string {
 }
 
 // statusOf is payment.status.
-func statusOf(s payment.Status) string {
-	switch s {
+func statusOf(p payment.Payment) string {
+	switch p.Status {
 	case payment.StatusNew, payment.StatusPending:
 		return "processing"
 	case payment.StatusAwaitingCustomer:
+		if p.RetryOffered() {
+			return "awaiting customer"
+		}
 		return "awaiting redirect result"
 	case payment.StatusAuthorized:
 		return "awaiting capture"
@@ -182,7 +185,7 @@ func (p *Page) resultObject(s stay) (*resultObject, error) {
 		RequestID:   sale.RequestID(),
 		Transaction: resultTransaction{ID: sale.Number, Date: timeOf(sale.ChangedUS), Type: string(pay.Type)},
 		Payment: resultPayment{
-			Method: pay.Method, Date: timeOf(pay.ChangedUS), ResultCode: pay.Code, ResultMessage: pay.Message, Status: statusOf(pay.Status),
+			Method: pay.Method, Date: timeOf(pay.ChangedUS), ResultCode: pay.Code, ResultMessage: pay.Message, Status: statusOf(pay),
 			ID: pay.MerchantPaymentID, ProviderID: method.Provider,
 		},
 		SumReal:     sum{sale.Amount.Minor, string(sale.Amount.Currency)},

@@ -30,6 +30,9 @@ type Project struct {
 	BaseTime  time.Duration // the merchant should ask for the status after it
 	LimitTime time.Duration // then the payment is declined with code 603
 
+	PageAttempts int           // how often a customer may try to pay in one session of the payment page; 1: "try again" is not offered
+	RetryTime    time.Duration // and how long after the first decline
+
 	Methods []Method
 }
 

@@ -77,6 +77,7 @@ const (
 	credits
 	refunds
 	wallets
+	patients // whose customers may try again
 )
 
 func projects(n int64) (project.Project, bool) {
@@ -89,8 +90,10 @@ func projects(n int64) (project.Project, bool) {
 		p.LateSuccess = project.LateCredit
 	case refunds:
 		p.LateSuccess = project.LateRefund
+	case patients:
+		p.PageAttempts, p.RetryTime = 5, 10*time.Minute
 	}
-	return p, n >= shop && n <= wallets
+	return p, n >= shop && n <= patients
 }
 
 func newHouse(t *testing.T) *house {
@@ -187,10 +190,27 @@ func (h *house) begin(projectID int64, name string) flow.Begun {
 	p, _ := projects(projectID)
 	begun, err := h.flows.BeginSale(h.t.Context(), flow.SaleRequest{
 		Project: p, Method: p.Methods[0], Door: "gate", PaymentID: name, CustomerID: "c1", CallbackURL: "https://shop.example/cb", Amount: rupees(2500),
+		Retries: max(0, p.PageAttempts-1),
 	})
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.later(time.Second)
+	return begun
+}
+
+// again has a customer try again.
+func (h *house) again(p id.Payment) flow.Begun {
+	h.t.Helper()
+	pay, _, err := h.memory.Payment(h.t.Context(), p)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	begun, err := h.flows.TryAgain(h.t.Context(), pay, connector.Person{})
+	if err != nil || begun.Repeat {
+		h.t.Fatalf("try again: repeat %t, %v", begun.Repeat, err)
+	}
+	h.pump()
 	h.later(time.Second)
 	return begun
 }
@@ -260,6 +280,21 @@ func busy(t *testing.T) *house {
 	h.psp.sale = declined
 	h.begin(shop, "declined")
 	h.pump()
+	h.begin(patients, "may try")
+	h.pump()
+	for _, paid := range []string{"second pays", "first pays after all", "both pay"} {
+		h.psp.sale = declined
+		first := h.begin(patients, paid)
+		h.pump()
+		h.psp.sale = pending
+		second := h.again(first.Payment.ID)
+		if paid != "second pays" {
+			h.approve(first.Attempt)
+		}
+		if paid != "first pays after all" {
+			h.approve(second.Attempt)
+		}
+	}
 	h.psp.sale = connector.Outcome{Kind: connector.Unknown}
 	h.begin(shop, "unknown")
 	h.pump()

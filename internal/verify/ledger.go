@@ -241,16 +241,16 @@ func (h *history) calledFor(op *payment.Operation) []call {
 func (h *history) saleCallsFor(op *payment.Operation) []call {
 	deposits, late, credits := 0, 0, 0
 	for n := range h.attempts {
-		switch a := &h.attempts[n]; {
-		case a.Operation != op.ID || a.Status != payment.AttemptApproved:
-		case a.Late != 0:
-			late++
-		default:
-			deposits++
+		a := &h.attempts[n]
+		if a.Operation != op.ID || a.Status != payment.AttemptApproved {
+			continue
 		}
-	}
-	for n := range h.operations {
-		if h.operations[n].Kind == payment.KindManualChange {
+		if a.Late == 0 {
+			deposits++
+			continue
+		}
+		late++
+		if slices.ContainsFunc(h.operations, func(o payment.Operation) bool { return o.Kind == payment.KindManualChange && o.Attempt == a.ID }) {
 			credits++
 		}
 	}

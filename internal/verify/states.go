@@ -51,8 +51,8 @@ func (c *checker) judgePlaces(h *history) {
 // maxNumber bounds what Gate can show as an operation's id (2^53).
 const maxNumber = 1 << 53
 
-// judgeOperations: the chain holds all operations, one of them the sale, and
-// their statuses go with the payment's (C5).
+// judgeOperations: the chain holds all operations, at least one of them a sale,
+// and their statuses go with the payment's (C5).
 func (c *checker) judgeOperations(h *history) {
 	p := &h.payment
 	chain, _ := h.operationChain()
@@ -68,39 +68,55 @@ func (c *checker) judgeOperations(h *history) {
 			c.violation("Operation %s is of %d %s, its payment %s in %s.", o.ID, o.Amount.Minor, o.Amount.Currency, p.ID, p.Amount.Currency)
 		}
 	}
-	var sale *payment.Operation
+	c.judgeSales(h, chain)
+}
+
+// judgeSales: a payment is paid once. It has one sale, or several that the
+// customer tried one after another: all but one are declined, and that one, the
+// newest while the payment is open, stands where the payment does.
+func (c *checker) judgeSales(h *history, newestFirst []*payment.Operation) {
+	p := &h.payment
+	var telling *payment.Operation
 	manual := false
-	for n := range h.operations {
-		switch o := &h.operations[n]; o.Kind {
+	for _, o := range newestFirst {
+		switch o.Kind {
 		case payment.KindSale:
-			if sale != nil {
-				c.violation("Payment %s has two sales, %s and %s.", p.ID, sale.ID, o.ID)
+			if o.Amount != p.Amount {
+				c.violation("Sale %s is of %d minor units, its payment %s of %d.", o.ID, o.Amount.Minor, p.ID, p.Amount.Minor)
 			}
-			sale = o
+			switch {
+			case telling == nil:
+				telling = o
+			case o.Status == payment.OperationDecline:
+			case telling.Status == payment.OperationDecline && p.Status.Final():
+				telling = o
+			default:
+				c.violation("Payment %s has the sales %s (%s) and %s (%s); all but one must be declined.", p.ID, telling.ID, telling.Status, o.ID, o.Status)
+			}
 		case payment.KindManualChange:
 			manual = true
 		case payment.KindRefund:
 		}
 	}
-	if sale == nil {
+	if telling == nil {
 		c.violation("Payment %s has no sale.", p.ID)
 		return
 	}
-	if sale.Amount != p.Amount {
-		c.violation("Sale %s is of %d minor units, its payment %s of %d.", sale.ID, sale.Amount.Minor, p.ID, p.Amount.Minor)
-	}
-	if want := saleStatus(p.Status, manual); want != "" && sale.Status != want {
-		c.violation("Sale %s is %s, which does not go with payment %s being %s.", sale.ID, sale.Status, p.ID, p.Status)
+	if want := saleStatus(p, manual); want != "" && telling.Status != want {
+		c.violation("Sale %s is %s, which does not go with payment %s being %s.", telling.ID, telling.Status, p.ID, p.Status)
 	}
 }
 
-// saleStatus is where the sale stands when its payment stands at s. manual: a
+// saleStatus is where the sale stands when its payment stands at p. manual: a
 // late success was credited by an operation of its own, and the sale remains declined.
-func saleStatus(s payment.Status, manual bool) payment.OperationStatus {
-	switch s {
+func saleStatus(p *payment.Payment, manual bool) payment.OperationStatus {
+	switch p.Status {
 	case payment.StatusNew, payment.StatusPending:
 		return payment.OperationProcessing
 	case payment.StatusAwaitingCustomer:
+		if p.RetryOffered() {
+			return payment.OperationDecline
+		}
 		return payment.OperationAwaitingCustomer
 	case payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusChargedBack:
 		if manual {
@@ -149,6 +165,9 @@ func (c *checker) judgeAttempts(h *history) {
 		if open && !newest.due {
 			c.violation("Operation %s is %s, but nothing will be done about its attempt %s: it has no due row.", op.ID, op.Status, newest.ID)
 		}
+		if h.payment.RetryOffered() && h.payment.LastOperation == op.ID && !newest.due {
+			c.violation("Payment %s waits for its customer to try again, but nothing will end that: attempt %s has no due row.", h.payment.ID, newest.ID)
+		}
 	}
 }
 
@@ -157,6 +176,7 @@ func (c *checker) judgeAttempts(h *history) {
 var ends = map[event.Kind]payment.Status{
 	event.PaymentPending:  payment.StatusPending,
 	event.PaymentAwaiting: payment.StatusAwaitingCustomer,
+	event.PaymentRetry:    payment.StatusAwaitingCustomer,
 	event.PaymentCaptured: payment.StatusCaptured,
 	event.PaymentDeclined: payment.StatusDeclined,
 	event.RefundStarted:   "",
@@ -167,7 +187,7 @@ var ends = map[event.Kind]payment.Status{
 
 // told are the kinds of event that the merchant is called about (ecommpay.md 4).
 var told = []event.Kind{
-	event.PaymentAwaiting, event.PaymentCaptured, event.PaymentDeclined, event.RefundSucceeded, event.RefundDeclined,
+	event.PaymentAwaiting, event.PaymentRetry, event.PaymentCaptured, event.PaymentDeclined, event.RefundSucceeded, event.RefundDeclined,
 }
 
 // judgeEvents walks the payment's history: from new, by allowed moves only, to

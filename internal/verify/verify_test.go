@@ -262,7 +262,18 @@ func TestCorruptions(t *testing.T) {
 			r.Operations.Insert = append(r.Operations.Insert, o)
 		}, want: `Operation op_\w+ (is not in the chain|is one too many)`},
 		{name: "payment without sale", corrupt: func(r rows) { r.payment("pending").LastOperation = id.Operation{} }, want: `Operation op_\w+ (is not in the chain|is one too many)`},
-		{name: "two sales", corrupt: func(r rows) { r.operation("Paid", payment.KindRefund).Kind = payment.KindSale }, want: "has two sales"},
+		{name: "two sales paid", corrupt: func(r rows) {
+			o := r.operation("Paid", payment.KindRefund)
+			o.Kind, o.Status = payment.KindSale, payment.OperationSuccess
+		}, want: "all but one must be declined"},
+		{name: "older sale open", corrupt: func(r rows) {
+			last := r.payment("second pays").LastOperation
+			o := pick(r.Operations.Insert, func(o *payment.Operation) bool { return o.ID == last })
+			first := pick(r.Operations.Insert, func(f *payment.Operation) bool { return f.ID == o.Prev })
+			first.Status = payment.OperationProcessing
+		}, want: "all but one must be declined"},
+		{name: "offer to try again that is none", corrupt: func(r rows) { r.payment("may try").Awaiting = payment.AwaitedAtPSP }, want: "which does not go with payment"},
+		{name: "offer to try again that nothing ends", corrupt: func(r rows) { r.dropDue(r.attempt("may try").ID.Raw()) }, want: "nothing will end that"},
 		{name: "row in another bucket", corrupt: func(r rows) {
 			o := r.operation("pending", payment.KindSale)
 			a, p, e := r.attempt("pending"), r.payment("pending"), r.event("pending", event.PaymentPending)

@@ -149,9 +149,14 @@ function confirmPage(): void {
       tell(METHOD_SELECT, { name: chosen.dataset['name'], payment_method_type: 1, payment_method_code: chosen.value });
     }
   });
+  sendOnce(form);
+}
+
+// sendOnce guards a form that asks for money. The server would recognise the second press as the same payment; the
+// customer should not have to wonder.
+function sendOnce(form: HTMLFormElement): void {
   let sent = false;
   form.addEventListener('submit', (event) => {
-    // The server would recognise the second press as the same payment; the customer should not have to wonder.
     if (sent) {
       event.preventDefault();
       return;
@@ -228,10 +233,12 @@ function resultPage(): void {
   } catch {
     result = null;
   }
-  if (data['outcome'] === 'success') {
+  const offer = document.querySelector<HTMLFormElement>('#again-form');
+  if (offer) {
+    sendOnce(offer); // while another attempt is on offer the payment has not failed yet
+  } else if (data['outcome'] === 'success') {
     tell(SUCCESS, result);
-  } else if (data['outcome'] === 'decline' && !document.querySelector('#again-form')) {
-    // While another attempt is on offer the payment has not failed yet.
+  } else if (data['outcome'] === 'decline') {
     tell(FAIL, result);
   }
   const url = httpURL(data['redirectUrl']);
