@@ -13,3 +13,10 @@ func TestFlow(t *testing.T) {
 	d := demo.Start(t)
 	drive(t, "flow.mjs", map[string]any{"public": d.Public, "sandbox": d.Sandbox})
 }
+
+// TestTryAgain declines payments and tries them again.
+func TestTryAgain(t *testing.T) {
+	needs(t)
+	d := demo.Start(t, "--page-attempts", "3")
+	drive(t, "again.mjs", map[string]any{"public": d.Public, "sandbox": d.Sandbox})
+}

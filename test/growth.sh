@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# growth.sh [sqlite|postgres] [PAYMENTS] [PAIRS] [SECONDS] measures what history costs: the core bench on a store that
+# holds PAYMENTS already (1000000) and on an empty one, in turn, PAIRS times (5) for SECONDS (20) each. It prints each
+# run and the ratio of the medians. For PostgreSQL run it under test/postgres.sh. Every run ends with a verification
+# of all that is stored.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+store=${1:-sqlite} payments=${2:-1000000} pairs=${3:-5} seconds=${4:-20}
+work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-growth.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+go build -o "$work/aorta" ./cmd/aorta
+
+# place NAME gives the flags of a store of that name, made anew.
+place() {
+	case $store in
+	sqlite) rm -rf "${work:?}/$1" && mkdir "$work/$1" && echo "--data $work/$1" ;;
+	postgres)
+		psql -q "$AORTA_TEST_POSTGRES" -c "DROP DATABASE IF EXISTS growth_$1" -c "CREATE DATABASE growth_$1"
+		echo "--database ${AORTA_TEST_POSTGRES/\/postgres?/\/growth_$1?}"
+		;;
+	*) echo "growth.sh: the store is sqlite or postgres, not $store" >&2 && exit 2 ;;
+	esac
+}
+
+# rate FLAGS… gives the payments a second of one run.
+rate() {
+	"$work/aorta" bench --core --json --callers 512 --duration "${seconds}s" "$@" |
+		tail -n 1 | sed 's/.*"payments_per_second":\([0-9.]*\).*/\1/'
+}
+
+median() { sort -n | awk '{v[NR] = $1} END {print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'; }
+
+full=$(place full)
+# shellcheck disable=SC2086 # flags are words
+rate $full --prefill "$payments" --duration 1s >"$work/prefill"
+for ((n = 1; n <= pairs; n++)); do
+	# shellcheck disable=SC2086
+	{
+		rate $full >>"$work/full.rates"
+		rate $(place empty) >>"$work/empty.rates"
+	}
+	echo "pair $n: $(tail -n 1 "$work/full.rates") payments/s with history, $(tail -n 1 "$work/empty.rates") without"
+done
+with=$(median <"$work/full.rates") without=$(median <"$work/empty.rates")
+echo "$store: $with with $payments payments stored before, $without without: ratio $(awk -v a="$with" -v b="$without" 'BEGIN {printf "%.2f", a / b}')"
