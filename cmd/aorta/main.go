@@ -43,23 +43,24 @@ type streams struct {
 // errViolated: verify found something. The report has been printed.
 var errViolated = errors.New("invariants are violated")
 
-// memory sets how much memory is traded for processor time, unless the
-// environment says otherwise. A payment leaves much short-lived garbage and
-// little that lives on, so the collector may come seldom, within a bound.
-func memory() {
+// collectSeldom trades memory for processor time, unless the environment says
+// otherwise: a payment leaves much short-lived garbage and little that lives on.
+func collectSeldom() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
+}
+
+// boundMemory bounds that trade. The bound is soft: close to it the collector
+// comes more often. What is not Go's own is not counted, SQLite's caches above all.
+func boundMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+		debug.SetMemoryLimit(136 << 20)
 	}
 }
 
-// memoryLimit is soft: close to it the collector comes more often.
-const memoryLimit = 144 << 20
-
 func main() {
-	memory()
+	collectSeldom()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr}); err != nil {

@@ -67,6 +67,7 @@ type Options struct {
 	Log        *slog.Logger          // nil discards
 	Metrics    prometheus.Registerer // nil: counted, not registered
 	MaxBatch   int                   // acts a batch; 0 means 512
+	Pressing   int                   // acts that wait for a home's first lane, from which on all its lanes are used; 0 means 192
 	MaxQueue   int                   // acts waiting per lane; 0 means 8192
 	MaxAge     time.Duration         // of the oldest waiting act, beyond which new ones are refused; 0 means 2s
 	Deadline   time.Duration         // for finding out what became of a batch; 0 means 30s
@@ -89,6 +90,9 @@ type home struct {
 	store Store
 	lanes []*lane
 	holds []bool // index: bucket
+
+	pressing int
+	wide     atomic.Int64 // until when all lanes are used, in unix microseconds
 }
 
 // New opens a book on its homes. Every bucket must be in exactly one of them.
@@ -118,6 +122,7 @@ func New(ctx context.Context, homes []Home, opts Options) (*Book, error) {
 func setDefaults(o *Options) {
 	def(&o.Buckets, 32)
 	def(&o.MaxBatch, 512)
+	def(&o.Pressing, 192)
 	def(&o.MaxQueue, 8192)
 	def(&o.MaxAge, 2*time.Second)
 	def(&o.Deadline, 30*time.Second)
@@ -138,7 +143,7 @@ func def[T comparable](v *T, d T) {
 }
 
 func (b *Book) open(ctx, run context.Context, cfg Home) error {
-	h := &home{store: cfg.Store, holds: make([]bool, len(b.byPlace))}
+	h := &home{store: cfg.Store, holds: make([]bool, len(b.byPlace)), pressing: b.opts.Pressing}
 	buckets := cfg.Buckets
 	if buckets == nil {
 		for n := range b.byPlace {
@@ -268,7 +273,8 @@ func Do[T any](ctx context.Context, b *Book, a Act[T]) (T, error) {
 			return err
 		},
 	}
-	if err := b.byPlace[a.Bucket].laneOf(a.Bucket).queue.add(c, b.opts.Now()); err != nil {
+	now := b.opts.Now()
+	if err := b.byPlace[a.Bucket].laneFor(a.Bucket, now).queue.add(c, now); err != nil {
 		b.metrics.refused.Inc()
 		return none, fmt.Errorf("%s: %w", a.Name, err)
 	}
@@ -286,4 +292,24 @@ func Do[T any](ctx context.Context, b *Book, a Act[T]) (T, error) {
 	return out, nil
 }
 
+// laneOf is the lane that acts of a bucket prefer.
 func (h *home) laneOf(b id.Bucket) *lane { return h.lanes[int(b)%len(h.lanes)] }
+
+// laneFor is where an act of a bucket waits: in the first lane while little is
+// to be done, since one batch of twenty costs the database half of two of ten,
+// and in the bucket's own lane under pressure. Rows are safe in either.
+func (h *home) laneFor(b id.Bucket, now time.Time) *lane {
+	if len(h.lanes) == 1 {
+		return h.lanes[0]
+	}
+	us := now.UnixMicro()
+	if h.lanes[0].queue.waiting() >= h.pressing {
+		h.wide.Store(us + stayWide.Microseconds())
+	} else if us >= h.wide.Load() {
+		return h.lanes[0]
+	}
+	return h.laneOf(b)
+}
+
+// stayWide is how long all lanes are used after there was pressure.
+const stayWide = time.Second

@@ -416,6 +416,44 @@ func TestPressure(t *testing.T) {
 	}
 }
 
+// Little work is done in one lane, in few and large batches; under pressure
+// each bucket's own lane takes it, for a while.
+func TestLanesByPressure(t *testing.T) {
+	t.Parallel()
+	m, g, c := book.NewMemory(), newGate(), newClock()
+	m.Fail = g.fail
+	b := open(t, book.Options{Now: c.now, Pressing: 3}, book.Home{Store: m, Lanes: 2})
+	want := func(when string, lanes ...int) {
+		t.Helper()
+		for bucket, lane := range lanes {
+			if got := book.LaneFor(b, id.Bucket(bucket), c.now()); got != lane {
+				t.Errorf("%s, bucket %d goes to lane %d, want %d", when, bucket, got, lane)
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	do := func() {
+		wg.Go(func() {
+			if _, err := book.Do(t.Context(), b, count(account(1, "x"))); err != nil {
+				t.Errorf("Do: %v", err)
+			}
+		})
+	}
+	do()
+	<-g.in // the first lane is busy with it, although the bucket prefers the second
+	for n := 1; n <= 3; n++ {
+		want("without pressure", 0, 0, 0, 0)
+		do()
+		waitUntil(t, func() bool { return book.Waiting(b) == n })
+	}
+	want("under pressure", 0, 1, 0, 1)
+	close(g.pass)
+	wg.Wait()
+	want("soon after", 0, 1, 0, 1)
+	c.advance(time.Second)
+	want("later", 0, 0, 0, 0)
+}
+
 func TestBackgroundWaitsBehind(t *testing.T) {
 	t.Parallel()
 	m, g := book.NewMemory(), newGate()

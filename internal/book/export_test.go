@@ -1,6 +1,17 @@
 package book
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"aorta/internal/id"
+)
+
+// LaneFor is the number of the lane in which an act of that bucket would wait.
+func LaneFor(b *Book, bucket id.Bucket, now time.Time) int {
+	h := b.byPlace[bucket]
+	return slices.Index(h.lanes, h.laneFor(bucket, now))
+}
 
 // Waiting is the number of acts that no lane has taken yet.
 func Waiting(b *Book) int {

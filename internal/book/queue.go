@@ -2,6 +2,7 @@ package book
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type queue struct {
 	background  []*call
 	closed      bool
 	wake        chan struct{} // holds one token when something waits
+	length      atomic.Int64  // of both lists
 }
 
 func newQueue(o Options) *queue {
@@ -41,9 +43,13 @@ func (q *queue) add(c *call, now time.Time) error {
 	}
 	c.queued = now
 	*list = append(*list, c)
+	q.length.Add(1)
 	q.ring()
 	return nil
 }
+
+// waiting is how many acts wait.
+func (q *queue) waiting() int { return int(q.length.Load()) }
 
 func (q *queue) ring() {
 	select {
@@ -61,10 +67,11 @@ func (q *queue) take(into []*call) []*call {
 		// overload that lasts it must not stand still.
 		into = q.move(into, &q.interactive, q.maxBatch-min(len(q.background), q.maxBatch/16))
 		into = q.move(into, &q.background, min(q.maxBatch, len(into)+max(1, q.maxBatch/4)))
-		more := len(q.interactive)+len(q.background) > 0
+		left := len(q.interactive) + len(q.background)
+		q.length.Store(int64(left))
 		closed := q.closed
 		q.mu.Unlock()
-		if more || closed {
+		if left > 0 || closed {
 			q.ring()
 		}
 		if len(into) > 0 {

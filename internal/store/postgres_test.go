@@ -300,7 +300,7 @@ func TestLostCommits(t *testing.T) {
 	q.Set("sslmode", "disable")
 	u.RawQuery = q.Encode()
 	db := storetest.OpenPostgres(t, u.String())
-	b, err := book.New(t.Context(), []book.Home{{Store: db, Lanes: 2}}, book.Options{Now: time.Now, Random: rand.Reader, Epoch: 1})
+	b, err := book.New(t.Context(), []book.Home{{Store: db, Lanes: 2}}, book.Options{Pressing: 1, Now: time.Now, Random: rand.Reader, Epoch: 1})
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
@@ -378,7 +378,7 @@ func TestTwoProcessesOnTheSameRows(t *testing.T) {
 	const books, callers, each, rows = 2, 8, 40, 3
 	for n := range books {
 		db := storetest.OpenPostgres(t, dsn)
-		b, err := book.New(t.Context(), []book.Home{{Store: db, Lanes: 2}}, book.Options{Now: time.Now, Random: rand.Reader, Epoch: int64(n + 1)})
+		b, err := book.New(t.Context(), []book.Home{{Store: db, Lanes: 2}}, book.Options{Pressing: 1, Now: time.Now, Random: rand.Reader, Epoch: int64(n + 1)})
 		if err != nil {
 			t.Fatalf("New: %v", err)
 		}

@@ -44,7 +44,7 @@ var ErrInUse = errors.New("the database is in use by another process")
 // Sizes of SQLite's page caches.
 const (
 	writerCacheKiB = 64 << 10
-	readerCacheKiB = 8 << 10
+	readerCacheKiB = 1 << 10 // every commit of the writer empties it
 )
 
 // OpenSQLite opens the database file at path, or creates it. ErrInUse: another
@@ -59,7 +59,7 @@ func OpenSQLite(_ context.Context, path string, opts Options) (*SQLite, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	writer, err := openConn(path, false, "page_size(8192)", "busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)",
+	writer, err := openConn(path, false, fmt.Sprintf("page_size(%d)", pageBytes), "busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)",
 		"foreign_keys(1)", "wal_autocheckpoint(0)", fmt.Sprintf("cache_size(-%d)", writerCacheKiB))
 	if err != nil {
 		lock.Close()
@@ -211,7 +211,7 @@ func (s *SQLite) checkpoint(c *conn) {
 }
 
 const (
-	pageBytes = 4096 // of a frame: SQLite's default page
+	pageBytes = 8192 // of a frame
 	catchUps  = 6    // copies before writing is stopped, at most
 	fewFrames = 256  // so few new ones since the last copy are copied in no time
 )

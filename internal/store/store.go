@@ -47,7 +47,7 @@ type Options struct {
 	// off the hot path; 0 means 250ms.
 	Checkpoint time.Duration
 	// MaxLog is the size in bytes of SQLite's log beyond which writing waits a
-	// moment until it is begun anew; 0 means 32 MiB.
+	// moment until it is begun anew; 0 means 64 MiB.
 	MaxLog int64
 }
 
@@ -62,7 +62,7 @@ func (o Options) withDefaults() Options {
 		o.Checkpoint = 250 * time.Millisecond
 	}
 	if o.MaxLog == 0 {
-		o.MaxLog = 32 << 20
+		o.MaxLog = 64 << 20
 	}
 	return o
 }
