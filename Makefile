@@ -14,7 +14,7 @@ FUZZTIME ?= 20s
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run generate check format check/format check/lint check/generated check/types setup test test/race fuzz
+.PHONY: help run generate check format check/format check/lint check/generated check/types setup test test/race sim bench fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z\/]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ test: setup check ## everything, from a clean clone: what CI runs
 
 test/race: setup ## every package under the race detector, the slow ones too
 	@test/postgres.sh go test -race -timeout 60m ./...
+
+sim: ## the simulator: SEEDS (2000) from FIRST (1) on, FAULTS with commas between (all)
+	go test -count=1 -v -timeout 60m -run 'TestSeeds$$' ./test/sim -sim.seeds=$(or $(SEEDS),2000) -sim.first=$(or $(FIRST),1) -sim.faults='$(FAULTS)'
+
+bench: setup ## the benchmarks on both stores, their table into bench.md; minutes on an idle machine
+	@test/postgres.sh test/bench.sh bench.md
 
 fuzz: ## each fuzz target for FUZZTIME (20s)
 	@FUZZTIME=$(FUZZTIME) test/fuzz.sh

@@ -16,8 +16,8 @@ place() {
 	case $store in
 	sqlite) rm -rf "${work:?}/$1" && mkdir "$work/$1" && echo "--data $work/$1" ;;
 	postgres)
-		psql -q "$AORTA_TEST_POSTGRES" -c "DROP DATABASE IF EXISTS growth_$1" -c "CREATE DATABASE growth_$1"
-		echo "--database ${AORTA_TEST_POSTGRES/\/postgres?/\/growth_$1?}"
+		psql -q "$AORTA_TEST_POSTGRES" -c "DROP DATABASE IF EXISTS growth_$1" -c "CREATE DATABASE growth_$1" 2>/dev/null
+		echo "--database $(sed "s,/postgres?,/growth_$1?," <<<"$AORTA_TEST_POSTGRES")"
 		;;
 	*) echo "growth.sh: the store is sqlite or postgres, not $store" >&2 && exit 2 ;;
 	esac

@@ -150,6 +150,9 @@ func (x *application) accept() error {
 	if x.out.NoRecord {
 		return x.noRecord()
 	}
+	if mutation == "early" {
+		return x.approve()
+	}
 	if x.attempt.Status != payment.AttemptAccepted {
 		x.attempt.Status, x.attempt.Lookups = payment.AttemptAccepted, 0
 	}
@@ -215,6 +218,9 @@ const noRecordGap = 10 * time.Minute
 func (x *application) unknown() error {
 	if x.out.NoRecord {
 		return x.noRecord()
+	}
+	if mutation == "unknown" {
+		return x.decline(payment.AttemptDeclined)
 	}
 	if x.attempt.Status == payment.AttemptAsking {
 		x.attempt.Status = payment.AttemptUnknown

@@ -155,6 +155,10 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 	fresh := false // the name is new, so the payment cannot be there and is not looked for
 	if own {
 		ref, known := p.Refs.Get(key)
+		if mutation == "dedupe" && known { // sets the name aside, and makes a second payment
+			p.Refs.Put(payment.Ref{RefKey: key, Target: want.Raw()})
+			ref.Target = want.Raw()
+		}
 		switch owner := id.Payment(ref.Target); {
 		case !known:
 			p.Refs.Put(payment.Ref{RefKey: key, Target: want.Raw()})

@@ -232,10 +232,18 @@ func (w *Worker) round(ctx context.Context, now time.Time, dead []int64) (more, 
 	return len(rows) == page && !failed.Load() && ctx.Err() == nil, !failed.Load()
 }
 
-// claim leases a row to this process, if it is still as it was listed. The
-// book then hands it to Work.
 func (w *Worker) claim(ctx context.Context, seen due.Due) error {
-	taken, err := book.Do(ctx, w.book, book.Act[bool]{
+	taken, err := Claim(ctx, w.book, seen)
+	if taken {
+		w.taken.WithLabelValues(string(seen.Kind)).Inc()
+	}
+	return err
+}
+
+// Claim leases a row to this process, if it is still as it was seen; false if
+// it is not. The book then hands it to its Work.
+func Claim(ctx context.Context, b *book.Book, seen due.Due) (bool, error) {
+	return book.Do(ctx, b, book.Act[bool]{
 		Name: "due.claim", Bucket: seen.ID.Bucket(), Background: true,
 		Hint: func(p *book.Page) { p.Due.Get(seen.ID) },
 		Decide: func(p *book.Page) (bool, error) {
@@ -247,8 +255,4 @@ func (w *Worker) claim(ctx context.Context, seen due.Due) error {
 			return true, nil
 		},
 	})
-	if taken {
-		w.taken.WithLabelValues(string(seen.Kind)).Inc()
-	}
-	return err
 }

@@ -897,7 +897,9 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.open("late")
-	for w.tries.Load() < 3 {
+	// That the sale and the refund were told is remembered only after their notifications were answered.
+	told := func(line []byte) bool { return bytes.Contains(line, []byte(`"told":true`)) }
+	for w.tries.Load() < 3 || len(slices.DeleteFunc(w.remembered(), func(line []byte) bool { return !told(line) })) < 2 {
 		time.Sleep(time.Millisecond)
 	}
 	lines := w.remembered()

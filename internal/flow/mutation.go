@@ -1,0 +1,8 @@
+//go:build !mutation_dedupe && !mutation_unknown && !mutation_early
+
+package flow
+
+// mutation names the mistake that this build makes on purpose, so that a test
+// can prove that the simulator would see it (test/mutation). A release makes
+// none, and the compiler leaves the mistakes out.
+const mutation = ""

@@ -1,0 +1,5 @@
+//go:build mutation_dedupe
+
+package flow
+
+const mutation = "dedupe"

@@ -1,0 +1,5 @@
+//go:build mutation_early
+
+package flow
+
+const mutation = "early"

@@ -1,0 +1,5 @@
+//go:build mutation_unknown
+
+package flow
+
+const mutation = "unknown"

@@ -1,0 +1,32 @@
+// Package mutation proves that the simulator sees what it is there for: each
+// build with a mistake made on purpose must fail it.
+package mutation
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMistakesAreSeen(t *testing.T) {
+	t.Parallel()
+	for tag, sign := range map[string]string{
+		"mutation_dedupe":  "payments, want",          // a payment_id that is known makes a second payment
+		"mutation_unknown": "but the provider says",   // an outcome that nobody knows is taken for a failure
+		"mutation_early":   "Our clearing account is", // money is credited before the provider has said that it moved
+	} {
+		t.Run(tag, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-tags", tag, "-run", "TestSeeds$", "./test/sim", "-sim.seeds=500")
+			cmd.Dir = "../.."
+			out, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "seed ") || !strings.Contains(string(out), sign) {
+				t.Errorf("the simulator on a build with %s: %v, want it to fail and say %q:\n%s", tag, err, sign, out)
+			}
+		})
+	}
+}

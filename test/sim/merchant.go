@@ -1,0 +1,153 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/callback"
+	"aorta/internal/connector"
+	"aorta/internal/event"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+)
+
+// told is what a callback says.
+type told struct {
+	Event   string
+	Kind    event.Kind
+	Payment string
+	Status  payment.Status
+}
+
+// render is the callbacks' style.
+func render(w event.Work, _ project.Project) ([]byte, http.Header, error) {
+	body, err := json.Marshal(told{w.Event.ID.String(), w.Event.Kind, w.Snapshot.Payment.MerchantPaymentID, w.Snapshot.Payment.Status})
+	return body, nil, err
+}
+
+// merchant gets callbacks and makes payments.
+type merchant struct {
+	w      *world
+	bodies map[string]string // by event: what it was told first
+	tries  map[string]int    // by event
+	last   map[string]told   // by payment: the newest that it has taken
+}
+
+func newMerchant(w *world) *merchant {
+	return &merchant{w: w, bodies: map[string]string{}, tries: map[string]int{}, last: map[string]told{}}
+}
+
+// Send is the merchant's endpoint.
+func (m *merchant) Send(_ context.Context, _ string, _ http.Header, body []byte) (callback.Answer, error) {
+	w := m.w
+	var t told
+	if err := json.Unmarshal(body, &t); err != nil {
+		panic(err)
+	}
+	name := fmt.Sprint(t.Payment, "/", t.Kind)
+	m.tries[t.Event]++
+	name = fmt.Sprint(name, "/", m.tries[t.Event])
+	w.crash(CrashBeforeCallback, name)
+	if first, ok := m.bodies[t.Event]; ok && first != string(body) {
+		w.broken = append(w.broken, fmt.Sprintf("event %s was told as %s and as %s", t.Event, first, body))
+	}
+	if w.chance(MerchantFails, name) {
+		return callback.Answer{Status: http.StatusInternalServerError}, nil
+	}
+	if _, ok := m.bodies[t.Event]; !ok {
+		m.last[t.Payment] = t
+	}
+	m.bodies[t.Event] = string(body)
+	w.while(w.span(time.Second, "merchant", name), 2)
+	w.crash(CrashAfterCallback, name)
+	if w.chance(MerchantDeaf, name) {
+		return callback.Answer{}, errors.New("no answer")
+	}
+	return callback.Answer{Status: http.StatusOK}, nil
+}
+
+// client has the merchant make a payment, and what may come of it.
+func (w *world) client(n int) {
+	name := strconv.Itoa(n)
+	r := flow.SaleRequest{
+		Project: w.project, Method: w.project.Methods[0], Door: "gate", PaymentID: "order-" + name, CustomerID: "c" + strconv.Itoa(n%3),
+		CallbackURL: w.project.CallbackURL, Amount: money.Amount{Minor: 100 + int64(draw(w.plan.Seed, "amount", n)*1000), Currency: "INR"},
+	}
+	if draw(w.plan.Seed, "page", n) < 0.4 {
+		r.Door, r.Retries = "page", 2
+	}
+	w.later(w.span(2*time.Minute, "begins", n), name, func() { w.begin(r, name, 0) })
+	for i := range int(draw(w.plan.Seed, "refunds", n) * 5) {
+		at := time.Duration(draw(w.plan.Seed, "refund at", n, i) * float64(90*time.Minute))
+		w.later(at, name, func() { w.refund(r, name, i, 0) })
+	}
+}
+
+// begin makes the payment; whoever has no answer asks again.
+func (w *world) begin(r flow.SaleRequest, name string, try int) {
+	begun, err := w.process.flows.BeginSale(context.Background(), r)
+	if err == nil {
+		w.names[begun.Payment.ID] = name
+	}
+	dead := w.process.dead
+	if dead || err != nil {
+		w.later(w.span(20*time.Second, "asks again", name, try), name, func() { w.begin(r, name, try+1) })
+		w.bear(err)
+		return
+	}
+	if try == 0 && draw(w.plan.Seed, "impatient", name) < 0.3 { // the same order once more, in other letters
+		r.PaymentID = "ORDER-" + name
+		w.later(w.span(time.Minute, "impatient", name), name, func() { w.begin(r, name, 1) })
+	}
+	if r.Retries > 0 && try == 0 {
+		for n := 1; n <= 8; n++ {
+			w.later(time.Duration(n)*3*time.Minute, name, func() { w.again(begun.Payment.ID, name, n) })
+		}
+	}
+}
+
+// again is the customer, who looks at the page now and then.
+func (w *world) again(p id.Payment, name string, n int) {
+	pay, ok, err := w.store.Payment(context.Background(), p)
+	if err != nil || !ok || !pay.RetryOffered() || draw(w.plan.Seed, "gives up", name, n) < 0.3 {
+		return
+	}
+	_, err = w.process.flows.TryAgain(context.Background(), pay, connector.Person{})
+	w.bear(err)
+}
+
+// refund gives some of it back, if it is paid by then.
+func (w *world) refund(r flow.SaleRequest, name string, n, try int) {
+	ctx := context.Background()
+	pay, err := w.process.flows.Find(ctx, w.project, r.PaymentID)
+	if errors.Is(err, payment.ErrNoPayment) {
+		return
+	}
+	w.bear(err)
+	share := draw(w.plan.Seed, "share", name, n)
+	request := flow.RefundRequest{Project: w.project, Payment: pay, Amount: money.Amount{Minor: 1 + int64(share*1.2*float64(pay.Amount.Minor)), Currency: "INR"}}
+	if share > 0.8 {
+		request.Amount = money.Amount{} // all that remains
+	}
+	if share < 0.5 {
+		request.MerchantRefundID = fmt.Sprint("refund-", name, "-", n)
+	}
+	_, err = w.process.flows.BeginRefund(ctx, request)
+	lost := w.process.dead || errors.Is(err, book.ErrNotRun) || errors.Is(err, book.ErrUnknown)
+	if lost && request.MerchantRefundID != "" && try < 5 { // with a name it may ask again
+		w.later(w.span(time.Minute, "refund again", name, n, try), name, func() { w.refund(r, name, n, try+1) })
+	}
+	if errors.Is(err, flow.ErrState) || errors.Is(err, flow.ErrRefundIDKnown) {
+		return
+	}
+	w.bear(err)
+}

@@ -1,0 +1,46 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+
+	"aorta/internal/payment"
+)
+
+// Minimise leaves out of a plan that breaks something what it can: payments
+// first, then faults.
+func Minimise(p Plan) Plan {
+	breaks := func(p Plan) bool { return len(Run(p).Broken) > 0 }
+	for _, n := range slices.Clone(p.Payments) {
+		less := p
+		less.Payments = slices.DeleteFunc(slices.Clone(p.Payments), func(m int) bool { return m == n })
+		if len(less.Payments) > 0 && breaks(less) {
+			p = less
+		}
+	}
+	for _, f := range Faults() {
+		if p.rate(f) == 0 {
+			continue
+		}
+		less := p
+		less.Off = maps.Clone(p.Off)
+		less.Off[f] = true
+		if breaks(less) {
+			p = less
+		}
+	}
+	return p
+}
+
+// NotBuilt reports whether no flow makes this move yet.
+func NotBuilt(from, to payment.Status) bool {
+	for _, s := range []payment.Status{from, to} {
+		switch s {
+		case payment.StatusAuthorized, payment.StatusCancelled, payment.StatusChargedBack:
+			return true
+		case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusCaptured,
+			payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusDeclined:
+		}
+	}
+	return false
+}
