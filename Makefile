@@ -14,7 +14,7 @@ FUZZTIME ?= 20s
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run generate check format check/format check/lint check/generated check/types setup test test/race sim bench fuzz
+.PHONY: help run generate check format check/format check/lint check/generated check/types setup test test/race sim torture bench fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z\/]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test/race: setup ## every package under the race detector, the slow ones too
 
 sim: ## the simulator: SEEDS (2000) from FIRST (1) on, FAULTS with commas between (all)
 	go test -count=1 -v -timeout 60m -run 'TestSeeds$$' ./test/sim -sim.seeds=$(or $(SEEDS),2000) -sim.first=$(or $(FIRST),1) -sim.faults='$(FAULTS)'
+
+torture: setup ## the crash and fault programme; most of an hour. SEEDS and KILLS make it shorter
+	@test/postgres.sh test/torture.sh
 
 bench: setup ## the benchmarks on both stores, their table into bench.md; minutes on an idle machine
 	@test/postgres.sh test/bench.sh bench.md

@@ -297,19 +297,32 @@ func (h *home) laneOf(b id.Bucket) *lane { return h.lanes[int(b)%len(h.lanes)] }
 
 // laneFor is where an act of a bucket waits: in the first lane while little is
 // to be done, since one batch of twenty costs the database half of two of ten,
-// and in the bucket's own lane under pressure. Rows are safe in either.
+// and in the bucket's own lane under pressure, or while a lane stands still.
+// Rows are safe in either.
 func (h *home) laneFor(b id.Bucket, now time.Time) *lane {
 	if len(h.lanes) == 1 {
 		return h.lanes[0]
 	}
-	us := now.UnixMicro()
-	if h.lanes[0].queue.waiting() >= h.pressing {
-		h.wide.Store(us + stayWide.Microseconds())
-	} else if us >= h.wide.Load() {
+	us, left := now.UnixMicro(), 0
+	for n, l := range h.lanes {
+		waiting := l.queue.waiting()
+		if since := l.busy.Load(); waiting >= h.pressing || (since != 0 && us-since > stalled.Microseconds()) {
+			h.wide.Store(us + stayWide.Microseconds())
+			return h.laneOf(b)
+		}
+		if n > 0 {
+			left += waiting
+		}
+	}
+	until := h.wide.Load()
+	over := us >= until || until-us > stayWide.Microseconds() // the second: the clock was set back
+	if over && left == 0 {
 		return h.lanes[0]
 	}
 	return h.laneOf(b)
 }
 
-// stayWide is how long all lanes are used after there was pressure.
-const stayWide = time.Second
+const (
+	stayWide = time.Second            // how long all lanes are used after there was pressure
+	stalled  = 250 * time.Millisecond // a batch that takes so long waits for somebody
+)

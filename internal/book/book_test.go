@@ -452,6 +452,16 @@ func TestLanesByPressure(t *testing.T) {
 	want("soon after", 0, 1, 0, 1)
 	c.advance(time.Second)
 	want("later", 0, 0, 0, 0)
+	g = newGate()
+	m.Fail = g.fail
+	do()
+	<-g.in
+	c.advance(300 * time.Millisecond)
+	want("while the first lane stands still", 0, 1, 0, 1)
+	c.advance(-time.Hour)
+	close(g.pass)
+	wg.Wait()
+	want("after the clock was set back", 0, 0, 0, 0)
 }
 
 func TestBackgroundWaitsBehind(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"aorta/internal/due"
@@ -20,6 +21,7 @@ type lane struct {
 	conn    Lane
 	keep    bool
 	queue   *queue
+	busy    atomic.Int64 // since when it is at a batch, in unix microseconds; 0: it waits
 	page    *Page
 	minter  *minter // used by the lane alone
 	outside *minter // used by callers, under its lock
@@ -78,8 +80,10 @@ func (l *lane) loop(ctx context.Context) {
 		m := l.book.metrics
 		m.batchSize.Observe(float64(len(acts)))
 		begun := l.book.opts.Now()
+		l.busy.Store(begun.UnixMicro())
 		m.queueAge.Observe(begun.Sub(acts[0].queued).Seconds())
 		l.batch(ctx, acts)
+		l.busy.Store(0)
 		m.batchTime.Observe(l.book.opts.Now().Sub(begun).Seconds())
 		clear(acts)
 	}

@@ -391,8 +391,10 @@ func (x *application) wait() error {
 	x.attempt.Lookups++
 	next := now + step(x.lookups, int(x.attempt.Lookups)-1).Microseconds()
 	if x.attempt.Kind == payment.KindSale {
-		if x.pay.Status.Final() {
-			x.forgetDue() // our decline stops the polling; late news comes by itself
+		// Our decline stops the polling; late news comes by itself. A payment that another try has paid
+		// goes on to be watched: this one's page may still be open.
+		if x.pay.Status == payment.StatusDeclined || (x.pay.Status.Final() && now >= x.pay.LimitUS) {
+			x.forgetDue()
 			return x.save()
 		}
 		next = min(next, max(x.pay.LimitUS, now))

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
@@ -14,18 +15,24 @@ import (
 
 // TryAgain begins another sale of a payment whose last one was declined, while
 // the customer may still try (ecommpay.md section 2.3). It is a new operation
-// with a new attempt at the same PSP account. Where nothing is on offer, since
-// another window was faster or the time is over, nothing is begun: the answer
-// is a Repeat with the payment as it stands. The PSP is asked at once.
-func (f *Flows) TryAgain(ctx context.Context, known payment.Payment, person connector.Person) (Begun, error) {
+// with a new attempt at the same PSP account, and has a limit time of its own.
+// declined is the sale after which the customer was made the offer. Where that
+// offer does not stand, since another window was faster or the time is over,
+// nothing is begun: the answer is a Repeat with the payment as it stands. The
+// PSP is asked at once.
+func (f *Flows) TryAgain(ctx context.Context, known payment.Payment, declined id.Operation, person connector.Person) (Begun, error) {
 	done := make(chan struct{})
+	again := retry{payment: known.ID, declined: declined, person: person, done: done}
+	if pr, ok := f.opts.Projects(known.ProjectID); ok {
+		again.limit = pr.LimitTime
+	}
 	begun, err := book.Do(ctx, f.book, book.Act[Begun]{
 		Name: "sale.again", Bucket: known.ID.Bucket(),
 		Hint: func(p *book.Page) {
 			p.Payments.Get(known.ID)
 			p.Operations.Get(known.LastOperation)
 		},
-		Decide: func(p *book.Page) (Begun, error) { return tryAgain(p, known.ID, person, done) },
+		Decide: again.begin,
 	})
 	if err != nil {
 		return Begun{}, fmt.Errorf("try %s again: %w", known.ID, err)
@@ -36,13 +43,22 @@ func (f *Flows) TryAgain(ctx context.Context, known payment.Payment, person conn
 	return begun, nil
 }
 
-func tryAgain(p *book.Page, k id.Payment, person connector.Person, done chan struct{}) (Begun, error) {
-	pay, ok := p.Payments.Get(k)
+// retry is what TryAgain's act is given.
+type retry struct {
+	payment  id.Payment
+	declined id.Operation
+	person   connector.Person
+	limit    time.Duration
+	done     chan struct{}
+}
+
+func (r retry) begin(p *book.Page) (Begun, error) {
+	pay, ok := p.Payments.Get(r.payment)
 	if !ok {
 		return Begun{}, payment.ErrNoPayment
 	}
 	now := p.NowUS()
-	if !pay.RetryOffered() || now >= pay.RetryUS {
+	if !pay.RetryOffered() || now >= pay.RetryUS || pay.LastOperation != r.declined {
 		return Begun{Payment: pay, Repeat: true}, nil
 	}
 	x := application{page: p}
@@ -55,6 +71,7 @@ func tryAgain(p *book.Page, k id.Payment, person connector.Person, done chan str
 		return Begun{}, err
 	}
 	pay.TriesLeft--
+	pay.LimitUS = max(pay.LimitUS, now+r.limit.Microseconds())
 	op := payment.Operation{
 		ID: id.Operation(p.Mint()), Payment: pay.ID, Prev: pay.LastOperation, Number: p.Number(), Kind: payment.KindSale,
 		Status: payment.OperationProcessing, Amount: x.op.Amount, CreatedUS: now, ChangedUS: now,
@@ -68,7 +85,7 @@ func tryAgain(p *book.Page, k id.Payment, person connector.Person, done chan str
 	p.Attempts.New(a)
 	record(p, &pay, op, a, event.PaymentPending, from, false)
 	p.Payments.Put(pay)
-	p.Due.New(due.Now(a.ID.Raw(), due.Ask, now, p.Epoch(), &asking{payment: pay, attempt: a, person: person, done: done}))
+	p.Due.New(due.Now(a.ID.Raw(), due.Ask, now, p.Epoch(), &asking{payment: pay, attempt: a, person: r.person, done: r.done}))
 	return Begun{Payment: pay, Operation: op, Attempt: a}, nil
 }
 

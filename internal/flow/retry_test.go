@@ -37,7 +37,8 @@ func (h *house) beginPatient(retries int) flow.Begun {
 
 func (h *house) tryAgain(p id.Payment) flow.Begun {
 	h.t.Helper()
-	b, err := h.flows.TryAgain(h.t.Context(), h.payment(p), connector.Person{})
+	known := h.payment(p)
+	b, err := h.flows.TryAgain(h.t.Context(), known, known.LastOperation, connector.Person{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -162,6 +163,42 @@ func TestTryOutlivesTheOffer(t *testing.T) {
 	h.wantStatus(b.Payment.ID, payment.StatusAwaitingCustomer, "")
 	h.apply(again.Attempt, declined) // and then there is no other
 	h.wantStatus(b.Payment.ID, payment.StatusDeclined, payment.CodeExternalFunds)
+	h.noDue()
+}
+
+// A try that begins shortly before the payment's limit has a limit time of its own.
+func TestTryHasItsOwnTime(t *testing.T) {
+	t.Parallel()
+	h := patient(t)
+	h.psp.sale = []connector.Outcome{redirected}
+	h.psp.lookup = []connector.Outcome{{Kind: connector.Pending}}
+	b := h.beginPatient(4)
+	h.settle()
+	h.pass(25 * time.Minute)
+	h.apply(b.Attempt, declined)
+	h.pass(4*time.Minute + 50*time.Second)
+	again := h.tryAgain(b.Payment.ID)
+	h.settle()
+	h.pass(10 * time.Minute)
+	h.wantStatus(b.Payment.ID, payment.StatusAwaitingCustomer, "")
+	h.apply(again.Attempt, approved(250))
+	h.wantBalances(map[string]int64{"clearing": 250, "payable": 250})
+}
+
+// The page of a try may still be open when an earlier one has paid: what is paid
+// there is found, even if no notification comes.
+func TestOpenTryOfAPaidPaymentIsWatched(t *testing.T) {
+	t.Parallel()
+	h := patient(t)
+	h.psp.sale = []connector.Outcome{declined, redirected}
+	b := h.beginPatient(4)
+	h.settle()
+	h.tryAgain(b.Payment.ID)
+	h.settle()
+	h.apply(b.Attempt, approved(250))
+	h.psp.lookup = []connector.Outcome{{Kind: connector.Pending}, {Kind: connector.Pending}, approved(250)}
+	h.pass(20 * time.Minute)
+	h.wantBalances(map[string]int64{"clearing": 500, "payable": 250, "refund_due": 250})
 	h.noDue()
 }
 

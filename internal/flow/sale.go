@@ -235,5 +235,8 @@ func (f *Flows) takeOver(ctx context.Context, d due.Due) error {
 	if err != nil || !ok {
 		return fmt.Errorf("read payment to ask for (found %t): %w", ok, err)
 	}
+	if a.Kind == payment.KindSale && pay.Status.Final() { // by an earlier attempt: the PSP must not be asked for more
+		return f.Apply(ctx, a, connector.Outcome{Kind: connector.NotSent})
+	}
 	return f.call(ctx, pay, a, connector.Person{})
 }

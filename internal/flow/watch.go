@@ -52,7 +52,9 @@ func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
 			x.op, _ = p.Operations.Get(known.Operation)
 			switch {
 			case !ok || pay.Status.Final() || !x.current():
-				x.forgetDue()
+				if x.attempt.Status.Final() {
+					x.forgetDue()
+				}
 				return struct{}{}, nil
 			case pay.RetryOffered():
 				return struct{}{}, x.expireRetry()

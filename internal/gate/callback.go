@@ -108,7 +108,7 @@ func paymentOf(s event.Snapshot, p project.Project) paymentPart {
 	pay := s.Payment
 	part := paymentPart{
 		ID: pay.MerchantPaymentID, Type: paymentType(pay.Type), Status: paymentStatus(pay), Date: instant(pay.ChangedUS),
-		Method: pay.Method, Sum: sumOf(pay.Amount), Description: plain(pay.Description), retryPart: retryOf(pay),
+		Method: pay.Method, Sum: sumOf(pay.Amount), Description: plain(pay.Description), retryPart: retryOf(pay, pay.ChangedUS),
 	}
 	if part.Description == "" {
 		part.Description = pay.MerchantPaymentID
@@ -124,15 +124,16 @@ func paymentOf(s event.Snapshot, p project.Project) paymentPart {
 	return part
 }
 
-// retryOf is nil for a payment that its customer cannot try again.
-func retryOf(pay payment.Payment) *retryPart {
-	switch {
-	case pay.RetryOffered():
-		return &retryPart{IsNewAttemptsAvailable: 1, AttemptsTimeout: max(0, pay.RetryUS-pay.ChangedUS) / 1_000_000}
-	case pay.TriesLeft > 0 || pay.RetryUS > 0:
-		return &retryPart{}
+// retryOf is how things stand at an instant; nil for a payment that its customer
+// cannot try again.
+func retryOf(pay payment.Payment, atUS int64) *retryPart {
+	if pay.TriesLeft == 0 && pay.RetryUS == 0 {
+		return nil
 	}
-	return nil
+	if left := (pay.RetryUS - atUS) / 1_000_000; pay.RetryOffered() && left > 0 {
+		return &retryPart{IsNewAttemptsAvailable: 1, AttemptsTimeout: left}
+	}
+	return &retryPart{}
 }
 
 func sumOf(a money.Amount) sumPart { return sumPart{Amount: a.Minor, Currency: string(a.Currency)} }

@@ -36,9 +36,7 @@ func (g *Gate) status(ctx context.Context, c *call) ([]byte, error) {
 	answer := statusAnswer{ProjectID: c.project.ID, Customer: customerOf(pay), Operations: make([]operationPart, 0, len(view.Operations))}
 	shown := event.Snapshot{Payment: pay}
 	answer.Payment = paymentOf(shown, c.project)
-	if r := answer.Payment.retryPart; r != nil && pay.RetryOffered() {
-		r.AttemptsTimeout = max(0, pay.RetryUS-g.opts.Now().UnixMicro()) / 1_000_000
-	}
+	answer.Payment.retryPart = retryOf(pay, g.opts.Now().UnixMicro())
 	for _, v := range view.Operations {
 		shown.Operation, shown.Attempt = v.Operation, v.Attempt
 		answer.Operations = append(answer.Operations, operationOfSnapshot(shown, c.project))

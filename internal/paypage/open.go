@@ -148,7 +148,7 @@ func (p *Page) ownForm(r *http.Request) bool {
 	if r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == "null" {
 		// Our pages send no referrer, and from such a page browsers of before 2023
 		// name no origin even to ourselves. What is confirmed has the merchant's
-		// signature in any case.
+		// signature in any case, and what is tried again the session's token.
 		return true
 	}
 	return p.cross.Check(r) == nil

@@ -14,7 +14,8 @@
 //
 // Known weaknesses: whoever has a signed link may confirm it, as the protocol has
 // it; and a customer who tries again after a decline does so by the same method,
-// since what the merchant allowed is not kept.
+// and the provider hears no name or e-mail then, since what the merchant allowed
+// and sent of the customer is not kept.
 package paypage
 
 import (

@@ -19,6 +19,7 @@ import (
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/payment"
+	"aorta/internal/sign"
 	"aorta/web"
 )
 
@@ -86,11 +87,26 @@ func (p *Page) again(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
+	v.retry = p.sessionPath(pay.ID, fromShop)
+	if err := p.learn(r.Context(), pay, v); err != nil {
+		return err
+	}
 	if !p.ownForm(r) {
 		return errForeign
 	}
-	v.retry = p.sessionPath(pay.ID, fromShop)
-	begun, err := p.opts.Flows.TryAgain(r.Context(), pay, connector.Person{IP: p.opts.ClientIP(r)})
+	body, err := formBody(w, r, maxAgain)
+	if err != nil {
+		return err
+	}
+	form, err := sign.ParseForm(body)
+	if err != nil {
+		return malformedError(err)
+	}
+	declined, ok := payment.OperationOf(form.Get(afterField).Text())
+	if !ok {
+		return errNotForm
+	}
+	begun, err := p.opts.Flows.TryAgain(r.Context(), pay, declined, connector.Person{IP: p.opts.ClientIP(r)})
 	if err != nil {
 		return err
 	}
@@ -99,6 +115,28 @@ func (p *Page) again(w http.ResponseWriter, r *http.Request, v *visit) error {
 	}
 	p.leadTo(w, p.sessionPath(pay.ID, fromConfirm))
 	return nil
+}
+
+const (
+	afterField = "after" // request id of the sale after whose decline the offer was made
+	maxAgain   = 1024    // bytes of that form
+)
+
+// learn fills a visit's looks from what is kept of a payment.
+func (p *Page) learn(ctx context.Context, pay payment.Payment, v *visit) error {
+	kept, ok, err := p.opts.Read.Request(ctx, pay.ID.Raw())
+	if err != nil {
+		return away("read what was kept", err)
+	}
+	pr, known := p.opts.Projects(pay.ProjectID)
+	if !known {
+		return errProject
+	}
+	v.looks.project, v.looks.callback = pr, pay.CallbackURL
+	if ok {
+		v.looks.kept, err = flow.DecodeKept(kept.Body)
+	}
+	return err
 }
 
 // stay is a customer's visit to a session.
@@ -124,26 +162,15 @@ func (p *Page) visitSession(r *http.Request, v *visit) (stay, error) {
 	if s.from != fromShop && s.from != fromProvider {
 		s.from = fromConfirm
 	}
-	kept, ok, err := p.opts.Read.Request(ctx, pay.ID.Raw())
-	if err != nil {
-		return s, away("read what was kept", err)
-	}
-	pr, known := p.opts.Projects(pay.ProjectID)
-	if !known {
-		return s, errProject
-	}
-	v.looks.project, v.looks.callback = pr, pay.CallbackURL
-	if ok {
-		if v.looks.kept, err = flow.DecodeKept(kept.Body); err != nil {
-			return s, err
-		}
+	if err := p.learn(ctx, pay, v); err != nil {
+		return s, err
 	}
 	s.looks = v.looks
 	if s.view, err = p.opts.Flows.Status(ctx, pay, newest); err != nil {
 		return s, away("read the operations", err)
 	}
-	for _, o := range s.view.Operations {
-		if o.Operation.Kind == payment.KindSale {
+	for _, o := range s.view.Operations { // of several tries the one that paid, else the newest
+		if o.Operation.Kind == payment.KindSale && s.sale.Operation.Status != payment.OperationSuccess {
 			s.sale = o
 		}
 	}
@@ -231,7 +258,7 @@ func (p *Page) waiting(w http.ResponseWriter, r *http.Request, s stay) {
 		lookFrom = fromConfirm // there is no way on yet to leave to the customer: lead them once there is
 	}
 	statusURL, pageURL := pathOf(path+"/status", lookFrom), pathOf(path, s.from)
-	age := p.opts.Now().Sub(time.UnixMicro(pay.CreatedUS))
+	age := p.opts.Now().Sub(time.UnixMicro(s.sale.Operation.CreatedUS))
 	if s.next == nil && age > cmp.Or(s.looks.project.BaseTime, patience) {
 		view := web.ResultView{
 			Outcome: web.OutcomePending, Amount: amount, Description: pay.Description, Order: pay.MerchantPaymentID, MethodName: p.methodName(s),
@@ -297,12 +324,13 @@ func (p *Page) offer(w http.ResponseWriter, r *http.Request, s stay) {
 		Order: pay.MerchantPaymentID, MethodName: p.methodName(s), Returned: s.from == fromProvider,
 		Retry: &web.Retry{
 			Action: "/payment/s/" + p.token(pay.ID) + "/again", SecondsLeft: p.secondsToRetry(pay), AttemptsLeft: int(pay.TriesLeft),
+			Fields: []web.Field{{Name: afterField, Value: s.sale.Operation.RequestID()}},
 		},
 	}
 	if b := s.looks.back(); b != nil {
 		view.Buttons = []web.Button{*b}
 	}
-	p.show(w, r, s.looks, http.StatusOK, func(page web.Page) web.View { view.Page = page; return view }, nil)
+	p.show(w, r, s.looks, http.StatusOK, func(page web.Page) web.View { view.Page = page; return view }, s.looks.leaves())
 }
 
 // methodName is what the customer knows the method by.

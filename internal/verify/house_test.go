@@ -206,7 +206,7 @@ func (h *house) again(p id.Payment) flow.Begun {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	begun, err := h.flows.TryAgain(h.t.Context(), pay, connector.Person{})
+	begun, err := h.flows.TryAgain(h.t.Context(), pay, pay.LastOperation, connector.Person{})
 	if err != nil || begun.Repeat {
 		h.t.Fatalf("try again: repeat %t, %v", begun.Repeat, err)
 	}

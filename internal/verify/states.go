@@ -102,9 +102,25 @@ func (c *checker) judgeSales(h *history, newestFirst []*payment.Operation) {
 		c.violation("Payment %s has no sale.", p.ID)
 		return
 	}
+	for _, o := range newestFirst {
+		if o.Kind == payment.KindSale && (o.Status == payment.OperationSuccess) != h.paid(o) {
+			c.violation("Sale %s is %s, which does not go with its attempts.", o.ID, o.Status)
+		}
+	}
+	if offered := p.RetryOffered(); (p.Awaiting != payment.AwaitedAtPSP && p.Status != payment.StatusAwaitingCustomer) ||
+		(offered && (p.TriesLeft <= 0 || p.RetryUS <= 0 || p.RetryUS > p.LimitUS)) || p.TriesLeft < 0 {
+		c.violation("Payment %s is %s awaiting %q with %d tries until %d, which does not go together.", p.ID, p.Status, p.Awaiting, p.TriesLeft, p.RetryUS)
+	}
 	if want := saleStatus(p, manual); want != "" && telling.Status != want {
 		c.violation("Sale %s is %s, which does not go with payment %s being %s.", telling.ID, telling.Status, p.ID, p.Status)
 	}
+}
+
+// paid reports whether a sale has an approved attempt whose money did not come late.
+func (h *history) paid(o *payment.Operation) bool {
+	return slices.ContainsFunc(h.attempts, func(a attempt) bool {
+		return a.Operation == o.ID && a.Status == payment.AttemptApproved && a.Late == 0
+	})
 }
 
 // saleStatus is where the sale stands when its payment stands at p. manual: a

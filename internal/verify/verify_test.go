@@ -272,6 +272,13 @@ func TestCorruptions(t *testing.T) {
 			first := pick(r.Operations.Insert, func(f *payment.Operation) bool { return f.ID == o.Prev })
 			first.Status = payment.OperationProcessing
 		}, want: "all but one must be declined"},
+		{name: "the other try paid", corrupt: func(r rows) {
+			last := r.payment("second pays").LastOperation
+			o := pick(r.Operations.Insert, func(o *payment.Operation) bool { return o.ID == last })
+			first := pick(r.Operations.Insert, func(f *payment.Operation) bool { return f.ID == o.Prev })
+			o.Status, first.Status = first.Status, o.Status
+		}, want: "which does not go with its attempts"},
+		{name: "offer of no tries", corrupt: func(r rows) { r.payment("may try").TriesLeft = 0 }, want: "which does not go together"},
 		{name: "offer to try again that is none", corrupt: func(r rows) { r.payment("may try").Awaiting = payment.AwaitedAtPSP }, want: "which does not go with payment"},
 		{name: "offer to try again that nothing ends", corrupt: func(r rows) { r.dropDue(r.attempt("may try").ID.Raw()) }, want: "nothing will end that"},
 		{name: "row in another bucket", corrupt: func(r rows) {

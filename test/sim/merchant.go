@@ -121,7 +121,7 @@ func (w *world) again(p id.Payment, name string, n int) {
 	if err != nil || !ok || !pay.RetryOffered() || draw(w.plan.Seed, "gives up", name, n) < 0.3 {
 		return
 	}
-	_, err = w.process.flows.TryAgain(context.Background(), pay, connector.Person{})
+	_, err = w.process.flows.TryAgain(context.Background(), pay, pay.LastOperation, connector.Person{})
 	w.bear(err)
 }
 
