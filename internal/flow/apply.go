@@ -317,7 +317,7 @@ func (x *application) late() error {
 		rule = pr.LateSuccess
 	}
 	switch {
-	case rule == project.LateRefund:
+	case rule == project.LateRefund && mutation != "late":
 		if err := x.refundLate(); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-//go:build !mutation_dedupe && !mutation_unknown && !mutation_early
+//go:build !mutation_dedupe && !mutation_unknown && !mutation_early && !mutation_expire && !mutation_late
 
 package flow
 

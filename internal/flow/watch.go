@@ -58,7 +58,7 @@ func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
 				return struct{}{}, nil
 			case pay.RetryOffered():
 				return struct{}{}, x.expireRetry()
-			case p.NowUS() < pay.LimitUS:
+			case p.NowUS() < pay.LimitUS && mutation != "expire":
 				return struct{}{}, nil
 			}
 			return struct{}{}, x.declinePayment(payment.CodeAutoDecline)

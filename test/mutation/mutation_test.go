@@ -16,6 +16,8 @@ func TestMistakesAreSeen(t *testing.T) {
 		"mutation_dedupe":  "payments, want",          // a payment_id that is known makes a second payment
 		"mutation_unknown": "but the provider says",   // an outcome that nobody knows is taken for a failure
 		"mutation_early":   "Our clearing account is", // money is credited before the provider has said that it moved
+		"mutation_expire":  "was declined by time",    // a payment is declined before its limit time
+		"mutation_late":    "late sales have",         // late money is not sent back, although the project says so
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()

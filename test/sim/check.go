@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
@@ -60,6 +61,7 @@ func (w *world) judge() Result {
 	w.judgePayments(x, wrong)
 	w.judgeBalances(x, wrong)
 	w.judgeTold(x, wrong)
+	w.judgeDeclines(x, wrong)
 	for _, e := range x.events {
 		if e.From != e.To || e.Kind == event.RefundSucceeded {
 			r.Moves[[2]payment.Status{e.From, e.To}]++
@@ -92,6 +94,9 @@ func (w *world) judgeAttempts(x rows, wrong func(string, ...any)) {
 		e := w.psp.entries[ref]
 		moved := e != nil && e.state == connector.Approved && !e.wrong
 		if moved != (a.Status == payment.AttemptApproved) {
+			wrong("Attempt %s (%s of payment %s) is %s, but the provider says %+v.", ref, a.Kind, w.names[a.Payment], a.Status, e)
+		}
+		if (a.Status == payment.AttemptDeclined && (e == nil || !e.no)) || (a.Status == payment.AttemptNotSent && e != nil) {
 			wrong("Attempt %s (%s of payment %s) is %s, but the provider says %+v.", ref, a.Kind, w.names[a.Payment], a.Status, e)
 		}
 		if e != nil && e.wrong && !slices.ContainsFunc(x.cases, func(c payment.Case) bool { return c.Payment == a.Payment && c.Kind == flow.CaseMismatch }) {
@@ -157,6 +162,26 @@ func late(x rows, ref string) bool {
 	return slices.ContainsFunc(x.attempts, func(a payment.Attempt) bool { return a.Late != 0 && a.ID.String() == ref })
 }
 
+// judgeDeclines: a payment is declined by its time, not before it and not long
+// after, or because the provider said no (L15, C11).
+func (w *world) judgeDeclines(x rows, wrong func(string, ...any)) {
+	for _, e := range x.events {
+		if e.Kind != event.PaymentDeclined {
+			continue
+		}
+		s, err := e.Decode()
+		if err != nil {
+			panic(err)
+		}
+		switch late := e.AtUS - s.Payment.LimitUS; {
+		case s.Payment.Code == payment.CodeAutoDecline && (late < 0 || late > (10*time.Minute).Microseconds()):
+			wrong("Payment %s was declined by time %d us after its limit.", w.names[e.Payment], late)
+		case s.Payment.Code != payment.CodeAutoDecline && s.Attempt.Status != payment.AttemptDeclined && s.Attempt.Status != payment.AttemptNotSent:
+			wrong("Payment %s was declined with code %s while its attempt was %s.", w.names[e.Payment], s.Payment.Code, s.Attempt.Status)
+		}
+	}
+}
+
 // judgeBalances: our clearing account is the provider's balance, and nothing is
 // reserved (C1, C4, C13).
 func (w *world) judgeBalances(x rows, wrong func(string, ...any)) {
@@ -170,10 +195,13 @@ func (w *world) judgeBalances(x rows, wrong func(string, ...any)) {
 			want += e.moved.Minor
 		}
 	}
-	clearing := int64(0)
+	clearing, due := int64(0), int64(0)
 	for _, a := range x.accounts {
 		if a.Purpose == ledger.Clearing {
 			clearing += a.Balance()
+		}
+		if a.Purpose == ledger.RefundDue {
+			due += a.Balance()
 		}
 		if a.Purpose == ledger.Reserved && a.Balance() != 0 {
 			wrong("%d minor units of %s are still reserved.", a.Balance(), a.Owner)
@@ -182,12 +210,41 @@ func (w *world) judgeBalances(x rows, wrong func(string, ...any)) {
 	if clearing != want {
 		wrong("Our clearing account is at %d, the provider at %d.", clearing, want)
 	}
+	owed, sales, refunds := int64(0), 0, 0
+	for _, a := range x.attempts {
+		switch {
+		case a.Late == 0:
+		case a.Kind == payment.KindSale:
+			owed += a.Amount.Minor
+			sales++
+		default:
+			refunds++
+			if a.Status == payment.AttemptApproved {
+				owed -= a.Amount.Minor
+			}
+		}
+	}
+	for _, e := range x.events {
+		if e.From == payment.StatusDeclined && e.To == payment.StatusCaptured { // a late success was credited
+			s, err := e.Decode()
+			if err != nil {
+				panic(err)
+			}
+			owed -= s.Payment.Amount.Minor
+		}
+	}
+	if due != owed {
+		wrong("%d minor units are owed for late money, want %d.", due, owed)
+	}
+	if w.project.LateSuccess == project.LateRefund && refunds != sales {
+		wrong("%d late sales have %d refunds.", sales, refunds)
+	}
 }
 
 // judgeTold: the merchant has all that is to be told (C6).
 func (w *world) judgeTold(x rows, wrong func(string, ...any)) {
 	for _, d := range x.deliveries {
-		body, heard := w.merchant.bodies[d.Event.String()]
+		body, heard := w.merchant.bodies[d.Event.String()], w.merchant.heard[d.Event.String()]
 		switch {
 		case d.State != event.DeliveryDelivered:
 			wrong("Delivery %s is %s in the end.", d.ID, d.State)

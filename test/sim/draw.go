@@ -24,6 +24,7 @@ const (
 	NewsTwice     Fault = "news_twice"            // a notification more than once
 	NewsLost      Fault = "news_lost"             // on its way; the PSP sends it again
 	NewsWrong     Fault = "news_of_other_amount"  // a verified notification that does not fit
+	NewsFalse     Fault = "news_too_early"        // it says paid before the provider's look-up does
 	MerchantFails Fault = "merchant_fails"        // answers 500
 	MerchantDeaf  Fault = "merchant_answer_lost"  // has it, and we cannot tell
 	Conflict      Fault = "store_conflict"        // another committer was there first
@@ -43,7 +44,7 @@ const (
 // most is the highest rate that a seed may draw for each fault.
 var most = map[Fault]float64{
 	Refused: 0.5, LostRequest: 0.5, LostAnswer: 0.5, SilentLookup: 0.7, MindChanged: 0.3, WrongAmount: 0.2, Leaves: 0.5, Late: 0.4,
-	NewsTwice: 0.8, NewsLost: 0.8, NewsWrong: 0.2, MerchantFails: 0.8, MerchantDeaf: 0.5,
+	NewsTwice: 0.8, NewsLost: 0.8, NewsWrong: 0.2, NewsFalse: 0.3, MerchantFails: 0.8, MerchantDeaf: 0.5,
 	Conflict: 0.3, Away: 0.2, LostDone: 0.2, LostDead: 0.2,
 	CrashIdle: 0.01, CrashBeforeCommit: 0.05, CrashAfterCommit: 0.05, CrashBeforeCall: 0.1, CrashAfterCall: 0.1,
 	CrashBeforeCallback: 0.1, CrashAfterCallback: 0.1,
@@ -117,7 +118,7 @@ func PlanOf(seed uint64, faults []Fault) Plan {
 
 // rate is how often a fault occurs in this plan: never, mostly.
 func (p Plan) rate(f Fault) float64 {
-	if p.Off[f] || draw(p.Seed, "swarm", f) < 0.5 {
+	if p.Off[f] || draw(p.Seed, "swarm", f) < 0.7 {
 		return 0
 	}
 	return draw(p.Seed, "rate", f) * most[f]

@@ -26,24 +26,30 @@ type told struct {
 	Kind    event.Kind
 	Payment string
 	Status  payment.Status
+	Number  int
 }
 
-// render is the callbacks' style.
-func render(w event.Work, _ project.Project) ([]byte, http.Header, error) {
-	body, err := json.Marshal(told{w.Event.ID.String(), w.Event.Kind, w.Snapshot.Payment.MerchantPaymentID, w.Snapshot.Payment.Status})
+// render is the callbacks' style. No two bodies are equal, so one that was
+// rendered anew for a retry is seen.
+func (m *merchant) render(w event.Work, _ project.Project) ([]byte, http.Header, error) {
+	m.rendered++
+	body, err := json.Marshal(told{w.Event.ID.String(), w.Event.Kind, w.Snapshot.Payment.MerchantPaymentID, w.Snapshot.Payment.Status, m.rendered})
 	return body, nil, err
 }
 
 // merchant gets callbacks and makes payments.
 type merchant struct {
 	w      *world
-	bodies map[string]string // by event: what it was told first
+	bodies map[string]string // by event: what was sent first
+	heard  map[string]bool   // by event: it has it
 	tries  map[string]int    // by event
-	last   map[string]told   // by payment: the newest that it has taken
+	visits map[string]bool   // payments whose customers look at the page
+
+	rendered int
 }
 
 func newMerchant(w *world) *merchant {
-	return &merchant{w: w, bodies: map[string]string{}, tries: map[string]int{}, last: map[string]told{}}
+	return &merchant{w: w, bodies: map[string]string{}, heard: map[string]bool{}, tries: map[string]int{}, visits: map[string]bool{}}
 }
 
 // Send is the merchant's endpoint.
@@ -60,13 +66,11 @@ func (m *merchant) Send(_ context.Context, _ string, _ http.Header, body []byte)
 	if first, ok := m.bodies[t.Event]; ok && first != string(body) {
 		w.broken = append(w.broken, fmt.Sprintf("event %s was told as %s and as %s", t.Event, first, body))
 	}
+	m.bodies[t.Event] = string(body)
 	if w.chance(MerchantFails, name) {
 		return callback.Answer{Status: http.StatusInternalServerError}, nil
 	}
-	if _, ok := m.bodies[t.Event]; !ok {
-		m.last[t.Payment] = t
-	}
-	m.bodies[t.Event] = string(body)
+	m.heard[t.Event] = true
 	w.while(w.span(time.Second, "merchant", name), 2)
 	w.crash(CrashAfterCallback, name)
 	if w.chance(MerchantDeaf, name) {
@@ -96,6 +100,11 @@ func (w *world) client(n int) {
 func (w *world) begin(r flow.SaleRequest, name string, try int) {
 	begun, err := w.process.flows.BeginSale(context.Background(), r)
 	if err == nil {
+		for p, known := range w.names {
+			if known == name && p != begun.Payment.ID {
+				w.broken = append(w.broken, fmt.Sprintf("payment %s is %s and %s", name, p, begun.Payment.ID))
+			}
+		}
 		w.names[begun.Payment.ID] = name
 	}
 	dead := w.process.dead
@@ -108,7 +117,8 @@ func (w *world) begin(r flow.SaleRequest, name string, try int) {
 		r.PaymentID = "ORDER-" + name
 		w.later(w.span(time.Minute, "impatient", name), name, func() { w.begin(r, name, 1) })
 	}
-	if r.Retries > 0 && try == 0 {
+	if r.Retries > 0 && !w.merchant.visits[name] {
+		w.merchant.visits[name] = true
 		for n := 1; n <= 8; n++ {
 			w.later(time.Duration(n)*3*time.Minute, name, func() { w.again(begun.Payment.ID, name, n) })
 		}
@@ -123,6 +133,13 @@ func (w *world) again(p id.Payment, name string, n int) {
 	}
 	_, err = w.process.flows.TryAgain(context.Background(), pay, pay.LastOperation, connector.Person{})
 	w.bear(err)
+	if err == nil { // a finger that presses twice
+		twice, err := w.process.flows.TryAgain(context.Background(), pay, pay.LastOperation, connector.Person{})
+		w.bear(err)
+		if err == nil && !twice.Repeat {
+			w.broken = append(w.broken, fmt.Sprintf("payment %s was tried twice on one offer", name))
+		}
+	}
 }
 
 // refund gives some of it back, if it is paid by then.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"aorta/internal/connector"
+	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 )
@@ -30,11 +31,12 @@ type deed struct {
 	name    string // stable through changes of the plan: "2/sale/1"
 	payment string // the merchant's
 	refund  bool
+	of      *deed          // refund: the sale
 	state   connector.Kind // Pending, Approved or Declined
 	asked   money.Amount
 	moved   money.Amount // what it moved, or will
-	told    int          // notifications that were taken
 	wrong   bool         // another amount than asked
+	no      bool         // it was declined at some time
 }
 
 func newPSP(w *world) *psp {
@@ -88,12 +90,13 @@ func (p *psp) Sale(_ context.Context, o connector.Order) connector.Outcome {
 		return connector.Outcome{Kind: connector.Unknown}
 	}
 	ref := o.Reference()
+	p.alone(e)
 	p.keep(ref, e)
 	out := connector.Outcome{Kind: connector.Pending, ProviderID: "psp-" + e.name}
 	x := draw(w.plan.Seed, "sale", e.name)
 	switch {
 	case x < 0.15:
-		e.state = connector.Declined
+		e.state, e.no = connector.Declined, true
 		out.Kind, out.Code = connector.Declined, payment.CodeExternalFunds
 		p.maybeChange(ref, e)
 	case p.movesMoney && x < 0.4:
@@ -113,16 +116,46 @@ func (p *psp) Sale(_ context.Context, o connector.Order) connector.Outcome {
 	return out
 }
 
+// alone finds a second sale of a payment whose first may have moved money.
+func (p *psp) alone(e *deed) {
+	for _, r := range p.order {
+		if q := p.entries[r]; p.movesMoney && q.payment == e.payment && !q.refund && !q.no {
+			p.w.broken = append(p.w.broken, fmt.Sprintf("sale %s was asked for while %s is %s", e.name, q.name, q.state))
+		}
+	}
+}
+
 // customer is sent to the page, and comes to a decision or not.
 func (p *psp) customer(ref string, e *deed) {
 	w := p.w
+	if w.chance(NewsFalse, e.name) {
+		w.later(w.span(2*time.Minute, "too early", e.name), e.name, func() {
+			p.post(news{Reference: ref, Kind: connector.Approved, Minor: e.asked.Minor, Number: noRetry}, e.name)
+		})
+	}
+	decide := func() {
+		if p.shown(ref) {
+			p.decide(ref, e)
+		}
+	}
 	switch {
 	case w.chance(Leaves, e.name):
 	case w.chance(Late, e.name):
-		w.later(limitTime+w.span(time.Hour, "late", e.name), e.name, func() { p.decide(ref, e) })
+		w.later(limitTime+w.span(time.Hour, "late", e.name), e.name, decide)
 	default:
-		w.later(w.span(limitTime, "customer", e.name), e.name, func() { p.decide(ref, e) })
+		w.later(w.span(limitTime, "customer", e.name), e.name, decide)
 	}
+}
+
+// shown reports whether the customer was led to the page: one whose address got
+// lost is nobody's.
+func (p *psp) shown(ref string) bool {
+	k, err := id.ParseAttempt(ref)
+	if err != nil {
+		panic(err)
+	}
+	a, ok, err := p.w.store.Attempt(context.Background(), k)
+	return err == nil && ok && a.Redirect != ""
 }
 
 // decide ends a deed as the draw says.
@@ -138,7 +171,7 @@ func (p *psp) decide(ref string, e *deed) {
 }
 
 func (p *psp) settle(ref string, e *deed, to connector.Kind) {
-	e.state = to
+	e.state, e.no = to, to == connector.Declined
 	if to == connector.Approved && !e.refund && p.w.chance(WrongAmount, e.name) {
 		e.wrong = true
 		e.moved.Minor++
@@ -164,7 +197,7 @@ func (p *psp) maybeChange(ref string, e *deed) {
 
 // say is what the provider says of a deed when it is asked.
 func (p *psp) say(e *deed) connector.Outcome {
-	out := connector.Outcome{Kind: e.state, ProviderID: "psp-" + e.name, ProviderTime: p.w.now}
+	out := connector.Outcome{Kind: e.state, ProviderID: "psp-" + e.name, ProviderTime: p.w.clock()}
 	if e.state == connector.Approved {
 		out.Amount = e.moved
 	}
@@ -213,12 +246,13 @@ func (p *psp) Refund(_ context.Context, o connector.Order) connector.Outcome {
 		return connector.Outcome{Kind: connector.Unknown}
 	default:
 		ref := o.Reference()
+		p.owed(o, e)
 		p.keep(ref, e)
 		switch x := draw(w.plan.Seed, "refund", e.name); {
 		case x < 0.4:
 			e.state = connector.Approved
 		case x < 0.55:
-			e.state = connector.Declined
+			e.state, e.no = connector.Declined, true
 		default:
 			w.later(w.span(time.Hour, "refund", e.name), e.name, func() { p.decide(ref, e) })
 		}
@@ -231,6 +265,25 @@ func (p *psp) Refund(_ context.Context, o connector.Order) connector.Outcome {
 	return p.say(e)
 }
 
+// owed finds a refund of what was not paid, or of more.
+func (p *psp) owed(o connector.Order, e *deed) {
+	sale := p.entries[o.Attempt.Of.String()]
+	if sale == nil || sale.refund || sale.state != connector.Approved || sale.wrong || o.Attempt.OfProviderID != "psp-"+sale.name {
+		p.w.broken = append(p.w.broken, fmt.Sprintf("refund %s is of %q, which is %+v", e.name, o.Attempt.OfProviderID, sale))
+		return
+	}
+	e.of = sale
+	sum := e.asked.Minor
+	for _, r := range p.entries {
+		if r.of == sale && r.state != connector.Declined {
+			sum += r.moved.Minor
+		}
+	}
+	if sum > sale.moved.Minor {
+		p.w.broken = append(p.w.broken, fmt.Sprintf("refund %s makes %d of %d", e.name, sum, sale.moved.Minor))
+	}
+}
+
 // news is what a notification says.
 type news struct {
 	Reference string
@@ -238,6 +291,9 @@ type news struct {
 	Minor     int64
 	Number    int // notifications of one deed differ, as timestamps make real ones
 }
+
+// noRetry is the number of news that is wrong, and is sent once.
+const noRetry = 99
 
 // notify sends notifications of a deed, again until one was taken.
 func (p *psp) notify(ref string, e *deed) {
@@ -249,7 +305,7 @@ func (p *psp) notify(ref string, e *deed) {
 		p.send(ref, e, e.state, n, 0)
 	}
 	if p.w.chance(NewsWrong, e.name) {
-		p.post(news{Reference: ref, Kind: connector.Approved, Minor: e.asked.Minor + 7, Number: 99}, e.name)
+		p.post(news{Reference: ref, Kind: connector.Approved, Minor: e.asked.Minor + 7, Number: noRetry}, e.name)
 	}
 }
 
@@ -258,9 +314,7 @@ func (p *psp) send(ref string, e *deed, kind connector.Kind, number, try int) {
 	p.w.later(p.w.span(time.Minute, "news", name)+time.Duration(min(try, 10))*time.Minute, name, func() {
 		if p.w.chance(NewsLost, name) || !p.post(news{Reference: ref, Kind: kind, Minor: e.moved.Minor, Number: number}, name) {
 			p.send(ref, e, kind, number, try+1)
-			return
 		}
-		e.told++
 	})
 }
 
@@ -275,7 +329,7 @@ func (p *psp) post(n news, name string) bool {
 	if p.w.process.dead {
 		// It may have been stored; the provider cannot know.
 		again := p.w.span(time.Minute, "after a crash", name)
-		if e := p.entries[n.Reference]; e != nil && n.Number != 99 {
+		if e := p.entries[n.Reference]; e != nil && n.Number != noRetry {
 			p.w.later(again, name, func() { p.send(n.Reference, e, n.Kind, n.Number, 1) })
 		}
 		panic(crashed{})

@@ -74,8 +74,8 @@ func TestSeeds(t *testing.T) {
 	t.Logf("%d seeds: %d payments captured, %d booked late", *seeds, captured, late)
 	for _, f := range list {
 		t.Logf("fault %-24s %d", f, injected[f])
-		if injected[f] == 0 && *seeds >= 1_000 {
-			t.Errorf("fault %s never occurred", f)
+		if injected[f] < *seeds/50 && *seeds >= 1_000 {
+			t.Errorf("fault %s occurred %d times, want %d or more", f, injected[f], *seeds/50)
 		}
 	}
 	for _, m := range slices.SortedFunc(maps.Keys(moves), func(a, b [2]payment.Status) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }) {

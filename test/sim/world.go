@@ -19,7 +19,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"aorta/internal/book"
@@ -46,7 +48,7 @@ const (
 type world struct {
 	plan  Plan
 	begun time.Time
-	now   time.Time
+	nowUS atomic.Int64 // a lane reads it too
 	steps int
 	seq   int
 
@@ -103,15 +105,18 @@ func (a *agenda) Pop() any {
 	return x
 }
 
+func (w *world) clock() time.Time  { return time.UnixMicro(w.nowUS.Load()).UTC() }
+func (w *world) set(now time.Time) { w.nowUS.Store(now.UnixMicro()) }
+
 // later has something happen after d.
 func (w *world) later(d time.Duration, name string, do func()) {
 	w.seq++
-	heap.Push(&w.agenda, entry{at: w.now.Add(d), tie: draw(w.plan.Seed, "tie", name), seq: w.seq, do: do})
+	heap.Push(&w.agenda, entry{at: w.clock().Add(d), tie: draw(w.plan.Seed, "tie", name), seq: w.seq, do: do})
 }
 
 // chance draws whether a fault occurs, and counts it.
 func (w *world) chance(f Fault, about ...any) bool {
-	if w.now.Sub(w.begun) >= quietFrom {
+	if w.clock().Sub(w.begun) >= quietFrom {
 		return false
 	}
 	rate := w.plan.rate(f)
@@ -131,7 +136,7 @@ func (w *world) span(most time.Duration, about ...any) time.Duration {
 func newWorld(p Plan) *world {
 	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := &world{
-		plan: p, begun: begun, now: begun, store: book.NewMemory(), names: map[id.Payment]string{}, injected: map[Fault]int{},
+		plan: p, begun: begun, store: book.NewMemory(), names: map[id.Payment]string{}, injected: map[Fault]int{},
 		project: project.Project{
 			ID: 200, MerchantID: 1, Secret: sign.NewSecret("sim"), LimitTime: limitTime, RetryTime: 10 * time.Minute,
 			CallbackURL: "https://shop.example/callback", Wallet: draw(p.Seed, "wallet") < 0.3,
@@ -139,6 +144,7 @@ func newWorld(p Plan) *world {
 			Methods:     []project.Method{{Code: "paytm-wallet", Name: "Paytm Wallet", Connector: "sim", Account: "one", Currency: "INR"}},
 		},
 	}
+	w.set(begun)
 	w.psp, w.merchant = newPSP(w), newMerchant(w)
 	w.store.Fail = w.fail
 	return w
@@ -182,10 +188,9 @@ func (w *world) start() {
 	p := &process{epoch: w.epochs}
 	w.process = p
 	seed := [32]byte{byte(w.plan.Seed), byte(w.plan.Seed >> 8), byte(w.plan.Seed >> 16), byte(w.plan.Seed >> 24), byte(w.epochs), byte(w.epochs >> 8)}
-	clock := func() time.Time { return w.now }
 	var err error
 	p.book, err = book.New(context.Background(), []book.Home{{Store: w.store, Keep: true}}, book.Options{
-		Now: clock, Random: random{rand.NewChaCha8(seed)}, Epoch: p.epoch,
+		Now: w.clock, Random: random{rand.NewChaCha8(seed)}, Epoch: p.epoch,
 		Work: func(rows []due.Due) {
 			for _, d := range rows {
 				name := fmt.Sprintf("%x", d.ID)
@@ -199,13 +204,13 @@ func (w *world) start() {
 	projects := func(n int64) (project.Project, bool) { return w.project, n == w.project.ID }
 	connectors := func(name, _ string) (connector.Connector, bool) { return w.psp, name == "sim" }
 	p.flows = flow.New(p.book, w.store, flow.Options{
-		Projects: projects, Connectors: connectors, Now: clock, NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" },
+		Projects: projects, Connectors: connectors, Now: w.clock, NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" },
 	})
 	p.callbacks = callback.New(p.book, w.store, callback.Options{
 		Styles: map[string]callback.Style{
-			"gate": {Render: render, Delivered: callback.Status200}, "page": {Render: render, Delivered: callback.Status200},
+			"gate": {Render: w.merchant.render, Delivered: callback.Status200}, "page": {Render: w.merchant.render, Delivered: callback.Status200},
 		},
-		Projects: projects, Sender: w.merchant, Now: clock,
+		Projects: projects, Sender: w.merchant, Now: w.clock,
 	})
 	p.notices = inbox.New(p.book, w.store, inbox.Options{
 		Flows: p.flows, Connectors: connectors, ReturnURL: func(id.Payment) string { return "/" },
@@ -230,7 +235,7 @@ func (w *world) crash(f Fault, about ...any) {
 
 // work does one piece of due work, as package worker would.
 func (w *world) work(p *process, d due.Due) {
-	if p.dead || w.now.UnixMicro() >= d.DueUS {
+	if p.dead || w.clock().UnixMicro() >= d.DueUS {
 		return
 	}
 	switch d.Kind {
@@ -249,7 +254,7 @@ func (w *world) bear(err error) {
 		panic(crashed{})
 	}
 	if err != nil && !errors.Is(err, book.ErrNotRun) && !errors.Is(err, book.ErrUnknown) {
-		w.broken = append(w.broken, fmt.Sprintf("at %s: %v", w.now.Sub(w.begun), err))
+		w.broken = append(w.broken, fmt.Sprintf("at %s: %v", w.clock().Sub(w.begun), err))
 	}
 }
 
@@ -262,7 +267,7 @@ func (w *world) sweep(p *process) {
 	for e := int64(1); e < p.epoch; e++ {
 		dead = append(dead, e) // whoever holds the data directory knows that they are
 	}
-	rows, err := w.store.Overdue(context.Background(), w.now.UnixMicro(), dead, 100)
+	rows, err := w.store.Overdue(context.Background(), w.clock().UnixMicro(), dead, 100)
 	if err != nil {
 		panic(err)
 	}
@@ -284,7 +289,7 @@ func (w *world) untilDue() time.Duration {
 		return 10 * time.Second
 	}
 	next := slices.MinFunc(rows, func(a, b due.Due) int { return cmp.Compare(a.DueUS, b.DueUS) })
-	return min(10*time.Second, max(200*time.Millisecond, time.UnixMicro(next.DueUS).Sub(w.now)))
+	return min(10*time.Second, max(200*time.Millisecond, time.UnixMicro(next.DueUS).Sub(w.clock())))
 }
 
 // next lets the next thing happen; false if nothing is left.
@@ -294,8 +299,8 @@ func (w *world) next() bool {
 	}
 	w.steps++
 	e := heap.Pop(&w.agenda).(entry)
-	if e.at.After(w.now) {
-		w.now = e.at
+	if e.at.After(w.clock()) {
+		w.set(e.at)
 	}
 	e.do()
 	return true
@@ -308,7 +313,7 @@ func (w *world) while(d time.Duration, n int) {
 	}
 	w.nested++
 	defer func() { w.nested-- }()
-	for until := w.now.Add(d); n > 0 && len(w.agenda) > 0 && !w.agenda[0].at.After(until); n-- {
+	for until := w.clock().Add(d); n > 0 && len(w.agenda) > 0 && !w.agenda[0].at.After(until); n-- {
 		w.next()
 		if w.process.dead {
 			panic(crashed{})
@@ -321,7 +326,9 @@ func (w *world) step() (more bool) {
 	defer func() {
 		r := recover()
 		if _, ok := r.(crashed); r != nil && !ok {
-			panic(r)
+			w.broken = append(w.broken, fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
+			more = false
+			return
 		}
 		w.nested = 0
 		if w.process.dead {
@@ -339,7 +346,7 @@ func (w *world) step() (more bool) {
 // restart begins the next life after a moment.
 func (w *world) restart() {
 	w.process.book.Close()
-	w.now = w.now.Add(w.span(20*time.Second, "down", w.epochs))
+	w.set(w.clock().Add(w.span(20*time.Second, "down", w.epochs)))
 	w.start()
 }
 
@@ -367,13 +374,13 @@ func Run(p Plan) Result {
 	for _, n := range p.Payments {
 		w.client(n)
 	}
-	for w.steps < maxSteps && !(w.now.Sub(w.begun) > quietFrom && w.idle()) {
+	for w.steps < maxSteps && !(w.clock().Sub(w.begun) > quietFrom && w.idle()) {
 		if !w.step() {
 			break
 		}
 	}
 	if w.steps >= maxSteps {
-		w.broken = append(w.broken, fmt.Sprintf("does not come to rest: %d steps, now %s", w.steps, w.now.Sub(w.begun)))
+		w.broken = append(w.broken, fmt.Sprintf("does not come to rest: %d steps, now %s", w.steps, w.clock().Sub(w.begun)))
 	}
 	return w.judge()
 }

@@ -1,0 +1,5 @@
+//go:build mutation_expire
+
+package flow
+
+const mutation = "expire"

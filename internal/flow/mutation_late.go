@@ -1,0 +1,5 @@
+//go:build mutation_late
+
+package flow
+
+const mutation = "late"
