@@ -160,7 +160,7 @@ func (w *world) refund(r flow.SaleRequest, name string, n, try int) {
 	}
 	_, err = w.process.flows.BeginRefund(ctx, request)
 	lost := w.process.dead || errors.Is(err, book.ErrNotRun) || errors.Is(err, book.ErrUnknown)
-	if lost && request.MerchantRefundID != "" && try < 5 { // with a name it may ask again
+	if lost && request.MerchantRefundID != "" { // with a name it may ask again
 		w.later(w.span(time.Minute, "refund again", name, n, try), name, func() { w.refund(r, name, n, try+1) })
 	}
 	if errors.Is(err, flow.ErrState) || errors.Is(err, flow.ErrRefundIDKnown) {

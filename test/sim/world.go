@@ -53,7 +53,7 @@ type world struct {
 	seq   int
 
 	agenda  agenda
-	store   *book.Memory
+	store   homes
 	process *process
 	epochs  int64
 	commits int  // so far, for draws
@@ -136,17 +136,17 @@ func (w *world) span(most time.Duration, about ...any) time.Duration {
 func newWorld(p Plan) *world {
 	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := &world{
-		plan: p, begun: begun, store: book.NewMemory(), names: map[id.Payment]string{}, injected: map[Fault]int{},
+		plan: p, begun: begun, names: map[id.Payment]string{}, injected: map[Fault]int{},
 		project: project.Project{
 			ID: 200, MerchantID: 1, Secret: sign.NewSecret("sim"), LimitTime: limitTime, RetryTime: 10 * time.Minute,
-			CallbackURL: "https://shop.example/callback", Wallet: draw(p.Seed, "wallet") < 0.3,
+			CallbackURL: "https://shop.example/callback", Wallet: draw(p.Seed, "wallet") < 0.4,
 			LateSuccess: []project.LateRule{project.LateHold, project.LateCredit, project.LateRefund}[int(draw(p.Seed, "late rule")*3)],
 			Methods:     []project.Method{{Code: "paytm-wallet", Name: "Paytm Wallet", Connector: "sim", Account: "one", Currency: "INR"}},
 		},
 	}
 	w.set(begun)
 	w.psp, w.merchant = newPSP(w), newMerchant(w)
-	w.store.Fail = w.fail
+	w.store = newHomes(1+int(draw(p.Seed, "homes")*2), w.fail)
 	return w
 }
 
@@ -189,8 +189,9 @@ func (w *world) start() {
 	w.process = p
 	seed := [32]byte{byte(w.plan.Seed), byte(w.plan.Seed >> 8), byte(w.plan.Seed >> 16), byte(w.plan.Seed >> 24), byte(w.epochs), byte(w.epochs >> 8)}
 	var err error
-	p.book, err = book.New(context.Background(), []book.Home{{Store: w.store, Keep: true}}, book.Options{
-		Now: w.clock, Random: random{rand.NewChaCha8(seed)}, Epoch: p.epoch,
+	p.book, err = book.New(context.Background(), w.store.open(), book.Options{
+		Buckets: buckets,
+		Now:     w.clock, Random: random{rand.NewChaCha8(seed)}, Epoch: p.epoch,
 		Work: func(rows []due.Due) {
 			for _, d := range rows {
 				name := fmt.Sprintf("%x", d.ID)
