@@ -14,7 +14,7 @@ FUZZTIME ?= 20s
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run generate check format check/format check/lint check/generated check/types setup test test/race sim torture bench fuzz
+.PHONY: help run generate check format check/format check/lint check/generated check/types setup test test/race sim torture bench profile fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z\/]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ torture: setup ## the crash and fault programme; most of an hour. SEEDS and KILL
 
 bench: setup ## the benchmarks on both stores, their table into bench.md; minutes on an idle machine
 	@test/postgres.sh test/bench.sh bench.md
+
+profile: setup ## renew the profile by which the compiler optimises, after large changes of the hot path
+	@test/postgres.sh test/profile.sh
 
 fuzz: ## each fuzz target for FUZZTIME (20s)
 	@FUZZTIME=$(FUZZTIME) test/fuzz.sh
