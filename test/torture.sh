@@ -31,6 +31,9 @@ row() {
 	fi
 }
 
+# sum WORDS FILE adds the numbers that stand before these words.
+sum() { sed -n "s/.* \([0-9]*\) $1.*/\1/p" "$2" | awk '{n += $1} END {print n + 0}'; }
+
 try sim -run 'TestSeeds$' ./test/sim -sim.seeds="$seeds"
 try mistakes ./test/mutation
 AORTA_KILLS=$kills try kill ./test/kill
@@ -43,10 +46,8 @@ try scenario ./test/scenario
 	sed -n 's/.*fault \([a-z_]*\) *\([0-9]*\)$/\1 \2/p' "$work/sim" | while read -r fault injected; do
 		row sim "simulated: $fault" "$injected"
 	done
-	for store in sqlite postgres; do
-		row kill "T01 SIGKILL of \`serve\` under load, $store" "$kills"
-	done
-	row cuts "T03 connection cut at COMMIT" 40
+	row kill "T01 SIGKILL of \`serve\` under load, both stores" "$(sum 'kills in' "$work/kill")"
+	row cuts "T03 connection cut at COMMIT" "$(sum 'COMMITs were cut' "$work/cuts")"
 	row scenario "T07–T14 what the sandbox's control door knows, both stores" "$(grep -c '^ *--- PASS' "$work/scenario")"
 	row mistakes "mistakes made on purpose, seen" "$(grep -c '^    --- PASS' "$work/mistakes")"
 	for fault in T02 T04 T05 T06 T15 T16 T17 T18 T19 T20 T21 T22 T23 T26 T30; do

@@ -341,6 +341,7 @@ func TestLostCommits(t *testing.T) {
 	}
 	c.mode.Store(cutNothing)
 	<-ended
+	t.Logf("%d COMMITs were cut", c.cuts.Load())
 	if c.cuts.Load() < 20 {
 		t.Errorf("only %d COMMITs were cut, want 20 at least", c.cuts.Load())
 	}
