@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Finds or installs what the tests need on Debian 12, as root or through sudo: PostgreSQL 15,
-# Chromium, a C compiler (the race detector links with one), Node.js, and the npm packages of test/npm.
+# Chromium, a C compiler (the race detector links with one), curl and
+# openssl (the guides' examples are run), Node.js, and the npm packages of test/npm.
 # Running it again costs nothing.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -10,6 +11,8 @@ missing=()
 [ -n "$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing+=(postgresql)
 command -v chromium >/dev/null || missing+=(chromium)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+command -v curl >/dev/null || missing+=(curl ca-certificates)
+command -v openssl >/dev/null || missing+=(openssl)
 command -v npm >/dev/null || missing+=(nodejs npm)
 if [ ${#missing[@]} -gt 0 ]; then
 	as_root=()

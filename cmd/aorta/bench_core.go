@@ -156,8 +156,9 @@ func (c benchCmd) watch(ctx context.Context, s streams, done *atomic.Int64, begu
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
-			if n%perMinute == 0 { // the end comes together with the last tick
-				minutes = append(minutes, rounded(float64(done.Load()-minute)/60))
+			// The end comes together with the last tick, and either may be seen first.
+			if last := time.Since(begun).Seconds() - 60*float64(len(minutes)); n%perMinute == 0 && last > 59 {
+				minutes = append(minutes, rounded(float64(done.Load()-minute)/last))
 			}
 			if len(minutes) < 2 {
 				return nil

@@ -18,9 +18,7 @@ func Waiting(b *Book) int {
 	n := 0
 	for _, h := range b.homes {
 		for _, l := range h.lanes {
-			l.queue.mu.Lock()
-			n += len(l.queue.interactive) + len(l.queue.background)
-			l.queue.mu.Unlock()
+			n += l.queue.waiting()
 		}
 	}
 	return n

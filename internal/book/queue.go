@@ -112,5 +112,6 @@ func (q *queue) close() {
 		}
 		*list = nil
 	}
+	q.length.Store(0)
 	q.ring()
 }

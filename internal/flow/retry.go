@@ -72,17 +72,7 @@ func (r retry) begin(p *book.Page) (Begun, error) {
 	}
 	pay.TriesLeft--
 	pay.LimitUS = max(pay.LimitUS, now+r.limit.Microseconds())
-	op := payment.Operation{
-		ID: id.Operation(p.Mint()), Payment: pay.ID, Prev: pay.LastOperation, Number: p.Number(), Kind: payment.KindSale,
-		Status: payment.OperationProcessing, Amount: x.op.Amount, CreatedUS: now, ChangedUS: now,
-	}
-	a := payment.Attempt{
-		ID: id.Attempt(p.Mint()), Operation: op.ID, Payment: pay.ID, Connector: x.attempt.Connector, Account: x.attempt.Account,
-		Payee: x.attempt.Payee, Kind: payment.KindSale, Status: payment.AttemptAsking, Amount: op.Amount, CreatedUS: now, ChangedUS: now,
-	}
-	op.Attempt, pay.LastOperation = a.ID, op.ID
-	p.Operations.New(op)
-	p.Attempts.New(a)
+	op, a := openSale(p, &pay, x.attempt)
 	record(p, &pay, op, a, event.PaymentPending, from, false)
 	p.Payments.Put(pay)
 	p.Due.New(due.Now(a.ID.Raw(), due.Ask, now, p.Epoch(), &asking{payment: pay, attempt: a, person: r.person, done: r.done}))

@@ -189,19 +189,8 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 	if r.Mute {
 		pay.CallbackMute = 1
 	}
-	op := payment.Operation{
-		ID: id.Operation(p.Mint()), Payment: pay.ID, Number: p.Number(), Kind: payment.KindSale, Status: payment.OperationProcessing,
-		Amount: r.Amount, CreatedUS: now, ChangedUS: now,
-	}
-	a := payment.Attempt{
-		ID: id.Attempt(p.Mint()), Operation: op.ID, Payment: pay.ID, Connector: r.Method.Connector, Account: r.Method.Account,
-		Payee: r.Project.Payee(r.CustomerID), Kind: payment.KindSale, Status: payment.AttemptAsking, Amount: r.Amount, CreatedUS: now, ChangedUS: now,
-	}
-	op.Attempt = a.ID
-	pay.LastOperation = op.ID
+	op, a := openSale(p, &pay, payment.Attempt{Connector: r.Method.Connector, Account: r.Method.Account, Payee: r.Project.Payee(r.CustomerID)})
 	put(pay)
-	p.Operations.New(op)
-	p.Attempts.New(a)
 	if r.Keep != "" {
 		p.Requests.Append(payment.Request{ID: pay.ID.Raw(), Body: r.Keep})
 	}
@@ -210,6 +199,24 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 	}
 	p.Due.New(due.Now(a.ID.Raw(), due.Ask, now, p.Epoch(), &asking{payment: pay, attempt: a, person: r.Person, done: done}))
 	return Begun{Payment: pay, Operation: op, Attempt: a}, nil
+}
+
+// openSale makes a sale of a payment, the newest of its operations, with an
+// attempt at the PSP account, and for the payee, of at.
+func openSale(p *book.Page, pay *payment.Payment, at payment.Attempt) (payment.Operation, payment.Attempt) {
+	now := p.NowUS()
+	op := payment.Operation{
+		ID: id.Operation(p.Mint()), Payment: pay.ID, Prev: pay.LastOperation, Number: p.Number(), Kind: payment.KindSale,
+		Status: payment.OperationProcessing, Amount: pay.Amount, CreatedUS: now, ChangedUS: now,
+	}
+	a := payment.Attempt{
+		ID: id.Attempt(p.Mint()), Operation: op.ID, Payment: pay.ID, Connector: at.Connector, Account: at.Account, Payee: at.Payee,
+		Kind: payment.KindSale, Status: payment.AttemptAsking, Amount: op.Amount, CreatedUS: now, ChangedUS: now,
+	}
+	op.Attempt, pay.LastOperation = a.ID, op.ID
+	p.Operations.New(op)
+	p.Attempts.New(a)
+	return op, a
 }
 
 // meet makes the customer's row at their first payment.

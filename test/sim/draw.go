@@ -77,9 +77,10 @@ func ParseFaults(text string) ([]Fault, error) {
 	return out, nil
 }
 
-// draw gives a number in [0, 1) that depends on what it is for and on nothing
-// else: not on what was drawn before, so a plan that leaves something out
-// keeps the rest as it was.
+// draw gives a number in [0, 1) that depends on what it is for and not on what
+// was drawn before, so a plan that leaves a payment out keeps how the others'
+// provider, customer and merchant behave. Faults of the store and idle crashes
+// are drawn by their number in the run, and do change.
 func draw(seed uint64, purpose string, about ...any) float64 {
 	h := fnv.New64a()
 	fmt.Fprint(h, seed, "|", purpose)

@@ -85,6 +85,13 @@ func merge[R any](h homes, limit int, order func(a, b R) int, read func(*book.Me
 	return out[:min(limit, len(out))], nil
 }
 
+// scan is merge for lists that page by key.
+func scan[R, K any](ctx context.Context, h homes, after K, limit int, order func(a, b R) int,
+	list func(*book.Memory, context.Context, K, int) ([]R, error),
+) ([]R, error) {
+	return merge(h, limit, order, func(m *book.Memory) ([]R, error) { return list(m, ctx, after, limit) })
+}
+
 func compareRaw(a, b id.Raw) int { return bytes.Compare(a[:], b[:]) }
 
 func (h homes) Overdue(ctx context.Context, nowUS int64, dead []int64, limit int) ([]due.Due, error) {
@@ -94,65 +101,65 @@ func (h homes) Overdue(ctx context.Context, nowUS int64, dead []int64, limit int
 
 func (h homes) DeadDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error) {
 	order := func(a, b event.Delivery) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]event.Delivery, error) { return m.DeadDeliveries(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).DeadDeliveries)
 }
 
 func (h homes) DeadInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error) {
 	order := func(a, b payment.Inbox) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]payment.Inbox, error) { return m.DeadInbox(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).DeadInbox)
 }
 
 func (h homes) Cases(ctx context.Context, after id.Case, limit int) ([]payment.Case, error) {
 	order := func(a, b payment.Case) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]payment.Case, error) { return m.Cases(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).Cases)
 }
 
 func (h homes) ScanPayments(ctx context.Context, after id.Payment, limit int) ([]payment.Payment, error) {
 	order := func(a, b payment.Payment) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]payment.Payment, error) { return m.ScanPayments(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanPayments)
 }
 
 func (h homes) ScanOperations(ctx context.Context, after id.Operation, limit int) ([]payment.Operation, error) {
 	order := func(a, b payment.Operation) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]payment.Operation, error) { return m.ScanOperations(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanOperations)
 }
 
 func (h homes) ScanAttempts(ctx context.Context, after id.Attempt, limit int) ([]payment.Attempt, error) {
 	order := func(a, b payment.Attempt) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]payment.Attempt, error) { return m.ScanAttempts(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanAttempts)
 }
 
 func (h homes) ScanAccounts(ctx context.Context, after id.Account, limit int) ([]ledger.Account, error) {
 	order := func(a, b ledger.Account) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]ledger.Account, error) { return m.ScanAccounts(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanAccounts)
 }
 
 func (h homes) ScanTransfers(ctx context.Context, after id.Transfer, limit int) ([]ledger.Transfer, error) {
 	order := func(a, b ledger.Transfer) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]ledger.Transfer, error) { return m.ScanTransfers(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanTransfers)
 }
 
 func (h homes) ScanEvents(ctx context.Context, after id.Event, limit int) ([]event.Event, error) {
 	order := func(a, b event.Event) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]event.Event, error) { return m.ScanEvents(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanEvents)
 }
 
 func (h homes) ScanDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error) {
 	order := func(a, b event.Delivery) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]event.Delivery, error) { return m.ScanDeliveries(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanDeliveries)
 }
 
 func (h homes) ScanInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error) {
 	order := func(a, b payment.Inbox) int { return a.ID.Compare(b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]payment.Inbox, error) { return m.ScanInbox(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanInbox)
 }
 
 func (h homes) ScanRefs(ctx context.Context, after payment.RefKey, limit int) ([]payment.Ref, error) {
 	order := func(a, b payment.Ref) int { return book.CompareRefs(a.RefKey, b.RefKey) }
-	return merge(h, limit, order, func(m *book.Memory) ([]payment.Ref, error) { return m.ScanRefs(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanRefs)
 }
 
 func (h homes) ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error) {
 	order := func(a, b due.Due) int { return compareRaw(a.ID, b.ID) }
-	return merge(h, limit, order, func(m *book.Memory) ([]due.Due, error) { return m.ScanDue(ctx, after, limit) })
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanDue)
 }

@@ -98,7 +98,7 @@ func TestSeedsRepeat(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
 		plan := sim.PlanOf(seed+1, sim.Faults())
-		if a, b := sim.Run(plan), sim.Run(plan); a.History != b.History || a.History == "" {
+		if a, b := sim.Run(plan), sim.Run(plan); a.History != b.History || a.History == "" || fmt.Sprint(a.Injected, a.Broken) != fmt.Sprint(b.Injected, b.Broken) {
 			t.Errorf("seed %d gave two histories:\n%s\n%s", seed+1, a.History, b.History)
 		}
 	}
