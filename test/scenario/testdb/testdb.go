@@ -15,7 +15,7 @@ import (
 // New makes an empty database on the server that AORTA_TEST_POSTGRES names,
 // and drops it when the test ends. Without a server the test is skipped, which
 // `make test` never lets happen.
-func New(t *testing.T) string {
+func New(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv("AORTA_TEST_POSTGRES")
 	if server == "" {

@@ -1,0 +1,412 @@
+package torture
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"aorta/internal/sandbox"
+	"aorta/internal/sign"
+	"aorta/test/demo"
+	"aorta/test/scenario/testdb"
+)
+
+// Accounts is how many PSP accounts a world has, each with a project of its own
+// (project FirstProject+n uses account n).
+const (
+	Accounts     = 6
+	FirstProject = 200
+	secret       = "torture-secret"
+)
+
+// World is the other side, in the test's process, and any number of platforms
+// on one store, each in a process that can be killed, stopped or frozen.
+type World struct {
+	t        testing.TB
+	Store    string // sqlite or postgres
+	Database string // PostgreSQL address; empty: SQLite
+	Dir      string // all that the run leaves behind
+	Other    *sandbox.Sandbox
+	OtherURL string
+	client   *http.Client
+}
+
+// NewWorld makes a world on an empty store of this kind. The sandbox remembers
+// nothing across its own end, which is the test's.
+func NewWorld(t testing.TB, kind string) *World {
+	t.Helper()
+	w := &World{t: t, Store: kind, Dir: t.TempDir(), client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 512}}}
+	t.Cleanup(w.client.CloseIdleConnections)
+	switch kind {
+	case "sqlite":
+	case "postgres":
+		w.Database = testdb.New(t)
+	default:
+		t.Fatalf("there are stores sqlite and postgres, not %q", kind)
+	}
+	return w
+}
+
+// Serve starts the other side, which notifies the platform at public.
+func (w *World) Serve(public string, o sandbox.Options) {
+	w.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.OtherURL = "http://" + listener.Addr().String()
+	o.Clock, o.ProjectID, o.ProjectSecret, o.PublicURL, o.OwnURL = time.Now, FirstProject, secret, public, w.OtherURL
+	for n := range Accounts {
+		a := account(n)
+		a.NotifyURL = fmt.Sprintf("%s/n/paytm/a%d", public, n)
+		o.Paytm = append(o.Paytm, a)
+	}
+	if w.Other, err = sandbox.New(o); err != nil {
+		w.t.Fatal(err)
+	}
+	server := &http.Server{Handler: w.Other.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = w.Other.Close(ctx)
+		_ = server.Close()
+	})
+}
+
+func account(n int) sandbox.PaytmAccount {
+	return sandbox.PaytmAccount{MID: fmt.Sprintf("AORTATORTURE0000000%d", n), Key: fmt.Sprintf("torture#Key@%04d", n), Website: sandbox.DemoWebsite}
+}
+
+// FreePort finds an address that nobody listens on.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Platform is `aorta serve` in a process of its own.
+type Platform struct {
+	w        *World
+	Data     string
+	Public   string // http://…
+	Ops      string
+	Binary   string
+	Env      []string // beside the test's own
+	Database string   // the world's, unless set before Start: a proxy's
+
+	config  string
+	log     string
+	process *exec.Cmd
+	ended   chan struct{}
+	outcome error
+}
+
+// NewPlatform prepares a platform; settings are further top-level lines of its
+// aorta.toml, other than those of knobs. All platforms of a world use one store; on PostgreSQL each has a
+// data directory of its own and all share a master key.
+func (w *World) NewPlatform(name, settings string) *Platform {
+	w.t.Helper()
+	p := &Platform{
+		w: w, Data: filepath.Join(w.Dir, name), Binary: demo.Binary(w.t), Database: w.Database,
+		Public: "http://" + FreePort(w.t), Ops: "http://" + FreePort(w.t), config: filepath.Join(w.Dir, name+".toml"), log: filepath.Join(w.Dir, name+".log"),
+		Env: []string{"AORTA_MASTER_KEY=" + strings.Repeat("5a", 32)},
+	}
+	w.t.Cleanup(func() {
+		p.Kill()
+		if w.t.Failed() {
+			w.t.Logf("%s said: %s", name, tail(p.Log(), 4000))
+		}
+	})
+	if w.OtherURL == "" {
+		w.Serve(p.Public, sandbox.Options{})
+	}
+	p.configure(settings)
+	return p
+}
+
+// knobs let what a fault interrupted be looked up and told soon, and nothing
+// expire that a test does not want to.
+const knobs = "limit_time = \"10m\"\nlookup_schedule = \"500ms,1s\"\ncallback_unit = \"200ms\""
+
+func (p *Platform) configure(settings string) {
+	p.w.t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "data = %q\nlisten = %q\nops_listen = %q\ncallback_networks = [\"127.0.0.0/8\"]\n%s\n%s\n",
+		p.Data, strings.TrimPrefix(p.Public, "http://"), strings.TrimPrefix(p.Ops, "http://"), knobs, settings)
+	for n := range Accounts {
+		a := account(n)
+		fmt.Fprintf(&b, "\n[[connector]]\nname = \"paytm\"\naccount = \"a%d\"\nbase_url = %q\nmid = %q\nkey = %q\nwebsite = %q\n",
+			n, p.w.OtherURL+"/paytm", a.MID, a.Key, a.Website)
+	}
+	for n := range Accounts {
+		fmt.Fprintf(&b, "\n[[project]]\nid = %d\nname = \"Torture %d\"\nsecret = %q\ncallback_url = %q\nwallet = %t\n[[project.method]]\ncode = \"paytm-wallet\"\naccount = \"a%d\"\n",
+			FirstProject+n, n, secret, p.w.OtherURL+"/merchant/callback", n%2 == 1, n)
+	}
+	if err := os.WriteFile(p.config, []byte(b.String()), 0o600); err != nil {
+		p.w.t.Fatal(err)
+	}
+}
+
+// StartWithin bounds the time from start to ready.
+const StartWithin = 30 * time.Second
+
+// Start starts the process and waits until it is ready.
+func (p *Platform) Start() {
+	p.w.t.Helper()
+	p.Launch()
+	if err := p.Ready(StartWithin); err != nil {
+		p.w.t.Fatalf("%v; it said: %s", err, tail(p.Log(), 4000))
+	}
+}
+
+// Launch starts the process and does not wait.
+func (p *Platform) Launch() {
+	p.w.t.Helper()
+	f, err := os.OpenFile(p.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	p.process = exec.Command(p.Binary, "serve", "--config", p.config)
+	p.process.Stdout, p.process.Stderr = f, f
+	p.process.Env = append(os.Environ(), p.Env...)
+	if p.Database != "" {
+		p.process.Env = append(p.process.Env, "AORTA_DATABASE="+p.Database)
+	}
+	if err := p.process.Start(); err != nil {
+		_ = f.Close()
+		p.w.t.Fatal(err)
+	}
+	process, ended := p.process, make(chan struct{})
+	p.ended = ended
+	go func() {
+		p.outcome = process.Wait()
+		_ = f.Close()
+		close(ended)
+	}()
+}
+
+// Ready waits until the process says that it is ready, or has ended.
+func (p *Platform) Ready(within time.Duration) error {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
+		select {
+		case <-p.ended:
+			return fmt.Errorf("ended before it was ready: %w", p.outcome)
+		case <-time.After(2 * time.Millisecond):
+		}
+		if resp, err := p.w.client.Get(p.Ops + "/readyz"); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("was not ready in %v", within)
+}
+
+// Running reports whether the process lives.
+func (p *Platform) Running() bool {
+	if p.process == nil {
+		return false
+	}
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// PID is the process's number.
+func (p *Platform) PID() int { return p.process.Process.Pid }
+
+// Signal sends a signal: SIGTERM, SIGSTOP, SIGCONT.
+func (p *Platform) Signal(s syscall.Signal) {
+	p.w.t.Helper()
+	if err := p.process.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.w.t.Fatalf("signal %v: %v", s, err)
+	}
+}
+
+// Kill ends the process at once, as a power cut would.
+func (p *Platform) Kill() {
+	if p.process == nil {
+		return
+	}
+	_ = p.process.Process.Kill()
+	<-p.ended
+}
+
+// Wait waits until the process has ended, and gives how.
+func (p *Platform) Wait(within time.Duration) error {
+	select {
+	case <-p.ended:
+		return p.outcome
+	case <-time.After(within):
+		return fmt.Errorf("still runs after %v", within)
+	}
+}
+
+// Log is what the process has said, in all its lives.
+func (p *Platform) Log() string {
+	raw, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// Verify has every invariant checked by the binary, as an operator would. It
+// may run beside living platforms.
+func (p *Platform) Verify() {
+	p.w.t.Helper()
+	args := []string{"verify", "--json"}
+	if p.w.Database != "" {
+		args = append(args, "--database", p.w.Database)
+	} else {
+		args = append(args, "--data", p.Data)
+	}
+	out, err := exec.Command(p.Binary, args...).CombinedOutput()
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+	var report struct{ OK bool }
+	if err != nil || json.Unmarshal(lines[len(lines)-1], &report) != nil || !report.OK {
+		p.w.t.Errorf("aorta verify: %v: %s", err, out)
+	}
+}
+
+// Answer is what a door has answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   map[string]any // nil where it was no JSON object
+}
+
+// Gate signs and posts a request; project is the number of the world's project, 0 the first.
+func (p *Platform) Gate(ctx context.Context, path string, project int, body map[string]any) (Answer, error) {
+	general, ok := body["general"].(map[string]any)
+	if !ok {
+		general = map[string]any{}
+	}
+	signed := map[string]any{"project_id": FirstProject + project}
+	for k, v := range general {
+		signed[k] = v
+	}
+	out := map[string]any{}
+	for k, v := range body {
+		out[k] = v
+	}
+	out["general"] = signed
+	raw, err := json.Marshal(out)
+	if err != nil {
+		return Answer{}, err
+	}
+	doc, err := sign.ParseJSON(raw)
+	if err != nil {
+		return Answer{}, err
+	}
+	signed["signature"] = sign.Sign(doc, sign.NewSecret(secret))
+	return p.w.post(ctx, p.Public+path, out)
+}
+
+func (w *World) post(ctx context.Context, url string, body any) (Answer, error) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return Answer{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(raw))
+	if err != nil {
+		return Answer{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer resp.Body.Close()
+	a := Answer{Status: resp.StatusCode, Header: resp.Header}
+	if raw, err = io.ReadAll(resp.Body); err != nil {
+		return a, err
+	}
+	_ = json.Unmarshal(raw, &a.Body) // an answer that is no JSON has no body for us
+	return a, nil
+}
+
+// Control tells the PSP's simulator how to behave next; operation may be sale,
+// refund or empty for any.
+func (w *World) Control(next, operation string, count int) {
+	w.t.Helper()
+	body := map[string]any{"connector": "paytm", "next": next, "count": count}
+	if operation != "" {
+		body["operation"] = operation
+	}
+	a, err := w.post(context.Background(), w.OtherURL+"/control", body)
+	if err != nil || a.Status != http.StatusOK {
+		w.t.Fatalf("control %s: %d %v %v", next, a.Status, a.Body, err)
+	}
+}
+
+// Sale is the body of a Gate sale of minor units of INR.
+func Sale(name string, minor int64) map[string]any {
+	return map[string]any{
+		"general":  map[string]any{"payment_id": name},
+		"customer": map[string]any{"id": "c1", "ip_address": "192.0.2.10"},
+		"payment":  map[string]any{"amount": minor, "currency": "INR"},
+	}
+}
+
+// Refund is the body of a Gate refund; refundID may be empty.
+func Refund(name string, minor int64, refundID string) map[string]any {
+	p := map[string]any{"description": "back", "amount": minor, "currency": "INR"}
+	if refundID != "" {
+		p["merchant_refund_id"] = refundID
+	}
+	return map[string]any{"general": map[string]any{"payment_id": name}, "payment": p}
+}
+
+// Sell begins a payment.
+func (p *Platform) Sell(ctx context.Context, project int, name string, minor int64) (Answer, error) {
+	return p.Gate(ctx, "/v2/payment/wallet/paytm/sale", project, Sale(name, minor))
+}
+
+// Status is the payment's status as Gate tells it; empty while it is unknown.
+func (p *Platform) Status(ctx context.Context, project int, name string) string {
+	a, err := p.Gate(ctx, "/v2/payment/status", project, map[string]any{"general": map[string]any{"payment_id": name}})
+	if err != nil {
+		return ""
+	}
+	fields, _ := a.Body["payment"].(map[string]any)
+	s, _ := fields["status"].(string)
+	return s
+}
+
+// Await waits until a payment has this status.
+func (p *Platform) Await(project int, name, want string, within time.Duration) error {
+	got := ""
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		got = p.Status(ctx, project, name)
+		cancel()
+		if got == want {
+			return nil
+		}
+	}
+	return fmt.Errorf("payment %s is %q after %v, want %q", name, got, within, want)
+}

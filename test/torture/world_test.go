@@ -1,0 +1,43 @@
+package torture_test
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"aorta/test/torture"
+)
+
+// stores are what every fault is tried on.
+var stores = []string{"sqlite", "postgres"}
+
+// TestWorld: payments of all six accounts pass through a platform in a process
+// of its own, which is killed, started again, and ends when it is told to.
+func TestWorld(t *testing.T) {
+	for _, store := range stores {
+		t.Run(store, func(t *testing.T) {
+			w := torture.NewWorld(t, store)
+			p := w.NewPlatform("p", "")
+			p.Start()
+			w.Control("approve", "sale", 1000) // more than there are: what a kill interrupts may be asked again
+			for n := range torture.Accounts {
+				if a, err := p.Sell(t.Context(), n, fmt.Sprint("first-", n), 1000); err != nil || a.Status != 200 {
+					t.Fatalf("sale of project %d: %+v, %v", n, a, err)
+				}
+			}
+			p.Kill()
+			p.Start()
+			for n := range torture.Accounts {
+				if err := p.Await(n, fmt.Sprint("first-", n), "success", 20*time.Second); err != nil {
+					t.Error(err)
+				}
+			}
+			p.Verify()
+			p.Signal(syscall.SIGTERM)
+			if err := p.Wait(20 * time.Second); err != nil {
+				t.Errorf("after SIGTERM: %v", err)
+			}
+		})
+	}
+}
