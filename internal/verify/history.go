@@ -204,30 +204,36 @@ func (c *checker) judgeRest(ctx context.Context) error {
 		if ok {
 			why = fmt.Sprintf("is one too many: payment %s is whole without it", k)
 		}
-		for _, name := range h.names() {
-			c.violation("%s %s.", name, why)
+		for _, x := range h.strays() {
+			c.violation(x.check, "%s %s.", x.name, why)
 		}
 	}
 	return nil
 }
 
-// names lists all rows of a history.
-func (h *history) names() []string {
-	var out []string
+// stray is a row of a history that is not as it should be, and what that breaks.
+type stray struct {
+	check Check
+	name  string
+}
+
+// strays lists all rows of a history. A transfer too many is money moved twice.
+func (h *history) strays() []stray {
+	var out []stray
 	for _, o := range h.operations {
-		out = append(out, "Operation "+o.ID.String())
+		out = append(out, stray{C13, "Operation " + o.ID.String()})
 	}
 	for _, a := range h.attempts {
-		out = append(out, "Attempt "+a.ID.String())
+		out = append(out, stray{C13, "Attempt " + a.ID.String()})
 	}
 	for _, e := range h.events {
-		out = append(out, "Event "+e.ID.String())
+		out = append(out, stray{C13, "Event " + e.ID.String()})
 	}
 	for _, d := range h.deliveries {
-		out = append(out, "Delivery "+d.ID.String())
+		out = append(out, stray{C13, "Delivery " + d.ID.String()})
 	}
 	for _, t := range h.transfers {
-		out = append(out, "Transfer "+t.ID.String()+" ("+string(t.Kind)+")")
+		out = append(out, stray{C3, "Transfer " + t.ID.String() + " (" + string(t.Kind) + ")"})
 	}
 	return out
 }

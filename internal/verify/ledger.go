@@ -29,13 +29,13 @@ func (c *checker) takeAccount(a *ledger.Account) {
 	c.report.Accounts++
 	c.accounts[a.ID] = &balance{currency: a.Currency, stored: a.Minor}
 	if want := ledger.AccountID(a.ID.Bucket(), a.Owner, a.Purpose, a.Currency); want != a.ID {
-		c.violation("Account %s is not the %s account of its owner in %s: that one is %s.", a.ID, a.Purpose, a.Currency, want)
+		c.violation(C1, "Account %s is not the %s account of its owner in %s: that one is %s.", a.ID, a.Purpose, a.Currency, want)
 	}
 	switch {
 	case !a.Purpose.Known():
-		c.violation("Account %s is for %q, which is no purpose of an account.", a.ID, a.Purpose)
+		c.violation(C1, "Account %s is for %q, which is no purpose of an account.", a.ID, a.Purpose)
 	case !a.Purpose.MayGoBelow() && a.Balance() < 0:
-		c.violation("Account %s (%s) stands at %d minor units and may not be below zero.", a.ID, a.Purpose, a.Balance())
+		c.violation(C1, "Account %s (%s) stands at %d minor units and may not be below zero.", a.ID, a.Purpose, a.Balance())
 	}
 }
 
@@ -44,24 +44,24 @@ func (c *checker) takeAccount(a *ledger.Account) {
 func (c *checker) takeTransfer(t *ledger.Transfer) {
 	c.report.Transfers++
 	if len(t.Postings) < 2 || !ledger.Balanced(t.Postings) {
-		c.violation("Transfer %s does not balance.", t.ID)
+		c.violation(C1, "Transfer %s does not balance.", t.ID)
 	}
 	for _, p := range t.Postings {
 		if p.Account.Bucket() != t.ID.Bucket() {
-			c.violation("Transfer %s of bucket %d posts to account %s in bucket %d.", t.ID, t.ID.Bucket(), p.Account, p.Account.Bucket())
+			c.violation(C1, "Transfer %s of bucket %d posts to account %s in bucket %d.", t.ID, t.ID.Bucket(), p.Account, p.Account.Bucket())
 		}
 		b := c.accounts[p.Account]
 		switch {
 		case b == nil:
-			c.violation("Transfer %s posts to account %s, which does not exist.", t.ID, p.Account)
+			c.violation(C1, "Transfer %s posts to account %s, which does not exist.", t.ID, p.Account)
 			continue
 		case b.currency != p.Currency:
-			c.violation("Transfer %s posts %s to account %s, which is in %s.", t.ID, p.Currency, p.Account, b.currency)
+			c.violation(C1, "Transfer %s posts %s to account %s, which is in %s.", t.ID, p.Currency, p.Account, b.currency)
 		}
 		b.posted += p.Minor
 	}
 	if t.Payment.IsZero() {
-		c.violation("Transfer %s (%s) belongs to no payment.", t.ID, t.Kind)
+		c.violation(C13, "Transfer %s (%s) belongs to no payment.", t.ID, t.Kind)
 		return
 	}
 	h := c.history(t.Payment)
@@ -80,7 +80,7 @@ func (c *checker) judgeAccounts() {
 	for _, k := range slices.SortedFunc(maps.Keys(c.accounts), id.Account.Compare) {
 		a := c.accounts[k]
 		if a.stored != a.posted {
-			c.violation("Account %s holds %d minor units, but its postings sum to %d.", k, a.stored, a.posted)
+			c.violation(C1, "Account %s holds %d minor units, but its postings sum to %d.", k, a.stored, a.posted)
 		}
 		sums[book{k.Bucket(), a.currency}] += a.stored
 	}
@@ -89,7 +89,7 @@ func (c *checker) judgeAccounts() {
 	}
 	for _, b := range slices.SortedFunc(maps.Keys(sums), order) {
 		if sums[b] != 0 {
-			c.violation("The accounts of bucket %d in %s sum to %d minor units, not to zero.", b.bucket, b.currency, sums[b])
+			c.violation(C1, "The accounts of bucket %d in %s sum to %d minor units, not to zero.", b.bucket, b.currency, sums[b])
 		}
 	}
 }
@@ -169,28 +169,28 @@ func (c *checker) judgeTransfers(h *history) {
 		t := &h.transfers[n]
 		op := h.operation(t.Operation)
 		if op == nil {
-			c.violation("Transfer %s of payment %s names operation %q, which is not the payment's.", t.ID, h.payment.ID, t.Operation)
+			c.violation(C3, "Transfer %s of payment %s names operation %q, which is not the payment's.", t.ID, h.payment.ID, t.Operation)
 			continue
 		}
 		kind, known := transferKind[t.Kind]
 		if !known || kind != op.Kind {
-			c.violation("Transfer %s is a %q, which operation %s (%s) does not make.", t.ID, t.Kind, op.ID, op.Kind)
+			c.violation(C3, "Transfer %s is a %q, which operation %s (%s) does not make.", t.ID, t.Kind, op.ID, op.Kind)
 			continue
 		}
 		a := h.attemptBehind(op, t.Kind)
 		if a == nil {
-			c.violation("Transfer %s (%s) of operation %s has no attempt that made it.", t.ID, t.Kind, op.ID)
+			c.violation(C3, "Transfer %s (%s) of operation %s has no attempt that made it.", t.ID, t.Kind, op.ID)
 			continue
 		}
 		if debit, credit := between(t.Kind, a); !moves(t, debit, credit, op.Amount) {
-			c.violation("Transfer %s (%s) does not move the %d minor units of operation %s between the accounts of attempt %s.",
+			c.violation(C3, "Transfer %s (%s) does not move the %d minor units of operation %s between the accounts of attempt %s.",
 				t.ID, t.Kind, op.Amount.Minor, op.ID, a.ID)
 		}
 	}
 	for _, op := range h.operations {
 		for _, want := range h.calledFor(&op) {
 			if have, _ := h.total(op.ID, want.kind); have != want.count {
-				c.violation("Operation %s (%s, %s) of payment %s has %d transfers of kind %s, want %d.",
+				c.violation(C3, "Operation %s (%s, %s) of payment %s has %d transfers of kind %s, want %d.",
 					op.ID, op.Kind, op.Status, h.payment.ID, have, want.kind, want.count)
 			}
 		}
@@ -266,12 +266,12 @@ func (c *checker) judgeAmounts(h *history) {
 	times, taken := deposits+credits, deposited+credited
 	switch {
 	case captured(p.Status) && times != 1:
-		c.violation("Payment %s is %s, but was booked %d times.", p.ID, p.Status, times)
+		c.violation(C3, "Payment %s is %s, but was booked %d times.", p.ID, p.Status, times)
 	case !captured(p.Status) && times != 0:
-		c.violation("Payment %s is %s, but its money was booked.", p.ID, p.Status)
+		c.violation(C3, "Payment %s is %s, but its money was booked.", p.ID, p.Status)
 	}
 	if p.CapturedMinor != taken || (taken != 0 && taken != p.Amount.Minor) {
-		c.violation("Payment %s of %d minor units says that %d were captured; its transfers say %d.", p.ID, p.Amount.Minor, p.CapturedMinor, taken)
+		c.violation(C3, "Payment %s of %d minor units says that %d were captured; its transfers say %d.", p.ID, p.Amount.Minor, p.CapturedMinor, taken)
 	}
 	var refunded, refunding int64
 	for _, op := range h.operations {
@@ -285,11 +285,11 @@ func (c *checker) judgeAmounts(h *history) {
 		refunding += reserved - settled - released
 	}
 	if p.RefundedMinor != refunded || p.RefundingMinor != refunding {
-		c.violation("Payment %s says that %d minor units were refunded and %d are being refunded; its transfers say %d and %d.",
+		c.violation(C3, "Payment %s says that %d minor units were refunded and %d are being refunded; its transfers say %d and %d.",
 			p.ID, p.RefundedMinor, p.RefundingMinor, refunded, refunding)
 	}
 	if refunded+refunding > taken {
-		c.violation("Payment %s has %d minor units in refunds, more than the %d captured.", p.ID, refunded+refunding, taken)
+		c.violation(C3, "Payment %s has %d minor units in refunds, more than the %d captured.", p.ID, refunded+refunding, taken)
 	}
 	c.judgeRefundStatus(p)
 }
@@ -309,7 +309,7 @@ func (c *checker) judgeRefundStatus(p *payment.Payment) {
 	case payment.StatusChargedBack:
 	}
 	if !fits {
-		c.violation("Payment %s is %s with %d of %d minor units refunded.", p.ID, p.Status, p.RefundedMinor, p.CapturedMinor)
+		c.violation(C5, "Payment %s is %s with %d of %d minor units refunded.", p.ID, p.Status, p.RefundedMinor, p.CapturedMinor)
 	}
 }
 

@@ -76,10 +76,10 @@ func (c *checker) judgeRefs(ctx context.Context) error {
 				return fmt.Errorf("read payment: %w", err)
 			}
 			if begun {
-				c.violation("Payment %s exists although its id was voided.", id.Payment(r.Target))
+				c.violation(C13, "Payment %s exists although its id was voided.", id.Payment(r.Target))
 			}
 		default:
-			c.violation("Ref %q has scope %q, which does not exist.", r.Text, r.Scope)
+			c.violation(C13, "Ref %q has scope %q, which does not exist.", r.Text, r.Scope)
 		}
 		return nil
 	})
@@ -115,7 +115,7 @@ func (c *checker) explainRefs(ctx context.Context) error {
 	err := eachRef(ctx, c.read, func(r payment.Ref) error {
 		n := name{r.Scope, r.Text}
 		if _, twice := all[n]; twice {
-			c.violation("The name %q in %s is there twice.", n.text, n.scope)
+			c.violation(C13, "The name %q in %s is there twice.", n.text, n.scope)
 		}
 		if n.scope != scopeVoid {
 			all[n] = r.Target
@@ -128,9 +128,9 @@ func (c *checker) explainRefs(ctx context.Context) error {
 	check := func(what string, n name, target id.Raw) {
 		switch owner, ok := all[n]; {
 		case !ok:
-			c.violation("%s is called %q in %s, but there is no such ref.", what, n.text, n.scope)
+			c.violation(C13, "%s is called %q in %s, but there is no such ref.", what, n.text, n.scope)
 		case owner != target:
-			c.violation("%s is called %q in %s, but that ref names %s.", what, n.text, n.scope, hex(owner))
+			c.violation(C13, "%s is called %q in %s, but that ref names %s.", what, n.text, n.scope, hex(owner))
 		}
 		delete(all, n)
 	}
@@ -145,7 +145,7 @@ func (c *checker) explainRefs(ctx context.Context) error {
 	}
 	order := func(a, b name) int { return strings.Compare(a.scope+"\x00"+a.text, b.scope+"\x00"+b.text) }
 	for _, n := range slices.SortedFunc(maps.Keys(all), order) {
-		c.violation("The ref %q in %s names %s, which does not exist or is called otherwise.", n.text, n.scope, hex(all[n]))
+		c.violation(C13, "The ref %q in %s names %s, which does not exist or is called otherwise.", n.text, n.scope, hex(all[n]))
 	}
 	return nil
 }

@@ -11,11 +11,12 @@ import (
 // judge checks a payment with all its rows.
 func (c *checker) judge(h *history) {
 	for _, sentence := range h.broken() {
-		c.violation("%s", sentence)
+		c.violation(C13, "%s", sentence)
 	}
 	c.judgePlaces(h)
 	c.judgeOperations(h)
 	c.judgeAttempts(h)
+	c.judgeTime(h)
 	c.judgeEvents(h)
 	c.judgeDeliveries(h)
 	c.judgeTransfers(h)
@@ -28,7 +29,7 @@ func (c *checker) judgePlaces(h *history) {
 	b := h.payment.ID.Bucket()
 	stray := func(what string, at id.Bucket) {
 		if at != b {
-			c.violation("%s lies in bucket %d, its payment %s in %d.", what, at, h.payment.ID, b)
+			c.violation(C13, "%s lies in bucket %d, its payment %s in %d.", what, at, h.payment.ID, b)
 		}
 	}
 	for _, o := range h.operations {
@@ -59,13 +60,13 @@ func (c *checker) judgeOperations(h *history) {
 	for n := range h.operations {
 		o := &h.operations[n]
 		if !slices.Contains(chain, o) {
-			c.violation("Operation %s is not in the chain of payment %s.", o.ID, p.ID)
+			c.violation(C13, "Operation %s is not in the chain of payment %s.", o.ID, p.ID)
 		}
 		if o.Number <= 0 || o.Number >= maxNumber {
-			c.violation("Operation %s has the number %d, which is not below 2^53.", o.ID, o.Number)
+			c.violation(C5, "Operation %s has the number %d, which is not below 2^53.", o.ID, o.Number)
 		}
 		if o.Amount.Currency != p.Amount.Currency || o.Amount.Minor <= 0 {
-			c.violation("Operation %s is of %d %s, its payment %s in %s.", o.ID, o.Amount.Minor, o.Amount.Currency, p.ID, p.Amount.Currency)
+			c.violation(C3, "Operation %s is of %d %s, its payment %s in %s.", o.ID, o.Amount.Minor, o.Amount.Currency, p.ID, p.Amount.Currency)
 		}
 	}
 	c.judgeSales(h, chain)
@@ -82,7 +83,7 @@ func (c *checker) judgeSales(h *history, newestFirst []*payment.Operation) {
 		switch o.Kind {
 		case payment.KindSale:
 			if o.Amount != p.Amount {
-				c.violation("Sale %s is of %d minor units, its payment %s of %d.", o.ID, o.Amount.Minor, p.ID, p.Amount.Minor)
+				c.violation(C3, "Sale %s is of %d minor units, its payment %s of %d.", o.ID, o.Amount.Minor, p.ID, p.Amount.Minor)
 			}
 			switch {
 			case telling == nil:
@@ -91,7 +92,7 @@ func (c *checker) judgeSales(h *history, newestFirst []*payment.Operation) {
 			case telling.Status == payment.OperationDecline && p.Status.Final():
 				telling = o
 			default:
-				c.violation("Payment %s has the sales %s (%s) and %s (%s); all but one must be declined.", p.ID, telling.ID, telling.Status, o.ID, o.Status)
+				c.violation(C3, "Payment %s has the sales %s (%s) and %s (%s); all but one must be declined.", p.ID, telling.ID, telling.Status, o.ID, o.Status)
 			}
 		case payment.KindManualChange:
 			manual = true
@@ -99,20 +100,20 @@ func (c *checker) judgeSales(h *history, newestFirst []*payment.Operation) {
 		}
 	}
 	if telling == nil {
-		c.violation("Payment %s has no sale.", p.ID)
+		c.violation(C13, "Payment %s has no sale.", p.ID)
 		return
 	}
 	for _, o := range newestFirst {
 		if o.Kind == payment.KindSale && (o.Status == payment.OperationSuccess) != h.paid(o) {
-			c.violation("Sale %s is %s, which does not go with its attempts.", o.ID, o.Status)
+			c.violation(C5, "Sale %s is %s, which does not go with its attempts.", o.ID, o.Status)
 		}
 	}
 	if offered := p.RetryOffered(); (p.Awaiting != payment.AwaitedAtPSP && p.Status != payment.StatusAwaitingCustomer) ||
 		(offered && (p.TriesLeft <= 0 || p.RetryUS <= 0 || p.RetryUS > p.LimitUS)) || p.TriesLeft < 0 {
-		c.violation("Payment %s is %s awaiting %q with %d tries until %d, which does not go together.", p.ID, p.Status, p.Awaiting, p.TriesLeft, p.RetryUS)
+		c.violation(C5, "Payment %s is %s awaiting %q with %d tries until %d, which does not go together.", p.ID, p.Status, p.Awaiting, p.TriesLeft, p.RetryUS)
 	}
 	if want := saleStatus(p, manual); want != "" && telling.Status != want {
-		c.violation("Sale %s is %s, which does not go with payment %s being %s.", telling.ID, telling.Status, p.ID, p.Status)
+		c.violation(C5, "Sale %s is %s, which does not go with payment %s being %s.", telling.ID, telling.Status, p.ID, p.Status)
 	}
 }
 
@@ -153,14 +154,20 @@ func (c *checker) judgeAttempts(h *history) {
 		a := &h.attempts[n]
 		op := h.operation(a.Operation)
 		if op == nil {
-			c.violation("Attempt %s names operation %q, which is not among those of payment %s.", a.ID, a.Operation, h.payment.ID)
+			c.violation(C13, "Attempt %s names operation %q, which is not among those of payment %s.", a.ID, a.Operation, h.payment.ID)
 			continue
 		}
 		if chain, _ := h.attemptChain(op); !slices.Contains(chain, a) {
-			c.violation("Attempt %s is not in the chain of operation %s.", a.ID, op.ID)
+			c.violation(C13, "Attempt %s is not in the chain of operation %s.", a.ID, op.ID)
+		}
+		if a.Kind == payment.KindRefund && !h.took(a.Of) {
+			c.violation(C13, "Refund attempt %s gives back what attempt %q took, which did not.", a.ID, a.Of)
+		}
+		if a.Kind == payment.KindSale && a.Late != 0 {
+			c.late[a.ID] = true
 		}
 		if a.Amount != op.Amount || a.Kind != op.Kind {
-			c.violation("Attempt %s is a %s of %d minor units, its operation %s a %s of %d.", a.ID, a.Kind, a.Amount.Minor, op.ID, op.Kind, op.Amount.Minor)
+			c.violation(C3, "Attempt %s is a %s of %d minor units, its operation %s a %s of %d.", a.ID, a.Kind, a.Amount.Minor, op.ID, op.Kind, op.Amount.Minor)
 		}
 	}
 	for n := range h.operations {
@@ -169,21 +176,41 @@ func (c *checker) judgeAttempts(h *history) {
 		if len(chain) == 0 {
 			// A refund that was refused at once asked nobody.
 			if op.Kind != payment.KindRefund || !op.Status.Final() {
-				c.violation("Operation %s (%s, %s) has no attempt.", op.ID, op.Kind, op.Status)
+				c.violation(C13, "Operation %s (%s, %s) has no attempt.", op.ID, op.Kind, op.Status)
 			}
 			continue
 		}
 		newest := chain[0]
 		if op.Kind == payment.KindRefund && op.Status.Final() != newest.Status.Final() {
-			c.violation("Refund %s is %s, but its attempt %s is %s.", op.ID, op.Status, newest.ID, newest.Status)
+			c.violation(C5, "Refund %s is %s, but its attempt %s is %s.", op.ID, op.Status, newest.ID, newest.Status)
 		}
 		open := !op.Status.Final() && (op.Kind != payment.KindSale || !h.payment.Status.Final())
 		if open && !newest.due {
-			c.violation("Operation %s is %s, but nothing will be done about its attempt %s: it has no due row.", op.ID, op.Status, newest.ID)
+			c.violation(C11, "Operation %s is %s, but nothing will be done about its attempt %s: it has no due row.", op.ID, op.Status, newest.ID)
 		}
 		if h.payment.RetryOffered() && h.payment.LastOperation == op.ID && !newest.due {
-			c.violation("Payment %s waits for its customer to try again, but nothing will end that: attempt %s has no due row.", h.payment.ID, newest.ID)
+			c.violation(C11, "Payment %s waits for its customer to try again, but nothing will end that: attempt %s has no due row.", h.payment.ID, newest.ID)
 		}
+	}
+}
+
+// took reports whether an attempt of the payment has taken money.
+func (h *history) took(k id.Attempt) bool {
+	return slices.ContainsFunc(h.attempts, func(a attempt) bool {
+		return a.ID == k && a.Kind == payment.KindSale && a.Status == payment.AttemptApproved
+	})
+}
+
+// graceUS is how long after its limit time a payment may still be open where a
+// process is at work (C11): the last look-up may take its time.
+const graceUS = 5 * 60_000_000
+
+// judgeTime: nothing waits beyond its own deadline (C11). A refund has none: it
+// has work that is due, see judgeAttempts.
+func (c *checker) judgeTime(h *history) {
+	p := &h.payment
+	if c.opts.LiveUS > 0 && !p.Status.Final() && p.Status != payment.StatusAuthorized && p.LimitUS+graceUS < c.opts.LiveUS {
+		c.violation(C11, "Payment %s is %s %d s after its limit time.", p.ID, p.Status, (c.opts.LiveUS-p.LimitUS)/1_000_000)
 	}
 }
 
@@ -201,6 +228,9 @@ var ends = map[event.Kind]payment.Status{
 	event.RefundSucceeded: "", // or partially_refunded, or refunded: see judgeEvents
 }
 
+// ofRefunds are the kinds of event that refunds make, and nothing else does.
+var ofRefunds = []event.Kind{event.RefundStarted, event.RefundSucceeded, event.RefundDeclined}
+
 // told are the kinds of event that the merchant is called about (ecommpay.md 4).
 var told = []event.Kind{
 	event.PaymentAwaiting, event.PaymentRetry, event.PaymentCaptured, event.PaymentDeclined, event.RefundSucceeded, event.RefundDeclined,
@@ -214,10 +244,15 @@ func (c *checker) judgeEvents(h *history) {
 	for n := range h.events {
 		e := &h.events[n]
 		if !slices.Contains(chain, e) {
-			c.violation("Event %s is not in the chain of payment %s.", e.ID, p.ID)
+			c.violation(C13, "Event %s is not in the chain of payment %s.", e.ID, p.ID)
 		}
-		if h.operation(e.Operation) == nil {
-			c.violation("Event %s names operation %q, which is not among those of payment %s.", e.ID, e.Operation, p.ID)
+		op := h.operation(e.Operation)
+		switch {
+		case op == nil:
+			c.violation(C13, "Event %s names operation %q, which is not among those of payment %s.", e.ID, e.Operation, p.ID)
+		case slices.Contains(ofRefunds, e.Kind) != (op.Kind == payment.KindRefund),
+			e.From == payment.StatusDeclined && e.From != e.To && op.Kind != payment.KindManualChange: // the late-success rule alone revives a payment
+			c.violation(C5, "Event %s (%s, from %s to %s) is of operation %s, which is a %s.", e.ID, e.Kind, e.From, e.To, op.ID, op.Kind)
 		}
 		want, known := ends[e.Kind]
 		if want == "" {
@@ -225,21 +260,21 @@ func (c *checker) judgeEvents(h *history) {
 		}
 		refunded := e.Kind == event.RefundSucceeded && (e.To == payment.StatusPartiallyRefunded || e.To == payment.StatusRefunded)
 		if !known || (e.To != want && !refunded) {
-			c.violation("Event %s of payment %s is a %q and goes from %s to %s.", e.ID, p.ID, e.Kind, e.From, e.To)
+			c.violation(C5, "Event %s of payment %s is a %q and goes from %s to %s.", e.ID, p.ID, e.Kind, e.From, e.To)
 		}
 	}
 	at := payment.StatusNew
 	for _, e := range slices.Backward(chain) {
 		switch {
 		case e.From != at:
-			c.violation("Event %s begins where payment %s is %s, but it was %s.", e.ID, p.ID, e.From, at)
+			c.violation(C5, "Event %s begins where payment %s is %s, but it was %s.", e.ID, p.ID, e.From, at)
 		case e.From != e.To && !slices.Contains(payment.Moves()[e.From], e.To):
-			c.violation("Event %s moves payment %s from %s to %s, which is forbidden.", e.ID, p.ID, e.From, e.To)
+			c.violation(C5, "Event %s moves payment %s from %s to %s, which is forbidden.", e.ID, p.ID, e.From, e.To)
 		}
 		at = e.To
 	}
 	if at != p.Status {
-		c.violation("Payment %s is %s, but its events end at %s.", p.ID, p.Status, at)
+		c.violation(C5, "Payment %s is %s, but its events end at %s.", p.ID, p.Status, at)
 	}
 }
 
@@ -253,22 +288,22 @@ func (c *checker) judgeDeliveries(h *history) {
 		d := &h.deliveries[n]
 		times[d.Event]++
 		if !slices.Contains(chain, d) {
-			c.violation("Delivery %s is not in the chain of payment %s.", d.ID, p.ID)
+			c.violation(C13, "Delivery %s is not in the chain of payment %s.", d.ID, p.ID)
 		}
 		if !has(h.events, d.Event, eventKey) || d.Event.IsZero() {
-			c.violation("Delivery %s tells of event %q, which is not among those of payment %s.", d.ID, d.Event, p.ID)
+			c.violation(C13, "Delivery %s tells of event %q, which is not among those of payment %s.", d.ID, d.Event, p.ID)
 		}
 		switch d.State {
 		case event.DeliveryPending:
 			if !d.due {
-				c.violation("Delivery %s is pending, but nothing will send it: it has no due row.", d.ID)
+				c.violation(C11, "Delivery %s is pending, but nothing will send it: it has no due row.", d.ID)
 			}
 		case event.DeliveryDelivered, event.DeliveryDead:
 			if !d.hasBody || d.Tries == 0 {
-				c.violation("Delivery %s is %s without having been sent.", d.ID, d.State)
+				c.violation(C6, "Delivery %s is %s without having been sent.", d.ID, d.State)
 			}
 		default:
-			c.violation("Delivery %s is in state %q, which does not exist.", d.ID, d.State)
+			c.violation(C5, "Delivery %s is in state %q, which does not exist.", d.ID, d.State)
 		}
 	}
 	for n := range h.events {
@@ -279,11 +314,11 @@ func (c *checker) judgeDeliveries(h *history) {
 		}
 		for i := range h.deliveries {
 			if d := &h.deliveries[i]; d.Event == e.ID && d.URL != address {
-				c.violation("Delivery %s goes elsewhere than payment %s says.", d.ID, p.ID)
+				c.violation(C6, "Delivery %s goes elsewhere than payment %s says.", d.ID, p.ID)
 			}
 		}
 		if times[e.ID] != want {
-			c.violation("Event %s (%s) of payment %s has %d deliveries, want %d.", e.ID, e.Kind, p.ID, times[e.ID], want)
+			c.violation(C6, "Event %s (%s) of payment %s has %d deliveries, want %d.", e.ID, e.Kind, p.ID, times[e.ID], want)
 		}
 	}
 }

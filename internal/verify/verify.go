@@ -1,6 +1,9 @@
 // Package verify checks the stored money against the invariants of torture.md
-// 2.1: conservation (C1), exactly once (C3), legal states (C5), callbacks (C6),
-// liveness (C11), orphans (C13).
+// 2.1. What the rows alone decide it always checks: conservation (C1), exactly
+// once (C3), legal states (C5), callbacks (C6), liveness (C11), orphans (C13).
+// What was seen outside it takes as plain data: the clients' journal (C2, C7),
+// the provider's books (C4), what merchants received (C6). Secrets (C10) are
+// searched for in any bytes, and Guard checks what is cheap all the time.
 //
 // It reads committed rows only and shares no decision with the flows: what a
 // payment must look like is said here a second time, from the documents, so
@@ -17,7 +20,9 @@ package verify
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"aorta/internal/book"
@@ -38,16 +43,13 @@ type Options struct {
 
 // Report is what a run has found. OK says that there is no violation.
 type Report struct {
-	OK         bool     `json:"ok"`
-	Accounts   int      `json:"accounts"`
-	Transfers  int      `json:"transfers"`
-	Payments   int      `json:"payments"`
-	Violations []string `json:"violations"` // one sentence each, never nil
+	OK         bool          `json:"ok"`
+	Accounts   int           `json:"accounts"`
+	Transfers  int           `json:"transfers"`
+	Payments   int           `json:"payments"`
+	Violations []string      `json:"violations"` // one sentence each, behind its invariant: "C1: …"; never nil
+	Checks     map[Check]int `json:"checks"`     // the invariants that were checked, and how often each was violated
 }
-
-// maxViolations bounds a report. A store that is wrong in more places is wrong
-// in all.
-const maxViolations = 1000
 
 // page is how many rows are read at a time.
 const page = 1000
@@ -59,40 +61,30 @@ const overdueUS = 60_000_000
 // is wrong.
 func Run(ctx context.Context, r book.Reader, o Options) (Report, error) {
 	c := &checker{
-		read: r, opts: o, report: Report{Violations: []string{}},
-		accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{},
+		findings: newFindings(always...), read: r, opts: o,
+		accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{},
 	}
 	if err := c.run(ctx); err != nil {
 		return Report{}, fmt.Errorf("verify: %w", err)
 	}
-	if c.unlisted > 0 {
-		c.report.Violations = append(c.report.Violations, fmt.Sprintf("There are %d more violations.", c.unlisted))
-	}
+	c.report.Violations, c.report.Checks = c.list(), c.counts
 	c.report.OK = len(c.report.Violations) == 0
 	return c.report, nil
 }
 
 // checker is one run.
 type checker struct {
-	read     book.Reader
-	opts     Options
-	report   Report
-	unlisted int // violations beyond maxViolations
+	findings
+	read   book.Reader
+	opts   Options
+	report Report
 
 	accounts map[id.Account]*balance
 	payments map[id.Payment]*history // not whole yet
+	late     map[id.Attempt]bool     // took money after our decline
 	pending  *due.Due                // the newest due row, until its subject comes by
 	named    fingerprint             // what payments and refunds say their names are
 	refs     fingerprint             // what the refs say
-}
-
-// violation adds a sentence to the report.
-func (c *checker) violation(format string, args ...any) {
-	if len(c.report.Violations) == maxViolations {
-		c.unlisted++
-		return
-	}
-	c.report.Violations = append(c.report.Violations, fmt.Sprintf(format, args...))
 }
 
 func (c *checker) run(ctx context.Context) error {
@@ -198,14 +190,14 @@ func (c *checker) takeDue(d *due.Due) {
 	c.dueWithoutSubject()
 	c.pending = d
 	if c.opts.LiveUS > 0 && d.DueUS < c.opts.LiveUS-overdueUS {
-		c.violation("Work %s (%s) is overdue by %d s.", hex(d.ID), d.Kind, (c.opts.LiveUS-d.DueUS)/1_000_000)
+		c.violation(C11, "Work %s (%s) is overdue by %d s.", hex(d.ID), d.Kind, (c.opts.LiveUS-d.DueUS)/1_000_000)
 	}
 }
 
 // dueWithoutSubject: the subject of the newest due row would have come by now.
 func (c *checker) dueWithoutSubject() {
 	if c.pending != nil {
-		c.violation("Due row %s (%s) has no subject.", hex(c.pending.ID), c.pending.Kind)
+		c.violation(C13, "Due row %s (%s) has no subject.", hex(c.pending.ID), c.pending.Kind)
 		c.pending = nil
 	}
 }
@@ -218,7 +210,7 @@ func (c *checker) isDue(subject id.Raw, kinds ...due.Kind) bool {
 	}
 	c.pending = nil
 	if !slices.Contains(kinds, d.Kind) {
-		c.violation("Due row %s is of kind %q, which its subject has no use for.", hex(d.ID), d.Kind)
+		c.violation(C13, "Due row %s is of kind %q, which its subject has no use for.", hex(d.ID), d.Kind)
 		return false
 	}
 	return true
@@ -230,15 +222,19 @@ func (c *checker) takeInbox(n *payment.Inbox) {
 	switch n.State {
 	case payment.InboxStored:
 		if !waits {
-			c.violation("Notification %s is stored, but nothing will apply it: it has no due row.", n.ID)
+			c.violation(C11, "Notification %s is stored, but nothing will apply it: it has no due row.", n.ID)
 		}
 	case payment.InboxApplied, payment.InboxDead:
 	default:
-		c.violation("Notification %s is in state %q, which does not exist.", n.ID, n.State)
+		c.violation(C5, "Notification %s is in state %q, which does not exist.", n.ID, n.State)
 	}
 }
 
-// judgeCases: a case is about a payment that exists (C13).
+// caseLate is the kind of case that late money is.
+const caseLate = "late_success"
+
+// judgeCases: a case is about a payment that exists, and late money and the
+// cases that tell of it are the same set (C13).
 func (c *checker) judgeCases(ctx context.Context) error {
 	var after id.Case
 	for {
@@ -246,20 +242,39 @@ func (c *checker) judgeCases(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read cases: %w", err)
 		}
-		for _, x := range rows {
-			_, ok, err := c.read.Payment(ctx, x.Payment)
+		for n := range rows {
+			_, ok, err := c.read.Payment(ctx, rows[n].Payment)
 			if err != nil {
 				return fmt.Errorf("read payment of a case: %w", err)
 			}
 			if !ok {
-				c.violation("Case %s is about payment %s, which does not exist.", x.ID, x.Payment)
+				c.violation(C13, "Case %s is about payment %s, which does not exist.", rows[n].ID, rows[n].Payment)
 			}
-			after = x.ID
+			c.takeCase(&rows[n])
+			after = rows[n].ID
 		}
 		if len(rows) < page {
-			return nil
+			break
 		}
 	}
+	for _, a := range slices.SortedFunc(maps.Keys(c.late), id.Attempt.Compare) {
+		c.violation(C13, "Attempt %s took money late, and no case tells of it.", a)
+	}
+	return nil
+}
+
+func (c *checker) takeCase(x *payment.Case) {
+	if x.Kind != caseLate {
+		return
+	}
+	var about struct {
+		Attempt id.Attempt `json:"attempt"`
+	}
+	if err := json.Unmarshal([]byte(x.Details), &about); err != nil || !c.late[about.Attempt] {
+		c.violation(C13, "Case %s tells of late money that attempt %q did not take.", x.ID, about.Attempt)
+		return
+	}
+	delete(c.late, about.Attempt)
 }
 
 // hex shows an id whose kind is not known.

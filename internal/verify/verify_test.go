@@ -59,7 +59,7 @@ func TestReportOfAnEmptyBook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"ok":true,"accounts":0,"transfers":0,"payments":0,"violations":[]}`
+	const want = `{"ok":true,"accounts":0,"transfers":0,"payments":0,"violations":[],"checks":{"C1":0,"C11":0,"C13":0,"C3":0,"C5":0,"C6":0}}`
 	if string(text) != want {
 		t.Errorf("report of nothing is %s, want %s", text, want)
 	}
@@ -70,74 +70,75 @@ func TestCorruptions(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
+		check   verify.Check // that must be violated
 		corrupt func(r rows)
-		want    string // a violation; where there are two, it depends on which row comes last
+		want    string // how; where there are two ways, it depends on which row comes last
 		liveUS  int64
 	}{
 		// C1
-		{name: "balance changed", corrupt: func(r rows) { r.account(ledger.Clearing).Minor++ }, want: "postings sum to"},
-		{name: "bucket does not sum to zero", corrupt: func(r rows) { r.account(ledger.Clearing).Minor++ }, want: "not to zero"},
-		{name: "account below zero", corrupt: func(r rows) { r.account(ledger.RefundDue).Minor = 5 }, want: "may not be below zero"},
-		{name: "account of no purpose", corrupt: func(r rows) { r.account(ledger.Clearing).Purpose = "pocket" }, want: "no purpose of an account"},
-		{name: "account of another owner", corrupt: func(r rows) { r.account(ledger.Payable).Owner = "merchant:99" }, want: "is not the payable account"},
-		{name: "account lost", corrupt: func(r rows) {
+		{name: "balance changed", check: verify.C1, corrupt: func(r rows) { r.account(ledger.Clearing).Minor++ }, want: "postings sum to"},
+		{name: "bucket does not sum to zero", check: verify.C1, corrupt: func(r rows) { r.account(ledger.Clearing).Minor++ }, want: "not to zero"},
+		{name: "account below zero", check: verify.C1, corrupt: func(r rows) { r.account(ledger.RefundDue).Minor = 5 }, want: "may not be below zero"},
+		{name: "account of no purpose", check: verify.C1, corrupt: func(r rows) { r.account(ledger.Clearing).Purpose = "pocket" }, want: "no purpose of an account"},
+		{name: "account of another owner", check: verify.C1, corrupt: func(r rows) { r.account(ledger.Payable).Owner = "merchant:99" }, want: "is not the payable account"},
+		{name: "account lost", check: verify.C1, corrupt: func(r rows) {
 			k := r.account(ledger.Clearing).ID
 			drop(&r.Accounts.Insert, func(a *ledger.Account) bool { return a.ID == k })
 		}, want: "which does not exist"},
-		{name: "transfer does not balance", corrupt: func(r rows) {
+		{name: "transfer does not balance", check: verify.C1, corrupt: func(r rows) {
 			x := r.transfer("wallet", ledger.KindDeposit)
 			x.Postings = []ledger.Posting{x.Postings[0], {Account: x.Postings[1].Account, Currency: "INR", Minor: -1}}
 		}, want: "does not balance"},
-		{name: "transfer of nothing", corrupt: func(r rows) { r.transfer("wallet", ledger.KindDeposit).Postings = nil }, want: "does not balance"},
-		{name: "posting in another bucket", corrupt: func(r rows) {
+		{name: "transfer of nothing", check: verify.C1, corrupt: func(r rows) { r.transfer("wallet", ledger.KindDeposit).Postings = nil }, want: "does not balance"},
+		{name: "posting in another bucket", check: verify.C1, corrupt: func(r rows) {
 			x := r.transfer("wallet", ledger.KindDeposit)
 			x.Postings = append([]ledger.Posting{}, x.Postings...)
 			x.Postings[0].Account[6]++
 		}, want: "posts to account"},
-		{name: "posting in another currency", corrupt: func(r rows) {
+		{name: "posting in another currency", check: verify.C1, corrupt: func(r rows) {
 			x := r.transfer("wallet", ledger.KindDeposit)
 			x.Postings = append([]ledger.Posting{}, x.Postings...)
 			x.Postings[0].Currency, x.Postings[1].Currency = "USD", "USD"
 		}, want: "posts USD to account"},
 
 		// C3
-		{name: "captured without transfer", corrupt: func(r rows) {
+		{name: "captured without transfer", check: verify.C3, corrupt: func(r rows) {
 			k := r.transfer("noticed", ledger.KindDeposit).ID
 			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
 		}, want: "is captured, but was booked 0 times"},
-		{name: "captured twice", corrupt: func(r rows) {
+		{name: "captured twice", check: verify.C3, corrupt: func(r rows) {
 			x := *r.transfer("noticed", ledger.KindDeposit)
 			x.ID[2]-- // some hours earlier
 			r.Transfers = append(r.Transfers, x)
 		}, want: `has 2 transfers of kind deposit, want 1|\(deposit\) is one too many`},
-		{name: "captured twice, the second much later", corrupt: func(r rows) {
+		{name: "captured twice, the second much later", check: verify.C3, corrupt: func(r rows) {
 			x := *r.transfer("Paid", ledger.KindDeposit)
 			x.ID[2]++
 			r.Transfers = append(r.Transfers, x)
 		}, want: `\(deposit\) is one too many`},
-		{name: "captured in part", corrupt: func(r rows) { r.payment("noticed").CapturedMinor = 100 }, want: "says that 100 were captured"},
-		{name: "declined and booked", corrupt: func(r rows) {
+		{name: "captured in part", check: verify.C3, corrupt: func(r rows) { r.payment("noticed").CapturedMinor = 100 }, want: "says that 100 were captured"},
+		{name: "declined and booked", check: verify.C3, corrupt: func(r rows) {
 			p := r.payment("declined")
 			x := *r.transfer("noticed", ledger.KindDeposit)
 			x.ID, x.Payment, x.Operation = id.Transfer(mint(p.LastEvent.Raw())), p.ID, p.LastOperation
 			r.Transfers = append(r.Transfers, x)
 		}, want: `Transfer txn_\w+ \(deposit\) is one too many|is declined, but its money was booked`},
-		{name: "refund never reserved", corrupt: func(r rows) {
+		{name: "refund never reserved", check: verify.C3, corrupt: func(r rows) {
 			k := r.transfer("Paid", ledger.KindRefundReserve).ID
 			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
 		}, want: "transfers of kind refund_reserve, want 1"},
-		{name: "refund settled and released", corrupt: func(r rows) {
+		{name: "refund settled and released", check: verify.C3, corrupt: func(r rows) {
 			x := *r.transfer("Paid", ledger.KindRefundRelease)
 			x.ID, x.Operation = mint(x.ID), r.transfer("Paid", ledger.KindRefundSettle).Operation
 			r.Transfers = append(r.Transfers, x)
 		}, want: `transfers of kind refund_release, want 0|\(refund_release\) is one too many`},
-		{name: "refund lost after its reserve", corrupt: func(r rows) {
+		{name: "refund lost after its reserve", check: verify.C3, corrupt: func(r rows) {
 			k := r.transfer("Paid", ledger.KindRefundSettle).ID
 			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
 		}, want: "transfers of kind refund, want 1"},
-		{name: "refunded sum changed", corrupt: func(r rows) { r.payment("Paid").RefundedMinor += 100 }, want: "says that 1100 minor units were refunded"},
-		{name: "refunding sum changed", corrupt: func(r rows) { r.payment("Paid").RefundingMinor = 0 }, want: "0 are being refunded"},
-		{name: "refunds beyond what was captured", corrupt: func(r rows) {
+		{name: "refunded sum changed", check: verify.C3, corrupt: func(r rows) { r.payment("Paid").RefundedMinor += 100 }, want: "says that 1100 minor units were refunded"},
+		{name: "refunding sum changed", check: verify.C3, corrupt: func(r rows) { r.payment("Paid").RefundingMinor = 0 }, want: "0 are being refunded"},
+		{name: "refunds beyond what was captured", check: verify.C3, corrupt: func(r rows) {
 			for n := range r.Transfers {
 				if x := &r.Transfers[n]; x.Payment == r.payment("Paid").ID && x.Kind == ledger.KindRefundReserve {
 					x.Postings = []ledger.Posting{x.Postings[0], x.Postings[1]}
@@ -145,190 +146,212 @@ func TestCorruptions(t *testing.T) {
 				}
 			}
 		}, want: "more than the 2500 captured"},
-		{name: "money to another account", corrupt: func(r rows) {
+		{name: "money to another account", check: verify.C3, corrupt: func(r rows) {
 			x, other := r.transfer("noticed", ledger.KindDeposit), ledger.AccountID(r.payment("noticed").ID.Bucket(), "merchant:99", ledger.Payable, "INR")
 			x.Postings = []ledger.Posting{x.Postings[0], {Account: other, Currency: "INR", Minor: -2500}}
 		}, want: "between the accounts of attempt"},
-		{name: "transfer of another operation", corrupt: func(r rows) {
+		{name: "transfer of another operation", check: verify.C3, corrupt: func(r rows) {
 			r.transfer("noticed", ledger.KindDeposit).Operation = r.operation("declined", payment.KindSale).ID
 		}, want: "which is not the payment's"},
-		{name: "transfer of a strange kind", corrupt: func(r rows) { r.transfer("noticed", ledger.KindDeposit).Kind = "gift" }, want: "does not make"},
-		{name: "transfer that no attempt made", corrupt: func(r rows) { r.attempt("noticed").Status = payment.AttemptDeclined }, want: `has no attempt that made it|\(deposit\) is one too many`},
-		{name: "transfer without payment", corrupt: func(r rows) { r.transfer("noticed", ledger.KindDeposit).Payment = id.Payment{} }, want: "belongs to no payment"},
-		{name: "late money booked twice", corrupt: func(r rows) {
+		{name: "transfer of a strange kind", check: verify.C3, corrupt: func(r rows) { r.transfer("noticed", ledger.KindDeposit).Kind = "gift" }, want: "does not make"},
+		{name: "transfer that no attempt made", check: verify.C3, corrupt: func(r rows) { r.attempt("noticed").Status = payment.AttemptDeclined }, want: `has no attempt that made it|\(deposit\) is one too many`},
+		{name: "transfer without payment", check: verify.C13, corrupt: func(r rows) { r.transfer("noticed", ledger.KindDeposit).Payment = id.Payment{} }, want: "belongs to no payment"},
+		{name: "late money booked twice", check: verify.C3, corrupt: func(r rows) {
 			x := *r.transfer("late", ledger.KindLateSuccess)
 			x.ID[2]--
 			r.Transfers = append(r.Transfers, x)
 		}, want: `has 2 transfers of kind late_success, want 1|\(late_success\) is one too many`},
-		{name: "late money never credited", corrupt: func(r rows) {
+		{name: "late money never credited", check: verify.C3, corrupt: func(r rows) {
 			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.Kind == ledger.KindLateCredit })
 		}, want: "transfers of kind late_credit, want 1"},
 
 		// C5
-		{name: "status without event", corrupt: func(r rows) { r.payment("pending").Status = payment.StatusDeclined }, want: "but its events end at pending"},
-		{name: "status beyond its refunds", corrupt: func(r rows) { r.payment("Paid").Status = payment.StatusRefunded }, want: "of 2500 minor units refunded"},
-		{name: "forbidden move", corrupt: func(r rows) {
+		{name: "status without event", check: verify.C5, corrupt: func(r rows) { r.payment("pending").Status = payment.StatusDeclined }, want: "but its events end at pending"},
+		{name: "status beyond its refunds", check: verify.C5, corrupt: func(r rows) { r.payment("Paid").Status = payment.StatusRefunded }, want: "of 2500 minor units refunded"},
+		{name: "forbidden move", check: verify.C5, corrupt: func(r rows) {
 			p := r.payment("declined")
 			p.Status = payment.StatusRefunded
 			r.event("declined", event.PaymentDeclined).To = payment.StatusRefunded
 		}, want: "which is forbidden"},
-		{name: "history out of order", corrupt: func(r rows) { r.event("noticed", event.PaymentCaptured).From = payment.StatusPending }, want: "but it was awaiting_customer"},
-		{name: "event of a strange kind", corrupt: func(r rows) { r.event("noticed", event.PaymentCaptured).Kind = "payment.lost" }, want: `is a "payment.lost"`},
-		{name: "event says another thing than its kind", corrupt: func(r rows) { r.event("pending", event.PaymentPending).To = payment.StatusCaptured }, want: "and goes from new to captured"},
-		{name: "event of another operation", corrupt: func(r rows) {
+		{name: "history out of order", check: verify.C5, corrupt: func(r rows) { r.event("noticed", event.PaymentCaptured).From = payment.StatusPending }, want: "but it was awaiting_customer"},
+		{name: "event of a strange kind", check: verify.C5, corrupt: func(r rows) { r.event("noticed", event.PaymentCaptured).Kind = "payment.lost" }, want: `is a "payment.lost"`},
+		{name: "event says another thing than its kind", check: verify.C5, corrupt: func(r rows) { r.event("pending", event.PaymentPending).To = payment.StatusCaptured }, want: "and goes from new to captured"},
+		{name: "event of another operation", check: verify.C13, corrupt: func(r rows) {
 			r.event("noticed", event.PaymentCaptured).Operation = r.operation("declined", payment.KindSale).ID
 		}, want: "which is not among those of payment"},
-		{name: "event chain broken", corrupt: func(r rows) {
+		{name: "event chain broken", check: verify.C13, corrupt: func(r rows) {
 			k := r.event("noticed", event.PaymentAwaiting).ID
 			drop(&r.Events, func(e *event.Event) bool { return e.ID == k })
 		}, want: `Events of payment \w+ break at`},
-		{name: "event outside the chain", corrupt: func(r rows) {
+		{name: "event outside the chain", check: verify.C13, corrupt: func(r rows) {
 			e := *r.event("pending", event.PaymentPending)
 			e.ID = mint(e.ID)
 			r.Events = append(r.Events, e)
 		}, want: `Event evt_\w+ (is not in the chain|is one too many)`},
-		{name: "event chain bites its tail", corrupt: func(r rows) {
+		{name: "event chain bites its tail", check: verify.C13, corrupt: func(r rows) {
 			r.event("noticed", event.PaymentAwaiting).Prev = r.event("noticed", event.PaymentCaptured).ID
 		}, want: `Events of payment \w+ break at`},
-		{name: "sale does not go with its payment", corrupt: func(r rows) { r.operation("noticed", payment.KindSale).Status = payment.OperationDecline }, want: "does not go with payment"},
-		{name: "sale of another amount", corrupt: func(r rows) { r.operation("pending", payment.KindSale).Amount.Minor++ }, want: `Sale op_\w+ is of 2501 minor units`},
-		{name: "operation in another currency", corrupt: func(r rows) { r.operation("pending", payment.KindSale).Amount.Currency = "USD" }, want: "2500 USD"},
-		{name: "number too large for Gate", corrupt: func(r rows) { r.operation("pending", payment.KindSale).Number = 1 << 53 }, want: `not below 2\^53`},
-		{name: "refund ended, its attempt not", corrupt: func(r rows) {
+		{name: "sale does not go with its payment", check: verify.C5, corrupt: func(r rows) { r.operation("noticed", payment.KindSale).Status = payment.OperationDecline }, want: "does not go with payment"},
+		{name: "sale of another amount", check: verify.C3, corrupt: func(r rows) { r.operation("pending", payment.KindSale).Amount.Minor++ }, want: `Sale op_\w+ is of 2501 minor units`},
+		{name: "operation in another currency", check: verify.C3, corrupt: func(r rows) { r.operation("pending", payment.KindSale).Amount.Currency = "USD" }, want: "2500 USD"},
+		{name: "number too large for Gate", check: verify.C5, corrupt: func(r rows) { r.operation("pending", payment.KindSale).Number = 1 << 53 }, want: `not below 2\^53`},
+		{name: "refund ended, its attempt not", check: verify.C5, corrupt: func(r rows) {
 			o := pick(r.Operations.Insert, func(o *payment.Operation) bool { return o.MerchantRefundID == "r1" })
 			pick(r.Attempts.Insert, func(a *payment.Attempt) bool { return a.Operation == o.ID }).Status = payment.AttemptAccepted
 		}, want: "but its attempt"},
-		{name: "attempt of another amount", corrupt: func(r rows) { r.attempt("pending").Amount.Minor = 1 }, want: `Attempt att_\w+ is a sale of 1 minor units`},
+		{name: "attempt of another amount", check: verify.C3, corrupt: func(r rows) { r.attempt("pending").Amount.Minor = 1 }, want: `Attempt att_\w+ is a sale of 1 minor units`},
+
+		{name: "declined payment revived by its sale", check: verify.C5, corrupt: func(r rows) {
+			e := pick(r.Events, func(e *event.Event) bool { return e.From == payment.StatusDeclined && e.To == payment.StatusCaptured })
+			p := pick(r.Payments.Insert, func(p *payment.Payment) bool { return p.ID == e.Payment })
+			o := pick(r.Operations.Insert, func(o *payment.Operation) bool { return o.Payment == p.ID && o.Kind == payment.KindSale })
+			e.Operation = o.ID
+		}, want: "from declined to captured\\) is of operation"},
+		{name: "refund's event of a sale", check: verify.C5, corrupt: func(r rows) {
+			r.event("Paid", event.RefundSucceeded).Operation = r.operation("Paid", payment.KindSale).ID
+		}, want: "which is a sale"},
 
 		// C6
-		{name: "never told", corrupt: func(r rows) {
+		{name: "never told", check: verify.C6, corrupt: func(r rows) {
 			p := r.payment("noticed")
 			k := p.LastDelivery
 			p.LastDelivery = r.delivery("noticed").Prev
 			drop(&r.Deliveries.Insert, func(d *event.Delivery) bool { return d.ID == k })
 		}, want: "has 0 deliveries, want 1"},
-		{name: "told twice", corrupt: func(r rows) {
+		{name: "told twice", check: verify.C6, corrupt: func(r rows) {
 			p := r.payment("noticed")
 			d := *r.delivery("noticed")
 			d.Prev, d.ID = d.ID, mint(d.ID)
 			p.LastDelivery = d.ID
 			r.Deliveries.Insert = append(r.Deliveries.Insert, d)
 		}, want: "has 2 deliveries, want 1"},
-		{name: "told nobody", corrupt: func(r rows) { r.payment("noticed").CallbackURL = "" }, want: "deliveries, want 0"},
-		{name: "told what is muted", corrupt: func(r rows) { r.payment("noticed").CallbackMute = 1 }, want: "deliveries, want 0"},
-		{name: "success told elsewhere", corrupt: func(r rows) { r.payment("noticed").SuccessURL = "https://shop.example/paid" }, want: "goes elsewhere"},
-		{name: "told somebody else", corrupt: func(r rows) { r.delivery("noticed").URL = "https://elsewhere.example" }, want: "goes elsewhere"},
-		{name: "told of another's event", corrupt: func(r rows) {
+		{name: "told nobody", check: verify.C6, corrupt: func(r rows) { r.payment("noticed").CallbackURL = "" }, want: "deliveries, want 0"},
+		{name: "told what is muted", check: verify.C6, corrupt: func(r rows) { r.payment("noticed").CallbackMute = 1 }, want: "deliveries, want 0"},
+		{name: "success told elsewhere", check: verify.C6, corrupt: func(r rows) { r.payment("noticed").SuccessURL = "https://shop.example/paid" }, want: "goes elsewhere"},
+		{name: "told somebody else", check: verify.C6, corrupt: func(r rows) { r.delivery("noticed").URL = "https://elsewhere.example" }, want: "goes elsewhere"},
+		{name: "told of another's event", check: verify.C13, corrupt: func(r rows) {
 			r.delivery("noticed").Event = r.event("declined", event.PaymentDeclined).ID
 		}, want: "tells of event"},
-		{name: "delivery chain broken", corrupt: func(r rows) {
+		{name: "delivery chain broken", check: verify.C13, corrupt: func(r rows) {
 			k := r.delivery("noticed").Prev
 			drop(&r.Deliveries.Insert, func(d *event.Delivery) bool { return d.ID == k })
 		}, want: `Deliveries of payment \w+ break at`},
-		{name: "delivery outside the chain", corrupt: func(r rows) { r.payment("noticed").LastDelivery = r.delivery("noticed").Prev }, want: `Delivery cb_\w+ (is not in the chain|is one too many)`},
-		{name: "delivered without a body", corrupt: func(r rows) { r.delivery("noticed").Body = "" }, want: "without having been sent"},
-		{name: "delivery of no state", corrupt: func(r rows) { r.delivery("noticed").State = "lost" }, want: "which does not exist"},
+		{name: "delivery outside the chain", check: verify.C13, corrupt: func(r rows) { r.payment("noticed").LastDelivery = r.delivery("noticed").Prev }, want: `Delivery cb_\w+ (is not in the chain|is one too many)`},
+		{name: "delivered without a body", check: verify.C6, corrupt: func(r rows) { r.delivery("noticed").Body = "" }, want: "without having been sent"},
+		{name: "delivery of no state", check: verify.C5, corrupt: func(r rows) { r.delivery("noticed").State = "lost" }, want: "which does not exist"},
 
 		// C11
-		{name: "work long overdue", corrupt: func(r rows) { r.Due.Insert[0].DueUS = 1 }, want: "is overdue by", liveUS: 100_000_000},
+		{name: "work long overdue", check: verify.C11, corrupt: func(r rows) { r.Due.Insert[0].DueUS = 1 }, want: "is overdue by", liveUS: 100_000_000},
+		{name: "payment open beyond its limit time", check: verify.C11, corrupt: func(r rows) { r.payment("pending").LimitUS = 1 }, want: `Payment pay_\w+ is pending \d+ s after its limit time`, liveUS: 400_000_000},
 
 		// C13
-		{name: "operation without payment", corrupt: func(r rows) {
+		{name: "operation without payment", check: verify.C13, corrupt: func(r rows) {
 			k := r.payment("pending").ID
 			drop(&r.Payments.Insert, func(p *payment.Payment) bool { return p.ID == k })
 		}, want: "which does not exist"},
-		{name: "attempt without operation", corrupt: func(r rows) {
+		{name: "attempt without operation", check: verify.C13, corrupt: func(r rows) {
 			k := r.operation("pending", payment.KindSale).ID
 			drop(&r.Operations.Insert, func(o *payment.Operation) bool { return o.ID == k })
 		}, want: `Attempt att_\w+ names operation`},
-		{name: "operation without attempt", corrupt: func(r rows) {
+		{name: "operation without attempt", check: verify.C13, corrupt: func(r rows) {
 			k := r.attempt("pending").ID
 			drop(&r.Attempts.Insert, func(a *payment.Attempt) bool { return a.ID == k })
 		}, want: `Attempts of operation \w+ break at`},
-		{name: "operation that never asked", corrupt: func(r rows) {
+		{name: "operation that never asked", check: verify.C13, corrupt: func(r rows) {
 			o := r.operation("pending", payment.KindSale)
 			k := o.Attempt
 			o.Attempt = id.Attempt{}
 			drop(&r.Attempts.Insert, func(a *payment.Attempt) bool { return a.ID == k })
 		}, want: "has no attempt"},
-		{name: "attempt outside the chain", corrupt: func(r rows) {
+		{name: "attempt outside the chain", check: verify.C13, corrupt: func(r rows) {
 			a := *r.attempt("pending")
 			a.ID = mint(a.ID)
 			r.Attempts.Insert = append(r.Attempts.Insert, a)
 		}, want: `Attempt att_\w+ (is not in the chain|is one too many)`},
-		{name: "operation outside the chain", corrupt: func(r rows) {
+		{name: "operation outside the chain", check: verify.C13, corrupt: func(r rows) {
 			o := *r.operation("pending", payment.KindSale)
 			o.ID = mint(o.ID)
 			r.Operations.Insert = append(r.Operations.Insert, o)
 		}, want: `Operation op_\w+ (is not in the chain|is one too many)`},
-		{name: "payment without sale", corrupt: func(r rows) { r.payment("pending").LastOperation = id.Operation{} }, want: `Operation op_\w+ (is not in the chain|is one too many)`},
-		{name: "two sales paid", corrupt: func(r rows) {
+		{name: "payment without sale", check: verify.C13, corrupt: func(r rows) { r.payment("pending").LastOperation = id.Operation{} }, want: `Operation op_\w+ (is not in the chain|is one too many)`},
+		{name: "two sales paid", check: verify.C3, corrupt: func(r rows) {
 			o := r.operation("Paid", payment.KindRefund)
 			o.Kind, o.Status = payment.KindSale, payment.OperationSuccess
 		}, want: "all but one must be declined"},
-		{name: "older sale open", corrupt: func(r rows) {
+		{name: "older sale open", check: verify.C3, corrupt: func(r rows) {
 			last := r.payment("second pays").LastOperation
 			o := pick(r.Operations.Insert, func(o *payment.Operation) bool { return o.ID == last })
 			first := pick(r.Operations.Insert, func(f *payment.Operation) bool { return f.ID == o.Prev })
 			first.Status = payment.OperationProcessing
 		}, want: "all but one must be declined"},
-		{name: "the other try paid", corrupt: func(r rows) {
+		{name: "the other try paid", check: verify.C5, corrupt: func(r rows) {
 			last := r.payment("second pays").LastOperation
 			o := pick(r.Operations.Insert, func(o *payment.Operation) bool { return o.ID == last })
 			first := pick(r.Operations.Insert, func(f *payment.Operation) bool { return f.ID == o.Prev })
 			o.Status, first.Status = first.Status, o.Status
 		}, want: "which does not go with its attempts"},
-		{name: "offer of no tries", corrupt: func(r rows) { r.payment("may try").TriesLeft = 0 }, want: "which does not go together"},
-		{name: "offer to try again that is none", corrupt: func(r rows) { r.payment("may try").Awaiting = payment.AwaitedAtPSP }, want: "which does not go with payment"},
-		{name: "offer to try again that nothing ends", corrupt: func(r rows) { r.dropDue(r.attempt("may try").ID.Raw()) }, want: "nothing will end that"},
-		{name: "row in another bucket", corrupt: func(r rows) {
+		{name: "offer of no tries", check: verify.C5, corrupt: func(r rows) { r.payment("may try").TriesLeft = 0 }, want: "which does not go together"},
+		{name: "offer to try again that is none", check: verify.C5, corrupt: func(r rows) { r.payment("may try").Awaiting = payment.AwaitedAtPSP }, want: "which does not go with payment"},
+		{name: "offer to try again that nothing ends", check: verify.C11, corrupt: func(r rows) { r.dropDue(r.attempt("may try").ID.Raw()) }, want: "nothing will end that"},
+		{name: "row in another bucket", check: verify.C13, corrupt: func(r rows) {
 			o := r.operation("pending", payment.KindSale)
 			a, p, e := r.attempt("pending"), r.payment("pending"), r.event("pending", event.PaymentPending)
 			o.ID[6]++
 			a.Operation, p.LastOperation, e.Operation = o.ID, o.ID, o.ID
 		}, want: "lies in bucket"},
-		{name: "open sale that nobody watches", corrupt: func(r rows) { r.dropDue(r.attempt("pending").ID.Raw()) }, want: "nothing will be done about its attempt"},
-		{name: "open refund that nobody watches", corrupt: func(r rows) {
+		{name: "open sale that nobody watches", check: verify.C11, corrupt: func(r rows) { r.dropDue(r.attempt("pending").ID.Raw()) }, want: "nothing will be done about its attempt"},
+		{name: "open refund that nobody watches", check: verify.C11, corrupt: func(r rows) {
 			a := pick(r.Attempts.Insert, func(a *payment.Attempt) bool {
 				return a.Kind == payment.KindRefund && a.Status == payment.AttemptAccepted
 			})
 			r.dropDue(a.ID.Raw())
 		}, want: "nothing will be done about its attempt"},
-		{name: "pending delivery that nobody sends", corrupt: func(r rows) { r.dropDue(r.delivery("merchant away").ID.Raw()) }, want: "nothing will send it"},
-		{name: "stored notification that nobody applies", corrupt: func(r rows) {
+		{name: "pending delivery that nobody sends", check: verify.C11, corrupt: func(r rows) { r.dropDue(r.delivery("merchant away").ID.Raw()) }, want: "nothing will send it"},
+		{name: "stored notification that nobody applies", check: verify.C11, corrupt: func(r rows) {
 			n := pick(r.Inbox.Insert, func(n *payment.Inbox) bool { return n.State == payment.InboxStored })
 			r.dropDue(n.ID.Raw())
 		}, want: "nothing will apply it"},
-		{name: "notification of no state", corrupt: func(r rows) { r.Inbox.Insert[0].State = "read" }, want: "which does not exist"},
-		{name: "due row without subject", corrupt: func(r rows) {
+		{name: "notification of no state", check: verify.C5, corrupt: func(r rows) { r.Inbox.Insert[0].State = "read" }, want: "which does not exist"},
+		{name: "due row without subject", check: verify.C13, corrupt: func(r rows) {
 			r.Due.Insert = append(r.Due.Insert, due.At(mint(r.attempt("pending").ID.Raw()), due.Watch, 1))
 		}, want: "has no subject"},
-		{name: "due row of the wrong kind", corrupt: func(r rows) {
+		{name: "due row of the wrong kind", check: verify.C13, corrupt: func(r rows) {
 			k := r.attempt("pending").ID.Raw()
 			pick(r.Due.Insert, func(d *due.Due) bool { return d.ID == k }).Kind = due.Deliver
 		}, want: "has no use for"},
-		{name: "case about nothing", corrupt: func(r rows) { r.Cases.Insert[0].Payment = mint(r.Cases.Insert[0].Payment) }, want: "is about payment"},
-		{name: "ref to nothing", corrupt: func(r rows) {
+		{name: "refund of what nobody took", check: verify.C13, corrupt: func(r rows) {
+			pick(r.Attempts.Insert, func(a *payment.Attempt) bool { return a.Kind == payment.KindRefund }).Of = r.attempt("declined").ID
+		}, want: "which did not"},
+		{name: "late money without a case", check: verify.C13, corrupt: func(r rows) {
+			r.Cases.Insert[0].Kind = "mismatch"
+		}, want: "no case tells of it"},
+		{name: "case of late money that did not come", check: verify.C13, corrupt: func(r rows) {
+			x := r.Cases.Insert[0]
+			x.ID, x.Details = mint(x.ID), `{"attempt":"`+r.attempt("pending").ID.String()+`"}`
+			r.Cases.Insert = append(r.Cases.Insert, x)
+		}, want: "did not take"},
+		{name: "case about nothing", check: verify.C13, corrupt: func(r rows) { r.Cases.Insert[0].Payment = mint(r.Cases.Insert[0].Payment) }, want: "is about payment"},
+		{name: "ref to nothing", check: verify.C13, corrupt: func(r rows) {
 			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "payment:1", Text: "ghost"}, Target: id.Raw{7}})
 		}, want: `The ref "ghost"`},
-		{name: "ref to another payment", corrupt: func(r rows) {
+		{name: "ref to another payment", check: verify.C13, corrupt: func(r rows) {
 			pick(r.Refs.Insert, func(x *payment.Ref) bool { return x.Text == "pending" }).Target = r.payment("declined").ID.Raw()
 		}, want: `is called "pending" in payment:1, but that ref names`},
-		{name: "name there twice", corrupt: func(r rows) {
+		{name: "name there twice", check: verify.C13, corrupt: func(r rows) {
 			x := *pick(r.Refs.Insert, func(x *payment.Ref) bool { return x.Text == "pending" })
 			x.Bucket++
 			r.Refs.Insert = append(r.Refs.Insert, x)
 		}, want: "is there twice"},
-		{name: "payment without its name", corrupt: func(r rows) {
+		{name: "payment without its name", check: verify.C13, corrupt: func(r rows) {
 			drop(&r.Refs.Insert, func(x *payment.Ref) bool { return x.Text == "paid" })
 		}, want: "there is no such ref"},
-		{name: "refund without its name", corrupt: func(r rows) {
+		{name: "refund without its name", check: verify.C13, corrupt: func(r rows) {
 			drop(&r.Refs.Insert, func(x *payment.Ref) bool { return x.Text == "r1" })
 		}, want: "there is no such ref"},
-		{name: "name of a strange scope", corrupt: func(r rows) {
+		{name: "name of a strange scope", check: verify.C13, corrupt: func(r rows) {
 			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "phone", Text: "1"}})
 		}, want: `has scope "phone"`},
-		{name: "voided and begun", corrupt: func(r rows) {
+		{name: "voided and begun", check: verify.C13, corrupt: func(r rows) {
 			k := r.payment("pending").ID
 			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "void", Text: k.String()}, Target: k.Raw()})
 		}, want: "its id was voided"},
@@ -341,8 +364,9 @@ func TestCorruptions(t *testing.T) {
 			all := allRows(t, h.memory)
 			test.corrupt(all)
 			report := run(t, all.store(t), verify.Options{LiveUS: test.liveUS})
-			if report.OK || !regexp.MustCompile(test.want).MatchString(list(report.Violations)) {
-				t.Errorf("found %t, want a violation like %q; got %s", !report.OK, test.want, list(report.Violations))
+			want := regexp.MustCompile(`(?m)^  ` + string(test.check) + `: .*(` + test.want + `)`)
+			if report.OK || report.Checks[test.check] == 0 || !want.MatchString(list(report.Violations)) {
+				t.Errorf("found %t, want a violation of %s like %q; got %s", !report.OK, test.check, test.want, list(report.Violations))
 			}
 		})
 	}
