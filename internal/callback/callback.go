@@ -179,7 +179,7 @@ func (c *Callbacks) work(ctx context.Context, d due.Due) (event.Work, error) {
 	if !ok {
 		return w, fmt.Errorf("read event of %s: %w", w.Delivery.ID, errNoEvent)
 	}
-	w.Snapshot, err = w.Event.Decode()
+	w.Snapshot, err = book.SnapshotOf(ctx, c.read, w.Event)
 	return w, err
 }
 

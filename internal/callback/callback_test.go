@@ -114,7 +114,14 @@ func newHouse(t *testing.T) *house {
 	}
 	t.Cleanup(b.Close)
 	h.book = b
-	h.pay = id.Payment(b.Mint(7))
+	h.pay, err = book.Do(t.Context(), b, book.Act[id.Payment]{Name: "test.begin", Bucket: 7, Decide: func(p *book.Page) (id.Payment, error) {
+		pay := payment.Payment{ID: id.Payment(p.Mint()), ProjectID: 200}
+		p.Payments.New(pay)
+		return pay.ID, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.callbacks = callback.New(b, h.home, callback.Options{
 		Styles: map[string]callback.Style{"gate": {Render: h.render, Delivered: callback.Status200}},
 		Projects: func(n int64) (project.Project, bool) {

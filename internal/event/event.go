@@ -58,33 +58,104 @@ type Event struct {
 	Kind      Kind
 	From, To  payment.Status
 	AtUS      int64
-	Snapshot  string // JSON of Snapshot
+	Snapshot  string // JSON of Change: what of the payment, operation and attempt may be otherwise later
 }
 
 // Snapshot is the payment as it was right after the event: all that a renderer
-// may use.
+// may use. An event keeps its Change alone; the rest is in rows that keep it for
+// good, and a payment has several events.
 type Snapshot struct {
 	Payment   payment.Payment   `json:"payment"`
 	Operation payment.Operation `json:"operation"`
 	Attempt   payment.Attempt   `json:"attempt"`
 }
 
-// Encode writes the snapshot as the stores keep it.
+// Change is the part of a snapshot that later events may change. Over makes the
+// snapshot of it again.
+type Change struct {
+	Payment   PaymentChange   `json:"payment"`
+	Operation OperationChange `json:"operation,omitzero"`
+	Attempt   AttemptChange   `json:"attempt,omitzero"`
+}
+
+// PaymentChange is what of a payment may change.
+type PaymentChange struct {
+	Status         payment.Status  `json:"status"`
+	Awaiting       payment.Awaited `json:"awaiting,omitempty"`
+	Code           string          `json:"code,omitempty"`
+	Message        string          `json:"message,omitempty"`
+	CapturedMinor  int64           `json:"captured,omitempty"`
+	RefundedMinor  int64           `json:"refunded,omitempty"`
+	RefundingMinor int64           `json:"refunding,omitempty"`
+	ChangedUS      int64           `json:"changed"`
+	TriesLeft      int64           `json:"tries_left,omitempty"`
+	RetryUS        int64           `json:"retry,omitempty"`
+}
+
+// OperationChange is what of an operation may change.
+type OperationChange struct {
+	Status    payment.OperationStatus `json:"status"`
+	Code      string                  `json:"code,omitempty"`
+	Message   string                  `json:"message,omitempty"`
+	ChangedUS int64                   `json:"changed"`
+}
+
+// AttemptChange names the attempt, and is what of it may change, but for the way
+// to the PSP's page: where the PSP has given two, the first may be of no use any
+// more, so a snapshot has the newest, if one had been given by then.
+type AttemptChange struct {
+	ID              id.Attempt            `json:"id"`
+	Status          payment.AttemptStatus `json:"status"`
+	ProviderID      string                `json:"provider_id,omitempty"`
+	ProviderCode    string                `json:"provider_code,omitempty"`
+	ProviderMessage string                `json:"provider_message,omitempty"`
+	ProviderUS      int64                 `json:"provider_us,omitempty"`
+	Redirected      bool                  `json:"redirected,omitempty"`
+	ChangedUS       int64                 `json:"changed"`
+}
+
+// Change gives what of the snapshot may change.
+func (s Snapshot) Change() Change {
+	p, o, a := &s.Payment, &s.Operation, &s.Attempt
+	return Change{
+		PaymentChange{p.Status, p.Awaiting, p.Code, p.Message, p.CapturedMinor, p.RefundedMinor, p.RefundingMinor, p.ChangedUS, p.TriesLeft, p.RetryUS},
+		OperationChange{o.Status, o.Code, o.Message, o.ChangedUS},
+		AttemptChange{a.ID, a.Status, a.ProviderID, a.ProviderCode, a.ProviderMessage, a.ProviderUS, a.Redirect != "", a.ChangedUS},
+	}
+}
+
+// Over gives the snapshot: these rows as they are now, and what of them changes
+// as it was.
+func (c Change) Over(p payment.Payment, o payment.Operation, a payment.Attempt) Snapshot {
+	x, y, z := &c.Payment, &c.Operation, &c.Attempt
+	p.Status, p.Awaiting, p.Code, p.Message = x.Status, x.Awaiting, x.Code, x.Message
+	p.CapturedMinor, p.RefundedMinor, p.RefundingMinor = x.CapturedMinor, x.RefundedMinor, x.RefundingMinor
+	p.ChangedUS, p.TriesLeft, p.RetryUS = x.ChangedUS, x.TriesLeft, x.RetryUS
+	o.Status, o.Code, o.Message, o.ChangedUS = y.Status, y.Code, y.Message, y.ChangedUS
+	a.Status, a.ProviderID, a.ProviderCode, a.ProviderMessage = z.Status, z.ProviderID, z.ProviderCode, z.ProviderMessage
+	a.ProviderUS, a.ChangedUS = z.ProviderUS, z.ChangedUS
+	if !z.Redirected {
+		a.Redirect = ""
+	}
+	return Snapshot{p, o, a}
+}
+
+// Encode writes what the event keeps of the snapshot.
 func (s Snapshot) Encode() string {
-	text, err := json.Marshal(s)
+	text, err := json.Marshal(s.Change())
 	if err != nil {
-		panic("snapshot of plain fields cannot fail to encode: " + err.Error())
+		panic("change of plain fields cannot fail to encode: " + err.Error())
 	}
 	return string(text)
 }
 
-// Decode reads the event's snapshot.
-func (e Event) Decode() (Snapshot, error) {
-	var s Snapshot
-	if err := json.Unmarshal([]byte(e.Snapshot), &s); err != nil {
-		return s, fmt.Errorf("snapshot of %s: %w", e.ID, err)
+// Decode reads what the event keeps of its snapshot.
+func (e Event) Decode() (Change, error) {
+	var c Change
+	if err := json.Unmarshal([]byte(e.Snapshot), &c); err != nil {
+		return c, fmt.Errorf("snapshot of %s: %w", e.ID, err)
 	}
-	return s, nil
+	return c, nil
 }
 
 // State says what became of a delivery.

@@ -157,7 +157,7 @@ func TestProviderDate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		body, _, err := gate.RenderCallback(event.Work{Snapshot: kept}, shop())
+		body, _, err := gate.RenderCallback(event.Work{Snapshot: kept.Over(s.Payment, s.Operation, s.Attempt)}, shop())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -822,7 +822,7 @@ func TestCallbackOfUnsignable(t *testing.T) {
 		t.Fatalf("%d events, %v", len(events), err)
 	}
 	for _, redirect := range []string{`{`, `{"url":"x","method":"POST","fields":{"a;b":"1"}}`, `{"url":"x","method":"POST","fields":{"signature":"1"}}`} {
-		w := workOf(t, events[0])
+		w := h.workOf(events[0])
 		w.Snapshot.Attempt.Redirect = redirect
 		if body, _, err := gate.RenderCallback(w, h.projects[200]); err == nil {
 			t.Errorf("redirect %s: %s", redirect, body)

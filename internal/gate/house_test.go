@@ -246,7 +246,7 @@ func (h *house) render(w event.Work) {
 	}
 	stored := w
 	stored.Event, _, _ = h.memory.Event(h.t.Context(), w.Event.ID)
-	if stored.Snapshot, err = stored.Event.Decode(); err != nil {
+	if stored.Snapshot, err = book.SnapshotOf(h.t.Context(), h.memory, stored.Event); err != nil {
 		h.t.Error(err)
 	}
 	if again, _, err := gate.RenderCallback(stored, p); err != nil || !bytes.Equal(again, body) {
@@ -375,11 +375,11 @@ func flowsOver(b *book.Book, h *house) *flow.Flows {
 	})
 }
 
-func workOf(t *testing.T, e event.Event) event.Work {
-	t.Helper()
-	s, err := e.Decode()
+func (h *house) workOf(e event.Event) event.Work {
+	h.t.Helper()
+	s, err := book.SnapshotOf(h.t.Context(), h.memory, e)
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	return event.Work{Event: e, Snapshot: s}
 }

@@ -221,12 +221,12 @@ func chainError(what string, k fmt.Stringer, err error) error {
 var errMissing = errors.New("named by another row, and not there")
 
 type eventView struct {
-	ID       id.Event        `json:"id"`
-	Kind     event.Kind      `json:"kind"`
-	From     payment.Status  `json:"from"`
-	To       payment.Status  `json:"to"`
-	At       time.Time       `json:"at"`
-	Snapshot json.RawMessage `json:"snapshot"`
+	ID       id.Event       `json:"id"`
+	Kind     event.Kind     `json:"kind"`
+	From     payment.Status `json:"from"`
+	To       payment.Status `json:"to"`
+	At       time.Time      `json:"at"`
+	Snapshot event.Snapshot `json:"snapshot"`
 }
 
 func (d door) events(w http.ResponseWriter, r *http.Request) error {
@@ -240,7 +240,11 @@ func (d door) events(w http.ResponseWriter, r *http.Request) error {
 		if err != nil || !ok {
 			return chainError("event", next, err)
 		}
-		out = append(out, eventView{e.ID, e.Kind, e.From, e.To, time.UnixMicro(e.AtUS).UTC(), json.RawMessage(e.Snapshot)})
+		s, err := book.SnapshotOf(r.Context(), d.Read, e)
+		if err != nil {
+			return fmt.Errorf("event %s: %w", e.ID, err)
+		}
+		out = append(out, eventView{e.ID, e.Kind, e.From, e.To, time.UnixMicro(e.AtUS).UTC(), s})
 		next = e.Prev
 	}
 	answer(w, http.StatusOK, map[string]any{"payment": p.ID, "status": p.Status, "events": out})

@@ -169,7 +169,7 @@ func (w *world) judgeDeclines(x rows, wrong func(string, ...any)) {
 		if e.Kind != event.PaymentDeclined {
 			continue
 		}
-		s, err := e.Decode()
+		s, err := book.SnapshotOf(context.Background(), w.store, e)
 		if err != nil {
 			panic(err)
 		}
@@ -226,7 +226,7 @@ func (w *world) judgeBalances(x rows, wrong func(string, ...any)) {
 	}
 	for _, e := range x.events {
 		if e.From == payment.StatusDeclined && e.To == payment.StatusCaptured { // a late success was credited
-			s, err := e.Decode()
+			s, err := book.SnapshotOf(context.Background(), w.store, e)
 			if err != nil {
 				panic(err)
 			}
