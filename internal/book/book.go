@@ -71,6 +71,7 @@ type Options struct {
 	MaxQueue   int                   // acts waiting per lane; 0 means 8192
 	MaxAge     time.Duration         // of the oldest waiting act, beyond which new ones are refused; 0 means 2s
 	Deadline   time.Duration         // for finding out what became of a batch; 0 means 30s
+	Turns      Turns                 // nil: Go decides who goes on
 	MaxRetries int                   // runs of a batch that meets others, before it is halved; 0 means 12
 }
 
@@ -168,7 +169,7 @@ func (b *Book) open(ctx, run context.Context, cfg Home) error {
 			return err
 		}
 		h.lanes = append(h.lanes, l)
-		b.wg.Go(func() { l.loop(run) })
+		b.begin(func() { l.loop(run) })
 	}
 	return nil
 }
@@ -278,6 +279,7 @@ func Do[T any](ctx context.Context, b *Book, a Act[T]) (T, error) {
 		b.metrics.refused.Inc()
 		return none, fmt.Errorf("%s: %w", a.Name, err)
 	}
+	b.await(c)
 	select {
 	case <-c.done:
 	case <-ctx.Done():

@@ -45,7 +45,9 @@ func open(t *testing.T, opts book.Options, homes ...book.Home) *book.Book {
 	if opts.Now == nil {
 		opts.Now = newClock().now
 	}
-	opts.Random = newDice()
+	if opts.Random == nil {
+		opts.Random = newDice()
+	}
 	if opts.Epoch == 0 {
 		opts.Epoch = 1
 	}
@@ -265,6 +267,36 @@ func TestMissingRowsRunTheActAgain(t *testing.T) {
 	}
 }
 
+// Two processes with two lanes each write the same rows of a shared home in
+// memory: versions alone must keep what each has added.
+func TestSharedMemoryLosesNothing(t *testing.T) {
+	t.Parallel()
+	m := book.NewMemory()
+	m.Shared = true
+	const callers, each = 16, 25
+	var wg sync.WaitGroup
+	for process := range byte(2) {
+		random := &dice{rand.NewChaCha8([32]byte{process})}
+		b := open(t, book.Options{Random: random, Pressing: 1, MaxRetries: 1000}, book.Home{Store: m, Lanes: 2})
+		for n := range callers {
+			wg.Go(func() {
+				a := account(id.Bucket(n%2), "x")
+				for range each {
+					if _, err := book.Do(t.Context(), b, count(a)); err != nil {
+						t.Errorf("Do: %v", err)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for n := range id.Bucket(2) {
+		if got := stored(t, m, account(n, "x")); got != callers*each {
+			t.Errorf("account of bucket %d is at %d, want %d", n, got, callers*each)
+		}
+	}
+}
+
 func TestActMayNotLeaveItsBucket(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -275,6 +307,7 @@ func TestActMayNotLeaveItsBucket(t *testing.T) {
 		{name: "read elsewhere", do: func(p *book.Page) { p.Accounts.Get(account(2, "x").ID) }, want: "touches"},
 		{name: "put elsewhere", do: func(p *book.Page) { p.Accounts.Put(account(2, "x")) }, want: "touches"},
 		{name: "new elsewhere", do: func(p *book.Page) { p.Accounts.New(account(2, "x")) }, want: "touches"},
+		{name: "log elsewhere", do: func(p *book.Page) { p.Events.Append(event.Event{ID: id.Event(account(2, "x").ID)}) }, want: "touches"},
 		{name: "put unread", do: func(p *book.Page) { p.Accounts.Put(account(1, "x")) }, want: "not read"},
 		{name: "delete unread", do: func(p *book.Page) { p.Accounts.Delete(account(1, "x").ID) }, want: "not read"},
 		{name: "new twice", do: func(p *book.Page) { p.Accounts.New(account(1, "x")); p.Accounts.New(account(1, "x")) }, want: "exists"},

@@ -231,7 +231,7 @@ func (l *lane) resolve(ctx context.Context, batch id.Batch, acts []*call, work [
 		if l.book.opts.Now().After(deadline) || l.book.closed.Load() {
 			return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
-		time.Sleep(pause)
+		l.book.sleep(pause)
 	}
 }
 

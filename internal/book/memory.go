@@ -19,13 +19,18 @@ import (
 )
 
 // Memory is a home in memory, for unit tests and the simulator. It keeps what
-// was committed, locks as the databases do (one batch at a time), and fails
-// where Fail says so.
+// was committed, locks as the databases do, and fails where Fail says so.
 type Memory struct {
 	// Fail is asked at each step of a batch; nil never fails.
 	Fail func(Step) Fault
 
-	batch sync.Mutex // held from Begin to Commit or Abort
+	// Shared lets the batches of several lanes lie side by side, as PostgreSQL
+	// does; else there is one at a time, as on SQLite. What PostgreSQL does by
+	// locks, Commit does by looking again: a batch whose rows another has written
+	// since it loaded them meets ErrConflict.
+	Shared bool
+
+	batch sync.Mutex // held from Begin to Commit or Abort, unless Shared
 
 	mu      sync.RWMutex
 	rows    memoryRows
@@ -134,9 +139,10 @@ func (m *Memory) LeaseNumbers(_ context.Context, n int64) (int64, error) {
 // memoryLane is a batch on a Memory.
 type memoryLane struct {
 	m     *Memory
-	open  bool
+	alone bool // it has the home's lock
 	batch id.Batch
 	drop  id.Batch
+	seen  []func() bool // Shared: whether each row loaded is still as it was
 }
 
 func (l *memoryLane) fault(s Step) Fault {
@@ -162,16 +168,18 @@ func (l *memoryLane) fail(s Step) error {
 var errAway = errors.New("memory home is away")
 
 func (l *memoryLane) end() {
-	if l.open {
-		l.open = false
+	if l.alone {
 		l.m.batch.Unlock()
 	}
+	l.alone, l.seen = false, l.seen[:0]
 }
 
 // Begin opens a batch and loads rows.
 func (l *memoryLane) Begin(ctx context.Context, batch, forget id.Batch, want *Keys) (*Found, error) {
-	l.m.batch.Lock()
-	l.open, l.batch, l.drop = true, batch, forget
+	if !l.m.Shared {
+		l.m.batch.Lock()
+	}
+	l.alone, l.seen, l.batch, l.drop = !l.m.Shared, l.seen[:0], batch, forget
 	if err := l.fail(StepBegin); err != nil {
 		return nil, err
 	}
@@ -198,18 +206,21 @@ func (l *memoryLane) load(k *Keys) *Found {
 	defer l.m.mu.RUnlock()
 	r := &l.m.rows
 	return &Found{
-		Refs: loadRows(r.refs, k.Refs), Customers: loadRows(r.customers, k.Customers), Instruments: loadRows(r.instruments, k.Instruments),
-		Payments: loadRows(r.payments, k.Payments), Operations: loadRows(r.operations, k.Operations), Attempts: loadRows(r.attempts, k.Attempts),
-		Accounts: loadRows(r.accounts, k.Accounts), Deliveries: loadRows(r.deliveries, k.Deliveries), Inbox: loadRows(r.inbox, k.Inbox),
-		Cases: loadRows(r.cases, k.Cases), Due: loadRows(r.due, k.Due),
+		Refs: loadRows(l, r.refs, k.Refs), Customers: loadRows(l, r.customers, k.Customers), Instruments: loadRows(l, r.instruments, k.Instruments),
+		Payments: loadRows(l, r.payments, k.Payments), Operations: loadRows(l, r.operations, k.Operations), Attempts: loadRows(l, r.attempts, k.Attempts),
+		Accounts: loadRows(l, r.accounts, k.Accounts), Deliveries: loadRows(l, r.deliveries, k.Deliveries), Inbox: loadRows(l, r.inbox, k.Inbox),
+		Cases: loadRows(l, r.cases, k.Cases), Due: loadRows(l, r.due, k.Due),
 	}
 }
 
-func loadRows[R, K any](t memoryTable[R, K], keys []K) []Stored[R] {
+func loadRows[R, K any](l *memoryLane, t memoryTable[R, K], keys []K) []Stored[R] {
 	var out []Stored[R]
 	for _, k := range keys {
 		if s, ok := t.rows[k]; ok {
 			out = append(out, s)
+			if l.m.Shared { // a row that is absent cannot be locked either
+				l.seen = append(l.seen, func() bool { return t.rows[k].Version == s.Version })
+			}
 		}
 	}
 	return out
@@ -230,6 +241,11 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	}
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
+	for _, still := range l.seen {
+		if !still() {
+			return ErrConflict
+		}
+	}
 	r := &l.m.rows
 	if !(fits(r.refs, c.Refs) && fits(r.customers, c.Customers) && fits(r.instruments, c.Instruments) && fits(r.payments, c.Payments) &&
 		fits(r.operations, c.Operations) && fits(r.attempts, c.Attempts) && fits(r.accounts, c.Accounts) && fits(r.deliveries, c.Deliveries) &&

@@ -327,13 +327,20 @@ const keptRows = 2048
 
 // Log is one kind of row that is only ever added.
 type Log[R any] struct {
+	page   *Page
+	bucket func(R) id.Bucket
 	rows   []R
 	mark   int
 	change func(*Changes) *[]R
 }
 
 // Append adds a row.
-func (l *Log[R]) Append(r R) { l.rows = append(l.rows, r) }
+func (l *Log[R]) Append(r R) {
+	if b := l.bucket(r); b != l.page.bucket {
+		panic(fmt.Sprintf("book: %s of bucket %d touches a row of bucket %d", l.page.act, l.page.bucket, b))
+	}
+	l.rows = append(l.rows, r)
+}
 
 func (l *Log[R]) begin()             { l.mark = len(l.rows) }
 func (l *Log[R]) undo()              { l.rows = l.rows[:l.mark] }
@@ -344,8 +351,8 @@ func (l *Log[R]) settle(bool)        { l.drop() }
 func (l *Log[R]) forget()            { l.drop() }
 func (l *Log[R]) drop()              { clear(l.rows); l.rows = l.rows[:0] }
 
-func newLog[R any](p *Page, change func(*Changes) *[]R) *Log[R] {
-	l := &Log[R]{change: change}
+func newLog[R any](p *Page, bucket func(R) id.Bucket, change func(*Changes) *[]R) *Log[R] {
+	l := &Log[R]{page: p, bucket: bucket, change: change}
 	p.tables = append(p.tables, l)
 	return l
 }
@@ -375,9 +382,9 @@ func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number fun
 		func(k *Keys) *[]id.Case { return &k.Cases }, func(c *Changes) *Change[payment.Case, id.Case] { return &c.Cases })
 	p.Due = newRows(p, dueKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[due.Due] { return &f.Due },
 		func(k *Keys) *[]id.Raw { return &k.Due }, func(c *Changes) *Change[due.Due, id.Raw] { return &c.Due })
-	p.Transfers = newLog(p, func(c *Changes) *[]ledger.Transfer { return &c.Transfers })
-	p.Events = newLog(p, func(c *Changes) *[]event.Event { return &c.Events })
-	p.Requests = newLog(p, func(c *Changes) *[]payment.Request { return &c.Requests })
+	p.Transfers = newLog(p, func(t ledger.Transfer) id.Bucket { return t.ID.Bucket() }, func(c *Changes) *[]ledger.Transfer { return &c.Transfers })
+	p.Events = newLog(p, func(e event.Event) id.Bucket { return e.ID.Bucket() }, func(c *Changes) *[]event.Event { return &c.Events })
+	p.Requests = newLog(p, func(r payment.Request) id.Bucket { return r.ID.Bucket() }, func(c *Changes) *[]payment.Request { return &c.Requests })
 	return p
 }
 

@@ -12,6 +12,7 @@ type queue struct {
 	maxLen   int
 	maxAge   time.Duration
 	maxBatch int
+	turns    Turns
 
 	mu          sync.Mutex
 	interactive []*call
@@ -22,7 +23,7 @@ type queue struct {
 }
 
 func newQueue(o Options) *queue {
-	return &queue{maxLen: o.MaxQueue, maxAge: o.MaxAge, maxBatch: o.MaxBatch, wake: make(chan struct{}, 1)}
+	return &queue{maxLen: o.MaxQueue, maxAge: o.MaxAge, maxBatch: o.MaxBatch, turns: o.Turns, wake: make(chan struct{}, 1)}
 }
 
 // add answers ErrBusy rather than let the queue grow old or long.
@@ -61,7 +62,8 @@ func (q *queue) ring() {
 // take waits for work and gives the next batch; nil when the queue is closed
 // and empty.
 func (q *queue) take(into []*call) []*call {
-	for range q.wake {
+	for q.idle(); ; q.idle() {
+		<-q.wake
 		q.mu.Lock()
 		// Background work waits behind interactive acts, but a sixteenth of a full batch is its own: under an
 		// overload that lasts it must not stand still.
@@ -81,7 +83,6 @@ func (q *queue) take(into []*call) []*call {
 			return nil
 		}
 	}
-	return nil
 }
 
 // move takes calls until into has upTo of them; callers who have gone are
