@@ -34,8 +34,9 @@ try processes ./test/torture
 try kills ./test/kill
 try scenarios ./test/scenario
 
+go run ./test/torture/table "$AORTA_TORTURE_TABLE" >"$work/table" || failed=1
 {
-	go run ./test/torture/table "$AORTA_TORTURE_TABLE" || failed=1
+	cat "$work/table"
 	echo
 	echo "$seeds seeds of the simulator, each fault as often as it occurred in them:"
 	echo
