@@ -62,6 +62,8 @@ func (w *world) judge() Result {
 	w.judgeBalances(x, wrong)
 	w.judgeTold(x, wrong)
 	w.judgeDeclines(x, wrong)
+	r.Model, r.Made = w.judgeByModel(), w.witness.Made()
+	r.Broken = append(r.Broken, r.Model...)
 	for _, e := range x.events {
 		if e.From != e.To || e.Kind == event.RefundSucceeded {
 			r.Moves[[2]payment.Status{e.From, e.To}]++
@@ -83,6 +85,16 @@ func (w *world) judge() Result {
 	}
 	r.History = history.String()
 	return r
+}
+
+// judgeByModel: an independent model that was told the same has followed all
+// that was committed (package model).
+func (w *world) judgeByModel() []string {
+	wrong, err := w.witness.End(w.store)
+	if err != nil {
+		panic(err)
+	}
+	return wrong
 }
 
 // judgeAttempts: the provider's journal and ours are the same (C4).

@@ -98,8 +98,10 @@ func (w *world) client(n int) {
 
 // begin makes the payment; whoever has no answer asks again.
 func (w *world) begin(r flow.SaleRequest, name string, try int) {
+	w.witness.Sale(r)
 	begun, err := w.process.flows.BeginSale(context.Background(), r)
 	if err == nil {
+		w.witness.SaleAnswered(r.PaymentID, begun.Payment.ID)
 		for p, known := range w.names {
 			if known == name && p != begun.Payment.ID {
 				w.broken = append(w.broken, fmt.Sprintf("payment %s is %s and %s", name, p, begun.Payment.ID))
@@ -131,6 +133,7 @@ func (w *world) again(p id.Payment, name string, n int) {
 	if err != nil || !ok || !pay.RetryOffered() || draw(w.plan.Seed, "gives up", name, n) < 0.3 {
 		return
 	}
+	w.witness.Again(pay.ID, pay.LastOperation)
 	_, err = w.process.flows.TryAgain(context.Background(), pay, pay.LastOperation, connector.Person{})
 	w.bear(err)
 	if err == nil { // a finger that presses twice
@@ -158,7 +161,11 @@ func (w *world) refund(r flow.SaleRequest, name string, n, try int) {
 	if share < 0.5 {
 		request.MerchantRefundID = fmt.Sprint("refund-", name, "-", n)
 	}
-	_, err = w.process.flows.BeginRefund(ctx, request)
+	w.witness.Refund(pay.ID, request.MerchantRefundID, request.Amount.Minor)
+	begun, err := w.process.flows.BeginRefund(ctx, request)
+	if err == nil {
+		w.witness.RefundAnswered(begun.Operation.ID)
+	}
 	lost := w.process.dead || errors.Is(err, book.ErrNotRun) || errors.Is(err, book.ErrUnknown)
 	if lost && request.MerchantRefundID != "" { // with a name it may ask again
 		w.later(w.span(time.Minute, "refund again", name, n, try), name, func() { w.refund(r, name, n, try+1) })

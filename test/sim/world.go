@@ -35,6 +35,7 @@ import (
 	"aorta/internal/project"
 	"aorta/internal/sign"
 	"aorta/internal/worker"
+	"aorta/test/model/witness"
 )
 
 const (
@@ -62,6 +63,7 @@ type world struct {
 
 	psp      *psp
 	merchant *merchant
+	witness  *witness.Witness // for the independent model
 	project  project.Project
 	names    map[id.Payment]string // the merchant's
 	injected map[Fault]int
@@ -146,6 +148,7 @@ func newWorld(p Plan) *world {
 	}
 	w.set(begun)
 	w.psp, w.merchant = newPSP(w), newMerchant(w)
+	w.witness = witness.New(w.project, w.psp, w.clock)
 	w.store = newHomes(1+int(draw(p.Seed, "homes")*2), w.fail)
 	return w
 }
@@ -189,7 +192,7 @@ func (w *world) start() {
 	w.process = p
 	seed := [32]byte{byte(w.plan.Seed), byte(w.plan.Seed >> 8), byte(w.plan.Seed >> 16), byte(w.plan.Seed >> 24), byte(w.epochs), byte(w.epochs >> 8)}
 	var err error
-	p.book, err = book.New(context.Background(), w.store.open(), book.Options{
+	p.book, err = book.New(context.Background(), w.witness.Homes(w.store.open(), w.store), book.Options{
 		Buckets: buckets,
 		Now:     w.clock, Random: random{rand.NewChaCha8(seed)}, Epoch: p.epoch,
 		Work: func(rows []due.Due) {
@@ -203,7 +206,7 @@ func (w *world) start() {
 		panic(err) // nothing fails that was not told to
 	}
 	projects := func(n int64) (project.Project, bool) { return w.project, n == w.project.ID }
-	connectors := func(name, _ string) (connector.Connector, bool) { return w.psp, name == "sim" }
+	connectors := func(name, _ string) (connector.Connector, bool) { return w.witness.Provider(), name == "sim" }
 	p.flows = flow.New(p.book, w.store, flow.Options{
 		Projects: projects, Connectors: connectors, Now: w.clock, NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" },
 	})
@@ -348,6 +351,7 @@ func (w *world) step() (more bool) {
 func (w *world) restart() {
 	w.process.book.Close()
 	w.set(w.clock().Add(w.span(20*time.Second, "down", w.epochs)))
+	w.witness.Restarted()
 	w.start()
 }
 
@@ -365,6 +369,8 @@ type Result struct {
 	History  string                    // of all payments: equal for equal plans
 	Captured int
 	Late     int
+	Model    []string       // of Broken, what the independent model says
+	Made     map[string]int // its moves that were made
 }
 
 // Run runs a plan to its end.

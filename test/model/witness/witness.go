@@ -1,0 +1,341 @@
+// Package witness lets the model see a run of the real platform: it stands
+// around the store and the connectors, is told the requests, and translates
+// what passes into the model's plain words. It changes nothing of what it sees.
+package witness
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/event"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+	"aorta/test/model"
+)
+
+// Connector is all that a provider can do.
+type Connector interface {
+	connector.Connector
+	connector.Looker
+	connector.Refunder
+	connector.NotificationReader
+}
+
+// Witness feeds one model. It may be used by several goroutines.
+type Witness struct {
+	now   func() time.Time
+	inner Connector
+
+	mu       sync.Mutex
+	model    *model.Model
+	accounts map[id.Account]model.AccountName
+}
+
+// New makes a witness of a platform with one project and one provider. now is
+// the platform's clock.
+func New(pr project.Project, c Connector, now func() time.Time) *Witness {
+	merchant := strings.TrimPrefix(pr.Payee(""), "merchant:")
+	return &Witness{
+		now: now, inner: c, accounts: map[id.Account]model.AccountName{},
+		model: model.New(model.Settings{
+			Merchant: merchant, Wallet: pr.Wallet, Late: string(pr.LateSuccess), LimitUS: pr.LimitTime.Microseconds(),
+			RetryUS: pr.RetryTime.Microseconds(), MovesMoney: c.Capabilities().SaleMovesMoney,
+		}),
+	}
+}
+
+// tell has the model hear something, one thing at a time.
+func (w *Witness) tell(f func(m *model.Model)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f(w.model)
+}
+
+// Sale is told before a merchant's request is sent.
+func (w *Witness) Sale(r flow.SaleRequest) {
+	w.tell(func(m *model.Model) {
+		m.SaleAsked(model.Sale{
+			Name: r.PaymentID, Customer: r.CustomerID, Currency: string(r.Amount.Currency), Minor: r.Amount.Minor, Tries: int64(r.Retries),
+		})
+	})
+}
+
+// SaleAnswered is told when the merchant has the answer.
+func (w *Witness) SaleAnswered(name string, p id.Payment) {
+	w.tell(func(m *model.Model) { m.SaleAnswered(name, p.String()) })
+}
+
+// Refund is told before a merchant's request is sent.
+func (w *Witness) Refund(p id.Payment, name string, minor int64) {
+	w.tell(func(m *model.Model) { m.RefundAsked(model.Refund{Payment: p.String(), Name: name, Minor: minor}) })
+}
+
+// RefundAnswered is told when the merchant has the answer.
+func (w *Witness) RefundAnswered(o id.Operation) {
+	w.tell(func(m *model.Model) { m.RefundAnswered(o.String()) })
+}
+
+// Again is told before a customer's press on "try again" is sent.
+func (w *Witness) Again(p id.Payment, declined id.Operation) {
+	w.tell(func(m *model.Model) { m.AgainAsked(p.String(), declined.String()) })
+}
+
+// Restarted is told when the platform has died, before it begins again.
+func (w *Witness) Restarted() { w.tell((*model.Model).Restarted) }
+
+// Made counts the steps that the model followed, by the move that allowed them.
+func (w *Witness) Made() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.model.Made()
+}
+
+// End gives what the model finds wrong with the run. It must have come to rest.
+func (w *Witness) End(r book.Reader) ([]string, error) {
+	const all = 1_000_000
+	pays, err := r.ScanPayments(context.Background(), id.Payment{}, all)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := r.ScanAccounts(context.Background(), id.Account{}, all)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.model.End(list(pays, paymentRow), list(accounts, accountRow)), nil
+}
+
+// headerOf is the header that a notification was stored with.
+func headerOf(n payment.Inbox) http.Header {
+	var fields map[string]string
+	if err := json.Unmarshal([]byte(n.Header), &fields); err != nil {
+		panic(err) // the platform wrote it just now
+	}
+	h := http.Header{}
+	for k, v := range fields {
+		h.Set(k, v)
+	}
+	return h
+}
+
+// The provider.
+
+// Provider gives the connector to use in place of the one that is watched.
+func (w *Witness) Provider() Connector { return provider{w.inner, w} }
+
+type provider struct {
+	Connector
+	w *Witness
+}
+
+func (p provider) asks(o connector.Order) {
+	p.w.tell(func(m *model.Model) { m.Asks(o.Reference(), p.w.now().UnixMicro()) })
+}
+
+func (p provider) heard(o connector.Order, out connector.Outcome) connector.Outcome {
+	p.w.tell(func(m *model.Model) { m.Heard(p.w.outcome(o.Reference(), out)) })
+	return out
+}
+
+func (w *Witness) outcome(attempt string, out connector.Outcome) model.Outcome {
+	return model.Outcome{
+		Attempt: attempt, Kind: string(out.Kind), Currency: string(out.Amount.Currency), Minor: out.Amount.Minor,
+		NoRecord: out.NoRecord, Redirect: out.Redirect != nil, AtUS: w.now().UnixMicro(),
+	}
+}
+
+func (p provider) Sale(ctx context.Context, o connector.Order) connector.Outcome {
+	p.asks(o)
+	return p.heard(o, p.Connector.Sale(ctx, o))
+}
+
+func (p provider) Refund(ctx context.Context, o connector.Order) connector.Outcome {
+	p.asks(o)
+	return p.heard(o, p.Connector.Refund(ctx, o))
+}
+
+func (p provider) Lookup(ctx context.Context, o connector.Order) connector.Outcome {
+	return p.heard(o, p.Connector.Lookup(ctx, o))
+}
+
+func (p provider) LookupRefund(ctx context.Context, o connector.Order) connector.Outcome {
+	return p.heard(o, p.Connector.LookupRefund(ctx, o))
+}
+
+// The store.
+
+// Homes gives the homes to open a book on in place of these. read reads them.
+// Each must have one lane, so that what is seen last was committed last.
+func (w *Witness) Homes(homes []book.Home, read book.Reader) []book.Home {
+	homes = slices.Clone(homes)
+	for n := range homes {
+		homes[n].Store = store{homes[n].Store, w, read}
+	}
+	return homes
+}
+
+type store struct {
+	book.Store
+	w    *Witness
+	read book.Reader
+}
+
+func (s store) Lane(ctx context.Context) (book.Lane, error) {
+	l, err := s.Store.Lane(ctx)
+	return lane{l, s}, err
+}
+
+type lane struct {
+	book.Lane
+	s store
+}
+
+// Commit sees what is written, and so what the batch's COMMIT did even where
+// its answer is lost.
+func (l lane) Commit(ctx context.Context, c *book.Changes) error {
+	// The store may reorder what it is given.
+	seen := &book.Changes{
+		Payments: copied(c.Payments), Operations: copied(c.Operations), Attempts: copied(c.Attempts), Accounts: copied(c.Accounts),
+		Inbox: copied(c.Inbox), Cases: copied(c.Cases), Transfers: slices.Clone(c.Transfers), Events: slices.Clone(c.Events),
+	}
+	err := l.Lane.Commit(ctx, c)
+	if err == nil || errors.Is(err, book.ErrLost) && l.s.written(seen) {
+		l.s.w.committed(seen)
+	}
+	return err
+}
+
+func copied[R, K any](c book.Change[R, K]) book.Change[R, K] {
+	return book.Change[R, K]{Insert: slices.Clone(c.Insert), Update: slices.Clone(c.Update)}
+}
+
+// written reports whether the rows that the model follows are there.
+func (s store) written(c *book.Changes) bool {
+	ctx := context.Background()
+	return there(rows(c.Payments), func(r payment.Payment) (payment.Payment, bool, error) { return s.read.Payment(ctx, r.ID) }) &&
+		there(rows(c.Operations), func(r payment.Operation) (payment.Operation, bool, error) { return s.read.Operation(ctx, r.ID) }) &&
+		there(rows(c.Attempts), func(r payment.Attempt) (payment.Attempt, bool, error) { return s.read.Attempt(ctx, r.ID) }) &&
+		there(rows(c.Inbox), func(r payment.Inbox) (payment.Inbox, bool, error) { return s.read.Inbox(ctx, r.ID) }) &&
+		there(c.Events, func(r event.Event) (event.Event, bool, error) { return s.read.Event(ctx, r.ID) })
+}
+
+func there[R comparable](rows []R, read func(R) (R, bool, error)) bool {
+	for _, want := range rows {
+		if got, ok, err := read(want); err != nil || !ok || got != want {
+			return false
+		}
+	}
+	return true
+}
+
+func rows[R, K any](c book.Change[R, K]) []R {
+	out := slices.Clone(c.Insert)
+	for _, u := range c.Update {
+		out = append(out, u.Row)
+	}
+	return out
+}
+
+func (w *Witness) committed(c *book.Changes) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	accounts := list(rows(c.Accounts), accountRow)
+	for n, a := range rows(c.Accounts) {
+		w.accounts[a.ID] = accounts[n].AccountName
+	}
+	for _, n := range c.Inbox.Insert {
+		// What was stored was verified; it is read again here, as bytes.
+		if news, err := w.inner.ReadNotification(connector.Notification{Method: "POST", Header: headerOf(n), Body: []byte(n.Body)}); err == nil {
+			w.model.News(w.outcome(news.Reference, connector.Outcome{Kind: news.Kind, Amount: news.Amount}))
+		}
+	}
+	w.model.Committed(model.Commit{
+		Payments: list(rows(c.Payments), paymentRow), Operations: list(rows(c.Operations), operationRow), Attempts: list(rows(c.Attempts), attemptRow),
+		Events: list(c.Events, eventRow), Transfers: list(c.Transfers, w.transferRow), Accounts: accounts,
+		Cases: list(rows(c.Cases), func(c payment.Case) model.Case { return model.Case{Payment: c.Payment.String(), Kind: c.Kind} }),
+	})
+}
+
+// The translation, row by row.
+
+func list[R, M any](rows []R, row func(R) M) []M {
+	out := make([]M, len(rows))
+	for n, r := range rows {
+		out[n] = row(r)
+	}
+	return out
+}
+
+func paymentRow(p payment.Payment) model.Payment {
+	return model.Payment{
+		ID: p.ID.String(), Name: p.MerchantPaymentID, Customer: p.CustomerID, Status: string(p.Status), Currency: string(p.Amount.Currency),
+		Place: int(p.ID.Bucket()), Minor: p.Amount.Minor, Captured: p.CapturedMinor, Refunded: p.RefundedMinor, Refunding: p.RefundingMinor,
+		LimitUS: p.LimitUS, CreatedUS: p.CreatedUS, TriesLeft: p.TriesLeft, RetryUS: p.RetryUS,
+	}
+}
+
+func operationRow(o payment.Operation) model.Operation {
+	return model.Operation{
+		ID: o.ID.String(), Payment: o.Payment.String(), Kind: string(o.Kind), Status: string(o.Status), RefundName: o.MerchantRefundID,
+		Minor: o.Amount.Minor,
+	}
+}
+
+func attemptRow(a payment.Attempt) model.Attempt {
+	return model.Attempt{
+		ID: a.ID.String(), Operation: a.Operation.String(), Payment: a.Payment.String(), Kind: string(a.Kind), Status: string(a.Status),
+		PSP: a.PSP(), Currency: string(a.Amount.Currency), Minor: a.Amount.Minor, ChangedUS: a.ChangedUS, Late: a.Late != 0,
+	}
+}
+
+func eventRow(e event.Event) model.Event {
+	s, err := e.Decode()
+	if err != nil {
+		panic(err) // the platform wrote it just now
+	}
+	out := model.Event{
+		Payment: e.Payment.String(), Operation: e.Operation.String(), Kind: string(e.Kind), From: string(e.From), To: string(e.To),
+		Code: s.Payment.Code, AtUS: e.AtUS,
+	}
+	if e.Kind == event.RefundStarted || e.Kind == event.RefundSucceeded || e.Kind == event.RefundDeclined {
+		out.Code = s.Operation.Code
+	}
+	if !s.Attempt.ID.IsZero() {
+		out.Attempt = s.Attempt.ID.String()
+	}
+	return out
+}
+
+func accountRow(a ledger.Account) model.Account {
+	name := model.AccountName{Place: int(a.ID.Bucket()), Owner: a.Owner, Purpose: string(a.Purpose), Currency: string(a.Currency)}
+	return model.Account{AccountName: name, Minor: a.Minor}
+}
+
+// transferRow: a transfer of other than two postings is none that the model
+// knows, and it will say so.
+func (w *Witness) transferRow(t ledger.Transfer) model.Transfer {
+	var out model.Transfer
+	for _, p := range t.Postings {
+		if p.Minor > 0 {
+			out.Debit, out.Minor = w.accounts[p.Account], out.Minor+p.Minor
+		} else {
+			out.Credit = w.accounts[p.Account]
+		}
+	}
+	if len(t.Postings) != 2 {
+		out.Minor = -1
+	}
+	return out
+}
