@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# bench.sh FILE runs the benchmarks of docs/performance.md once on both stores, SECONDS_EACH (20) each, and writes their
-# table to FILE. Run it under test/postgres.sh, on a machine that does nothing else. The history and ten-minute runs are
-# test/growth.sh and `aorta bench --core --duration 10m --timeline`.
+# bench.sh FILE runs the benchmarks of docs/performance.md on both stores, SECONDS_EACH (20) each, those of a ratio PAIRS
+# (5) times in turn, and writes their table to FILE: a quarter of an hour; SECONDS_EACH=5 PAIRS=1 is a look at it. Run it
+# under test/postgres.sh, on a machine that does nothing else. The history and ten-minute runs are test/growth.sh and
+# `aorta bench --core --duration 10m --timeline`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-file=$1 seconds=${SECONDS_EACH:-20}
+file=$1 seconds=${SECONDS_EACH:-20} pairs=${PAIRS:-5}
 work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 go build -o "$work/aorta" ./cmd/aorta
@@ -28,9 +29,12 @@ field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 	echo "| benchmark | store | payments/s | p50 | p99 | |"
 	echo "|---|---|---|---|---|---|"
 	for store in sqlite postgres; do
+		test/ratio.sh "$store" "$pairs" "$seconds"
+	done
+	for store in sqlite postgres; do
 		# shellcheck disable=SC2046 # flags are words
-		r=$("$work/aorta" bench --core --json --callers 512 --duration "${seconds}s" $(place $store) | tail -n 1)
-		echo "| core, 512 callers | $store | $(field payments_per_second "$r") | $(field p50_ms "$r") ms | $(field p99_ms "$r") ms | of three acts, one after another |"
+		r=$("$work/aorta" bench --core --json --rate 1000 --duration "${seconds}s" $(place $store) | tail -n 1)
+		echo "| core, open loop | $store | $(field payments_per_second "$r") | $(field p50_ms "$r") ms | $(field p99_ms "$r") ms | $(field p50_fdatasyncs "$r") and $(field p99_fdatasyncs "$r") times an fdatasync of $(field fdatasync_p50_ms "$r") ms (p50) |"
 	done
 	for store in sqlite postgres; do
 		# shellcheck disable=SC2046

@@ -1,13 +1,26 @@
 #!/usr/bin/env bash
 # growth.sh [sqlite|postgres] [PAYMENTS] [PAIRS] [SECONDS] measures what history costs: the core bench on a store that
 # holds PAYMENTS already (1000000) and on an empty one, in turn, PAIRS times (5) for SECONDS (20) each. It prints each
-# run and the ratio of the medians. For PostgreSQL run it under test/postgres.sh. Every run ends with a verification
-# of all that is stored.
+# run and the ratio of the medians. For PostgreSQL run it under test/postgres.sh, or name a server in
+# AORTA_TEST_POSTGRES. Every run ends with a verification of all that is stored.
+#
+# FULL names a store that a bench has filled before, a directory or the address of a database, which is used as it is
+# instead of filling one; it grows by the runs' payments. The empty one lies beside it: on the same disk, or the same
+# server. VERIFY=end verifies once, in the end: of ten million payments that takes minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 store=${1:-sqlite} payments=${2:-1000000} pairs=${3:-5} seconds=${4:-20}
-work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-growth.XXXXXX")
+verify=${VERIFY:-each}
+case $verify in each | end) ;; *) echo "growth.sh: VERIFY is each or end, not $verify" >&2 && exit 2 ;; esac
+near=${TMPDIR:-/tmp}
+if [ -n "${FULL:-}" ]; then
+	case $store in
+	sqlite) near=$(dirname "$FULL") ;;
+	postgres) AORTA_TEST_POSTGRES=$FULL ;;
+	esac
+fi
+work=$(mktemp -d "$near/aorta-growth.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 go build -o "$work/aorta" ./cmd/aorta
 
@@ -17,7 +30,7 @@ place() {
 	sqlite) rm -rf "${work:?}/$1" && mkdir "$work/$1" && echo "--data $work/$1" ;;
 	postgres)
 		psql -q "$AORTA_TEST_POSTGRES" -c "DROP DATABASE IF EXISTS growth_$1" -c "CREATE DATABASE growth_$1" 2>/dev/null
-		echo "--database $(sed "s,/postgres?,/growth_$1?," <<<"$AORTA_TEST_POSTGRES")"
+		echo "--database $(sed -E "s,^([a-z]+://[^/]*)/[^?]*,\1/growth_$1," <<<"$AORTA_TEST_POSTGRES")"
 		;;
 	*) echo "growth.sh: the store is sqlite or postgres, not $store" >&2 && exit 2 ;;
 	esac
@@ -31,16 +44,30 @@ rate() {
 
 median() { sort -n | awk '{v[NR] = $1} END {print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'; }
 
-full=$(place full)
-# shellcheck disable=SC2086 # flags are words
-rate $full --prefill "$payments" --duration 1s >"$work/prefill"
+# What is verified in the end need not be at each run.
+each=()
+[ "$verify" = each ] || each=(--no-verify)
+
+if [ -z "${FULL:-}" ]; then
+	full=$(place own)
+	# shellcheck disable=SC2086 # flags are words
+	rate $full --prefill "$payments" --duration 1s "${each[@]}" >"$work/prefill"
+elif [ "$store" = sqlite ]; then
+	full="--data $FULL" payments="those of $FULL"
+else
+	full="--database $FULL" payments="those of the filled database"
+fi
 for ((n = 1; n <= pairs; n++)); do
 	# shellcheck disable=SC2086
 	{
-		rate $full >>"$work/full.rates"
-		rate $(place empty) >>"$work/empty.rates"
+		rate $full "${each[@]}" >>"$work/full.rates"
+		rate $(place empty) "${each[@]}" >>"$work/empty.rates"
 	}
 	echo "pair $n: $(tail -n 1 "$work/full.rates") payments/s with history, $(tail -n 1 "$work/empty.rates") without"
 done
 with=$(median <"$work/full.rates") without=$(median <"$work/empty.rates")
 echo "$store: $with with $payments payments stored before, $without without: ratio $(awk -v a="$with" -v b="$without" 'BEGIN {printf "%.2f", a / b}')"
+if [ "$verify" = end ]; then
+	# shellcheck disable=SC2086
+	"$work/aorta" verify --json $full
+fi

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"aorta/internal/id"
@@ -22,12 +23,14 @@ type benchCmd struct {
 	JSON     bool          `help:"Print the result as one line of JSON, the last." name:"json"`
 	Callers  int           `help:"Payments at once; 0 means 512 with --core, and with --flow the number among a few that gives the most." default:"0"`
 	Duration time.Duration `help:"How long to measure." default:"20s"`
-	Rate     string        `help:"With --flow: payments begun a second while latency is measured; auto: half of the most." default:"auto"`
+	Rate     string        `help:"With --flow: payments begun a second while latency is measured; auto: half of the most. With --core: payments begun a second at their due times, instead of as many as there are callers." default:"auto"`
+	Accounts int           `help:"With --core: PSP accounts, each with a project and a currency of its own, that payments take in turn; at most 150." default:"1"`
 	Data     string        `help:"Directory for a SQLite database; empty: a temporary one."`
 	Database string        `help:"PostgreSQL address of a database of the bench's own; instead of --data."`
 	Prefill  int           `help:"With --core: payments to store before the measurement."`
 	Timeline bool          `help:"With --core: tell the rate every ten seconds."`
 	Profile  string        `help:"With --core: write a processor profile of the measurement to this file."`
+	NoVerify bool          `help:"With --core: do not verify what is stored in the end. For a series on one database, whose last run does."`
 }
 
 // Run measures, and verifies what it has written: numbers of a book that is
@@ -38,6 +41,12 @@ func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	}
 	if c.Duration <= 0 || c.Callers < 0 || c.Prefill < 0 {
 		return errors.New("--duration must be positive, --callers and --prefill not negative")
+	}
+	if c.Accounts < 1 || c.Accounts > maxAccounts {
+		return fmt.Errorf("--accounts: 1 to %d", maxAccounts)
+	}
+	if rate, err := strconv.ParseFloat(c.Rate, 64); c.Rate != "auto" && (err != nil || rate <= 0 || rate > 1e6) {
+		return fmt.Errorf("--rate: %q is neither auto nor payments a second", c.Rate)
 	}
 	if c.Data == "" && c.Database == "" {
 		dir, err := os.MkdirTemp("", "aorta-bench-")
@@ -63,8 +72,12 @@ func (c benchCmd) storeName() string {
 	return "sqlite"
 }
 
-// benchProject is the project of the payments that a bench makes.
+// benchProject is the project of the payments that a bench makes; those of
+// further PSP accounts have the numbers before it.
 const benchProject = 4294967295
+
+// maxAccounts bounds --accounts: there are about so many currencies.
+const maxAccounts = 150
 
 // ownDatabase makes sure that the database holds a bench's payments alone:
 // nobody wants a million of them among their own.
@@ -73,7 +86,7 @@ func ownDatabase(ctx context.Context, db store.DB) error {
 	if err != nil {
 		return fmt.Errorf("read payments: %w", err)
 	}
-	if len(rows) > 0 && rows[0].ProjectID != benchProject {
+	if len(rows) > 0 && rows[0].ProjectID <= benchProject-maxAccounts {
 		return errors.New("this database holds payments that no bench has made: give an empty one")
 	}
 	return nil

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,17 +25,23 @@ import (
 )
 
 // coreResult is the last line of `bench --core --json`. A latency is that of a
-// whole payment: three acts, one after another.
+// whole payment: three acts, one after another, from when it was due with --rate.
 type coreResult struct {
 	PaymentsPerSecond float64   `json:"payments_per_second"`
 	P50MS             float64   `json:"p50_ms"`
 	P99MS             float64   `json:"p99_ms"`
 	Store             string    `json:"store"`
 	Callers           int       `json:"callers"`
+	Accounts          int       `json:"accounts"`
 	DurationS         float64   `json:"duration_s"`
 	Payments          int64     `json:"payments"`
 	Prefilled         int       `json:"prefilled"`
+	ActsPerBatch      float64   `json:"acts_per_batch"`
+	BatchDeciles      []int     `json:"batch_deciles"` // acts of the batch at 5 %, 15 % … 95 % of all batches
+	AllocsPerPayment  float64   `json:"allocs_per_payment"`
+	BytesPerPayment   float64   `json:"alloc_bytes_per_payment"`
 	Minutes           []float64 `json:"minutes,omitempty"` // payments a second, minute by minute
+	*Flushes                    // with --rate
 	Verified          int       `json:"verified_payments"`
 	VerifyS           float64   `json:"verify_s"`
 }
@@ -47,12 +55,14 @@ func (c benchCmd) core(ctx context.Context, s streams, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	begun := time.Now()
-	report, err := c.verified(ctx, s)
-	if err != nil {
-		return err
+	if !c.NoVerify {
+		begun := time.Now()
+		report, err := c.verified(ctx, s)
+		if err != nil {
+			return err
+		}
+		result.Verified, result.VerifyS = report.Payments, rounded(time.Since(begun).Seconds())
 	}
-	result.Verified, result.VerifyS = report.Payments, rounded(time.Since(begun).Seconds())
 	if c.JSON {
 		return printResult(s, result)
 	}
@@ -62,8 +72,16 @@ payments/s     %.0f
 payment p50    %.1f ms
 payment p99    %.1f ms
 payments       %d in %.1f s
-verified       %d payments, every invariant holds (%.1f s)
-`, result.Store, result.Callers, result.PaymentsPerSecond, result.P50MS, result.P99MS, result.Payments, result.DurationS, result.Verified, result.VerifyS)
+acts a batch   %.0f
+allocations    %.0f a payment, %.0f bytes
+`, result.Store, result.Callers, result.PaymentsPerSecond, result.P50MS, result.P99MS, result.Payments, result.DurationS, result.ActsPerBatch,
+		result.AllocsPerPayment, result.BytesPerPayment)
+	if f := result.Flushes; f != nil {
+		fmt.Fprintf(s.out, "fdatasync p50  %.2f ms: payment p50 %.1f, p99 %.1f times as long\n", f.FdatasyncP50MS, f.P50, f.P99)
+	}
+	if !c.NoVerify {
+		fmt.Fprintf(s.out, "verified       %d payments, every invariant holds (%.1f s)\n", result.Verified, result.VerifyS)
+	}
 	for n, rate := range result.Minutes {
 		fmt.Fprintf(s.out, "minute %-8d%.0f payments/s\n", n+1, rate)
 	}
@@ -87,7 +105,8 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 	if err != nil {
 		return coreResult{}, err
 	}
-	b, err := book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{
+	sizes := new(batchSizes)
+	b, err := book.New(ctx, []book.Home{{Store: countedStore{db, sizes}, Lanes: lanes, Keep: keep}}, book.Options{
 		Buckets: buckets, Now: time.Now, Random: rand.Reader, Epoch: epoch, Log: log,
 		Work: func([]due.Due) {}, // the rows are written; nothing is sent
 	})
@@ -95,11 +114,11 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 		return coreResult{}, err
 	}
 	defer b.Close()
-	p := benchSettings()
+	projects := benchProjects(c.Accounts)
 	bench := &coreBench{
-		project: p, run: strconv.FormatInt(epoch, 36) + "-" + rand.Text()[:6],
+		projects: projects, run: strconv.FormatInt(epoch, 36) + "-" + rand.Text()[:6], sizes: sizes,
 		flows: flow.New(b, db, flow.Options{
-			Projects:   projectsByID([]project.Project{p}),
+			Projects:   projectsByID(projects),
 			Connectors: func(string, string) (connector.Connector, bool) { return nil, false },
 			NotifyURL:  func(string, string) string { return "" }, Now: time.Now, Log: log,
 		}),
@@ -127,22 +146,56 @@ func (c benchCmd) timed(ctx context.Context, s streams, bench *coreBench) (coreR
 		}
 		defer pprof.StopCPUProfile()
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Duration)
+	var measured *Flushes
+	if c.Rate != "auto" {
+		measured = new(Flushes)
+		if err := measured.measure(c.Data); err != nil {
+			return coreResult{}, err
+		}
+	}
+	timed, cancel := context.WithTimeout(ctx, c.Duration)
 	defer cancel()
 	bench.done.Store(0)
+	bench.sizes.reset()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	begun := time.Now()
 	watched := make(chan []float64, 1)
-	go func() { watched <- c.watch(ctx, s, &bench.done, begun) }()
-	latencies := make([]samples, c.Callers)
-	if err := bench.pay(ctx, c.Callers, 1<<60, latencies); err != nil {
-		return coreResult{}, err
+	go func() { watched <- c.watch(timed, s, &bench.done, begun) }()
+	var all samples
+	if measured == nil {
+		latencies := make([]samples, c.Callers)
+		if err := bench.pay(timed, c.Callers, 1<<60, latencies); err != nil {
+			return coreResult{}, err
+		}
+		all = merged(latencies) // payments that ended later are not counted
+	} else {
+		rate, err := strconv.ParseFloat(c.Rate, 64)
+		if err == nil {
+			all, err = bench.open(ctx, rate, c.Duration)
+		}
+		if err != nil {
+			return coreResult{}, err
+		}
+		c.Callers = 0
 	}
-	took, all := min(time.Since(begun), c.Duration), merged(latencies) // payments that ended later are not counted
-	return coreResult{
+	took := min(time.Since(begun), c.Duration)
+	runtime.ReadMemStats(&after)
+	paid := float64(max(bench.done.Load(), 1))
+	result := coreResult{
 		PaymentsPerSecond: rounded(float64(len(all)) / took.Seconds()), P50MS: rounded(all.ms(0.50)), P99MS: rounded(all.ms(0.99)),
-		Store: c.storeName(), Callers: c.Callers, DurationS: rounded(took.Seconds()), Payments: int64(len(all)), Prefilled: c.Prefill,
-		Minutes: <-watched,
-	}, nil
+		Store: c.storeName(), Callers: c.Callers, Accounts: c.Accounts, DurationS: rounded(took.Seconds()), Payments: int64(len(all)),
+		Prefilled: c.Prefill, AllocsPerPayment: rounded(float64(after.Mallocs-before.Mallocs) / paid),
+		BytesPerPayment: rounded(float64(after.TotalAlloc-before.TotalAlloc) / paid), Flushes: measured, Minutes: <-watched,
+	}
+	result.ActsPerBatch, result.BatchDeciles = bench.sizes.spread()
+	if measured != nil {
+		if err := measured.measure(c.Data); err != nil {
+			return coreResult{}, err
+		}
+		measured.compare(all)
+	}
+	return result, nil
 }
 
 // watch gives the rate of each whole minute, if there are two or more, and
@@ -181,11 +234,41 @@ func (c benchCmd) watch(ctx context.Context, s streams, done *atomic.Int64, begu
 // coreBench makes payments by the acts that a Gate sale takes: begin, the PSP's
 // page, the PSP's yes. Each writes its events, deliveries and due rows.
 type coreBench struct {
-	flows   *flow.Flows
-	project project.Project
-	run     string // begins the payments' names
-	begun   atomic.Int64
-	done    atomic.Int64
+	flows    *flow.Flows
+	projects []project.Project // taken in turn
+	sizes    *batchSizes
+	run      string // begins the payments' names
+	begun    atomic.Int64
+	done     atomic.Int64
+}
+
+// benchProjects are the projects of the core bench: each with a merchant, a PSP
+// account and a currency of its own.
+func benchProjects(n int) []project.Project {
+	all := make([]project.Project, 0, n)
+	currencies := append([]money.Currency{"INR"}, otherCurrencies()...)
+	for k := range int64(n) {
+		p := benchSettings()
+		p.ID, p.MerchantID = benchProject-k, benchProject-k
+		if k > 0 {
+			p.Methods[0].Account = "bench-" + strconv.FormatInt(k, 10)
+		}
+		p.Methods[0].Currency = currencies[k]
+		all = append(all, p)
+	}
+	return all
+}
+
+// otherCurrencies are all but the rupee.
+func otherCurrencies() []money.Currency {
+	var all []money.Currency
+	for n := range 26 * 26 * 26 {
+		c := money.Currency([]byte{'A' + byte(n/676), 'A' + byte(n/26%26), 'A' + byte(n%26)})
+		if c.Valid() && c != "INR" {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // benchSettings is the project of a bench: a plain shop with a callback address.
@@ -235,10 +318,11 @@ func (b *coreBench) pay(ctx context.Context, callers int, most int64, latencies 
 
 // one makes one payment.
 func (b *coreBench) one(ctx context.Context, number int64) error {
+	p := &b.projects[number%int64(len(b.projects))]
 	begun, err := b.flows.BeginSale(ctx, flow.SaleRequest{
-		Project: b.project, Method: b.project.Methods[0], Door: "gate", PaymentID: b.run + "-" + strconv.FormatInt(number, 10),
-		CustomerID: "customer-" + strconv.FormatInt(number%1000, 10), Description: "Bench payment", CallbackURL: b.project.CallbackURL,
-		Amount: money.Amount{Minor: 100 + number%100_000, Currency: "INR"},
+		Project: *p, Method: p.Methods[0], Door: "gate", PaymentID: b.run + "-" + strconv.FormatInt(number, 10),
+		CustomerID: "customer-" + strconv.FormatInt(number%1000, 10), Description: "Bench payment", CallbackURL: p.CallbackURL,
+		Amount: money.Amount{Minor: 100 + number%100_000, Currency: p.Methods[0].Currency},
 	})
 	if err != nil {
 		return err
@@ -254,4 +338,65 @@ func (b *coreBench) one(ctx context.Context, number int64) error {
 		Kind: connector.Approved, Amount: begun.Attempt.Amount, ProviderID: "20261120" + strconv.FormatInt(number, 10), ProviderCode: "01",
 		ProviderMessage: "Txn Success", ProviderTime: time.Now(),
 	})
+}
+
+// countedStore tells how many acts each batch has.
+type countedStore struct {
+	book.Store
+	sizes *batchSizes
+}
+
+// Lane opens a lane of the store's.
+func (s countedStore) Lane(ctx context.Context) (book.Lane, error) {
+	l, err := s.Store.Lane(ctx)
+	return countedLane{l, s.sizes}, err
+}
+
+type countedLane struct {
+	book.Lane
+	sizes *batchSizes
+}
+
+// Commit counts by the attempts: each act of a core bench writes one, and no
+// two in a batch the same.
+func (l countedLane) Commit(ctx context.Context, c *book.Changes) error {
+	l.sizes.add(len(c.Attempts.Insert) + len(c.Attempts.Update))
+	return l.Lane.Commit(ctx, c)
+}
+
+// batchSizes are acts per batch.
+type batchSizes struct {
+	mu  sync.Mutex
+	all []int
+}
+
+func (b *batchSizes) add(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = append(b.all, n)
+}
+
+func (b *batchSizes) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = b.all[:0]
+}
+
+// spread gives the mean, and the sizes at the middles of ten equal parts of all
+// batches, as test/limit can take them in turn.
+func (b *batchSizes) spread() (mean float64, deciles []int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.all) == 0 {
+		return 0, nil
+	}
+	slices.Sort(b.all)
+	total := 0
+	for _, n := range b.all {
+		total += n
+	}
+	for tenth := range 10 {
+		deciles = append(deciles, b.all[(2*tenth+1)*len(b.all)/20])
+	}
+	return rounded(float64(total) / float64(len(b.all))), deciles
 }

@@ -24,6 +24,65 @@ func TestBenchCore(t *testing.T) {
 	}
 }
 
+// The variants of a core bench say what they are for.
+func TestBenchCoreVariants(t *testing.T) {
+	t.Parallel()
+	run := func(t *testing.T, flags ...string) (r coreResult) {
+		t.Helper()
+		out, log, err := aorta(t, append([]string{"bench", "--core", "--json", "--callers", "16", "--data", t.TempDir()}, flags...)...)
+		if err != nil {
+			t.Fatalf("bench %q: %v: %s", flags, err, log)
+		}
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatalf("bench %q printed %q: %v", flags, out, err)
+		}
+		return r
+	}
+	t.Run("open loop", func(t *testing.T) {
+		t.Parallel()
+		r := run(t, "--rate", "100", "--duration", "500ms")
+		if r.Flushes == nil || r.Payments != 50 || r.FdatasyncP50MS <= 0 || r.P50 <= 0 || r.P99 < r.P50 || r.Verified != 50 {
+			t.Errorf("bench says %+v %+v", r, r.Flushes)
+		}
+	})
+	t.Run("many accounts", func(t *testing.T) {
+		t.Parallel()
+		r := run(t, "--accounts", "100", "--prefill", "300", "--duration", "100ms")
+		if r.Flushes != nil || r.Accounts != 100 || r.ActsPerBatch <= 0 || len(r.BatchDeciles) != 10 || r.AllocsPerPayment <= 0 || r.Verified < 300 {
+			t.Errorf("bench says %+v", r)
+		}
+	})
+	t.Run("not verified", func(t *testing.T) {
+		t.Parallel()
+		if r := run(t, "--no-verify", "--duration", "100ms"); r.Verified != 0 || r.VerifyS != 0 {
+			t.Errorf("bench says %+v", r)
+		}
+	})
+}
+
+// As many projects as there may be, and no two share a merchant, an account at
+// the PSP or a currency.
+func TestBenchProjects(t *testing.T) {
+	t.Parallel()
+	ids, accounts, currencies := map[int64]bool{}, map[string]bool{}, map[string]bool{}
+	for _, p := range benchProjects(maxAccounts) {
+		m := p.Methods[0]
+		if p.ID != p.MerchantID || p.ID <= benchProject-maxAccounts || !m.Currency.Valid() || ids[p.ID] || accounts[m.Account] || currencies[string(m.Currency)] {
+			t.Errorf("project %+v", p)
+		}
+		ids[p.ID], accounts[m.Account], currencies[string(m.Currency)] = true, true, true
+	}
+}
+
+func TestBenchRefuses(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{{"--accounts", "0"}, {"--accounts", "151"}, {"--rate", "fast"}, {"--rate", "-1"}} {
+		if _, _, err := aorta(t, append([]string{"bench", "--core", "--duration", "10ms", "--data", t.TempDir()}, flags...)...); err == nil {
+			t.Errorf("bench takes %q", flags)
+		}
+	}
+}
+
 func TestPercentiles(t *testing.T) {
 	t.Parallel()
 	var l samples
