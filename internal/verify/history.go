@@ -81,7 +81,10 @@ func (c *checker) takeEvent(e *event.Event) {
 func (c *checker) takeDelivery(d *event.Delivery) {
 	h := c.history(d.Payment)
 	x := delivery{*d, c.isDue(d.ID.Raw(), due.Deliver), d.Body != ""}
-	x.Body, x.Log, x.LastError = "", "", ""
+	x.Log, x.LastError = "", ""
+	if c.merchants == nil {
+		x.Body = ""
+	}
 	h.deliveries = append(h.deliveries, x)
 	c.whole(d.Payment, h)
 }

@@ -28,6 +28,7 @@ func (c *checker) scanAccounts(ctx context.Context) error {
 func (c *checker) takeAccount(a *ledger.Account) {
 	c.report.Accounts++
 	c.accounts[a.ID] = &balance{currency: a.Currency, stored: a.Minor}
+	c.takeClearing(a)
 	if want := ledger.AccountID(a.ID.Bucket(), a.Owner, a.Purpose, a.Currency); want != a.ID {
 		c.violation(C1, "Account %s is not the %s account of its owner in %s: that one is %s.", a.ID, a.Purpose, a.Currency, want)
 	}

@@ -130,7 +130,7 @@ func (c *checker) explainRefs(ctx context.Context) error {
 		case !ok:
 			c.violation(C13, "%s is called %q in %s, but there is no such ref.", what, n.text, n.scope)
 		case owner != target:
-			c.violation(C13, "%s is called %q in %s, but that ref names %s.", what, n.text, n.scope, hex(owner))
+			c.violation(C13, "%s is called %q in %s, but that ref names %s.", what, n.text, n.scope, rawText(owner))
 		}
 		delete(all, n)
 	}
@@ -145,7 +145,7 @@ func (c *checker) explainRefs(ctx context.Context) error {
 	}
 	order := func(a, b name) int { return strings.Compare(a.scope+"\x00"+a.text, b.scope+"\x00"+b.text) }
 	for _, n := range slices.SortedFunc(maps.Keys(all), order) {
-		c.violation(C13, "The ref %q in %s names %s, which does not exist or is called otherwise.", n.text, n.scope, hex(all[n]))
+		c.violation(C13, "The ref %q in %s names %s, which does not exist or is called otherwise.", n.text, n.scope, rawText(all[n]))
 	}
 	return nil
 }

@@ -21,6 +21,9 @@ func (c *checker) judge(h *history) {
 	c.judgeDeliveries(h)
 	c.judgeTransfers(h)
 	c.judgeAmounts(h)
+	c.judgeAsked(h)
+	c.judgeMoved(h)
+	c.judgeReceived(h)
 	c.name(h)
 }
 
@@ -211,6 +214,22 @@ func (c *checker) judgeTime(h *history) {
 	p := &h.payment
 	if c.opts.LiveUS > 0 && !p.Status.Final() && p.Status != payment.StatusAuthorized && p.LimitUS+graceUS < c.opts.LiveUS {
 		c.violation(C11, "Payment %s is %s %d s after its limit time.", p.ID, p.Status, (c.opts.LiveUS-p.LimitUS)/1_000_000)
+	}
+	if !c.opts.AtRest {
+		return
+	}
+	if !p.Status.Final() && p.Status != payment.StatusAuthorized {
+		c.violation(C11, "Payment %s is %s in the end.", p.ID, p.Status)
+	}
+	for _, o := range h.operations {
+		if o.Kind == payment.KindRefund && !o.Status.Final() {
+			c.violation(C11, "Refund %s of payment %s is %s in the end.", o.ID, p.ID, o.Status)
+		}
+	}
+	for _, d := range h.deliveries {
+		if d.State == event.DeliveryPending {
+			c.violation(C11, "Delivery %s of payment %s is pending in the end.", d.ID, p.ID)
+		}
 	}
 }
 

@@ -39,6 +39,17 @@ type Options struct {
 	// is overdue by more than a minute is then a violation (C11). 0: nobody is
 	// at work, and due rows may be as old as they like.
 	LiveUS int64
+
+	// AtRest: all faults and all work have ended, and nothing may be under way
+	// any more: no open payment or refund, no pending delivery, no notification
+	// that is not applied (C11). A customer who is awaited counts as open too.
+	AtRest bool
+
+	// What was seen outside the store. It is compared with the moment that the
+	// reader shows, so nobody may have been at work between the two.
+	Clients   *Clients   // C2 and C7; nil: not checked
+	Provider  []Movement // C4; nil: not checked, and empty says that no provider knows anything
+	Merchants *Merchants // C6, beyond what the store alone says; nil: not checked
 }
 
 // Report is what a run has found. OK says that there is no violation.
@@ -64,6 +75,15 @@ func Run(ctx context.Context, r book.Reader, o Options) (Report, error) {
 		findings: newFindings(always...), read: r, opts: o,
 		accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{},
 	}
+	if o.Clients != nil {
+		c.clients, c.counts[C2], c.counts[C7] = newClients(o.Clients), 0, 0
+	}
+	if o.Provider != nil {
+		c.provider, c.counts[C4] = newProvider(o.Provider), 0
+	}
+	if o.Merchants != nil {
+		c.merchants = newMerchants(o.Merchants)
+	}
 	if err := c.run(ctx); err != nil {
 		return Report{}, fmt.Errorf("verify: %w", err)
 	}
@@ -85,6 +105,10 @@ type checker struct {
 	pending  *due.Due                // the newest due row, until its subject comes by
 	named    fingerprint             // what payments and refunds say their names are
 	refs     fingerprint             // what the refs say
+
+	clients   *clients // nil, as the next two: not known, not checked
+	provider  *provider
+	merchants *merchants
 }
 
 func (c *checker) run(ctx context.Context) error {
@@ -114,6 +138,9 @@ func (c *checker) run(ctx context.Context) error {
 	if err := c.judgeCases(ctx); err != nil {
 		return err
 	}
+	c.judgeAskedRest()
+	c.judgeBooks()
+	c.judgeReceivedRest()
 	return c.judgeRefs(ctx)
 }
 
@@ -190,14 +217,14 @@ func (c *checker) takeDue(d *due.Due) {
 	c.dueWithoutSubject()
 	c.pending = d
 	if c.opts.LiveUS > 0 && d.DueUS < c.opts.LiveUS-overdueUS {
-		c.violation(C11, "Work %s (%s) is overdue by %d s.", hex(d.ID), d.Kind, (c.opts.LiveUS-d.DueUS)/1_000_000)
+		c.violation(C11, "Work %s (%s) is overdue by %d s.", rawText(d.ID), d.Kind, (c.opts.LiveUS-d.DueUS)/1_000_000)
 	}
 }
 
 // dueWithoutSubject: the subject of the newest due row would have come by now.
 func (c *checker) dueWithoutSubject() {
 	if c.pending != nil {
-		c.violation(C13, "Due row %s (%s) has no subject.", hex(c.pending.ID), c.pending.Kind)
+		c.violation(C13, "Due row %s (%s) has no subject.", rawText(c.pending.ID), c.pending.Kind)
 		c.pending = nil
 	}
 }
@@ -210,7 +237,7 @@ func (c *checker) isDue(subject id.Raw, kinds ...due.Kind) bool {
 	}
 	c.pending = nil
 	if !slices.Contains(kinds, d.Kind) {
-		c.violation(C13, "Due row %s is of kind %q, which its subject has no use for.", hex(d.ID), d.Kind)
+		c.violation(C13, "Due row %s is of kind %q, which its subject has no use for.", rawText(d.ID), d.Kind)
 		return false
 	}
 	return true
@@ -221,6 +248,9 @@ func (c *checker) takeInbox(n *payment.Inbox) {
 	waits := c.isDue(n.ID.Raw(), due.Notice)
 	switch n.State {
 	case payment.InboxStored:
+		if c.opts.AtRest {
+			c.violation(C11, "Notification %s is not applied in the end.", n.ID)
+		}
 		if !waits {
 			c.violation(C11, "Notification %s is stored, but nothing will apply it: it has no due row.", n.ID)
 		}
@@ -264,18 +294,22 @@ func (c *checker) judgeCases(ctx context.Context) error {
 }
 
 func (c *checker) takeCase(x *payment.Case) {
-	if x.Kind != caseLate {
-		return
-	}
 	var about struct {
 		Attempt id.Attempt `json:"attempt"`
 	}
-	if err := json.Unmarshal([]byte(x.Details), &about); err != nil || !c.late[about.Attempt] {
+	err := json.Unmarshal([]byte(x.Details), &about)
+	if x.Kind != caseLate {
+		if err == nil {
+			c.explained(about.Attempt)
+		}
+		return
+	}
+	if err != nil || !c.late[about.Attempt] {
 		c.violation(C13, "Case %s tells of late money that attempt %q did not take.", x.ID, about.Attempt)
 		return
 	}
 	delete(c.late, about.Attempt)
 }
 
-// hex shows an id whose kind is not known.
-func hex(r id.Raw) string { return fmt.Sprintf("%x", r[:]) }
+// rawText shows an id whose kind is not known.
+func rawText(r id.Raw) string { return fmt.Sprintf("%x", r[:]) }
