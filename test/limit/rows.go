@@ -144,22 +144,13 @@ const (
 const (
 	redirect = `{"url":"https://psp.invalid/theia/api/v1/showPaymentPage?mid=BENCH\u0026orderId=att_01m80z2dj805ynt85bczd3amcv","method":"POST",` +
 		`"fields":{"mid":"BENCH","orderId":"att_01m80z2dj805ynt85bczd3amcv","txnToken":"0123456789abcdef0123456789abcdef"}}`
-	postings           = `[["acc_121pj6862n06bt0vtv1a42q6a1","INR",25521],["acc_528q0j578n07n92jz1kzx9rh70","INR",-25521]]`
-	redirectInSnapshot = `"redirect":"{\"url\":\"https://psp.invalid/theia/api/v1/showPaymentPage?mid=BENCH\\u0026orderId=att_01m80z2dj805ynt85bczd3amcv\",` +
-		`\"method\":\"POST\",\"fields\":{\"mid\":\"BENCH\",\"orderId\":\"att_01m80z2dj805ynt85bczd3amcv\",\"txnToken\":\"0123456789abcdef0123456789abcdef\"}}"`
-	awaitingSnapshot = `{"payment":{"id":"pay_01m80z2dhm06s6ccdvpck4kc24","project":4294967295,"merchant_id":"1-VPYKNA-25421","type":"purchase",` +
-		`"status":"awaiting_customer","method":"paytm-wallet","amount":{"Minor":25521,"Currency":"INR"},"customer":"customer-421",` +
-		`"description":"Bench payment","door":"gate","created":1795328915016079,"changed":1795328915023494,"limit":1795330715016079},` +
-		`"operation":{"id":"op_01m80z2dj806zg3fa7hk7kkbnm","number":25424,"kind":"sale","status":"awaiting_customer",` +
-		`"amount":{"Minor":25521,"Currency":"INR"},"created":1795328915016079,"changed":1795328915023494},` +
-		`"attempt":{"id":"att_01m80z2dj805ynt85bczd3amcv","status":"accepted",` + redirectInSnapshot + `,"changed":1795328915023494}}`
-	capturedSnapshot = `{"payment":{"id":"pay_01m80z2nb83r1p4ct1r7btxg93","project":4294967295,"merchant_id":"1-VPYKNA-25421","type":"purchase",` +
-		`"status":"captured","method":"paytm-wallet","amount":{"Minor":25521,"Currency":"INR"},"customer":"customer-421",` +
-		`"description":"Bench payment","door":"gate","code":"0","message":"Success","captured":25521,"created":1795328922998147,` +
-		`"changed":1795328923093787,"limit":1795330722998147},"operation":{"id":"op_01m80z2nbp3txqp1frv8kbzx3y","number":25424,"kind":"sale",` +
-		`"status":"success","amount":{"Minor":25521,"Currency":"INR"},"code":"0","message":"Success","created":1795328922998147,` +
-		`"changed":1795328923093787},"attempt":{"id":"att_01m80z2nbp3rfrdk5gvajgkye9","status":"approved","provider_id":"2026112025421",` +
-		`"provider_code":"01","provider_message":"Txn Success","provider_us":1795328923068408,` + redirectInSnapshot + `,"changed":1795328923093787}}`
+	postings         = `[["acc_121pj6862n06bt0vtv1a42q6a1","INR",25521],["acc_528q0j578n07n92jz1kzx9rh70","INR",-25521]]`
+	awaitingSnapshot = `{"payment":{"status":"awaiting_customer","changed":1795330428411450},"operation":{"status":"awaiting_customer",` +
+		`"changed":1795330428411450},"attempt":{"id":"att_01m810gkf51s16tc9aqtktjnbs","status":"accepted","redirected":true,"changed":1795330428411450}}`
+	capturedSnapshot = `{"payment":{"status":"captured","code":"0","message":"Success","captured":25521,"changed":1795330428474524},` +
+		`"operation":{"status":"success","code":"0","message":"Success","changed":1795330428474524},"attempt":{"id":"att_01m810gkf51s16tc9aqtktjnbs",` +
+		`"status":"approved","provider_id":"2026112025421","provider_code":"01","provider_message":"Txn Success","provider_us":1795330428453066,` +
+		`"redirected":true,"changed":1795330428474524}}`
 )
 
 func amount(r *row) int64  { return 100 + r.number%100_000 }
