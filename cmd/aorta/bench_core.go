@@ -22,6 +22,7 @@ import (
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/sign"
+	"aorta/internal/store"
 )
 
 // coreResult is the last line of `bench --core --json`. A latency is that of a
@@ -90,7 +91,7 @@ allocations    %.0f a payment, %.0f bytes
 
 // measureCore opens the database, measures, and closes it.
 func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) (coreResult, error) {
-	db, lanes, keep, err := openDatabase(ctx, settings{Data: c.Data, Database: c.Database})
+	db, lanes, keep, err := openDatabase(ctx, settings{Data: c.Data, Database: c.Database}, store.Options{})
 	if err != nil {
 		return coreResult{}, err
 	}

@@ -91,6 +91,9 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	server.WriteTimeout = 2 * time.Minute // it is there to be slow when it is told to
 	go h.serve(server, listener)
 	defer func() {
+		if h.gone.Load() {
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), graceful)
 		defer cancel()
 		_ = other.Close(ctx) // first: it lets go the connections that it was told to hold

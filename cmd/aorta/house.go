@@ -39,15 +39,15 @@ const buckets = 32
 
 // openDatabase opens the store that the settings name; lanes and keep are how
 // the book must use it.
-func openDatabase(ctx context.Context, s settings) (db store.DB, lanes int, keep bool, err error) {
+func openDatabase(ctx context.Context, s settings, o store.Options) (db store.DB, lanes int, keep bool, err error) {
 	if s.Database != "" {
-		db, err = store.OpenPostgres(ctx, s.Database, store.Options{})
+		db, err = store.OpenPostgres(ctx, s.Database, o)
 		return db, 2, false, err
 	}
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return nil, 0, false, fmt.Errorf("data directory: %w", err)
 	}
-	db, err = store.OpenSQLite(ctx, filepath.Join(s.Data, "aorta.db"), store.Options{})
+	db, err = store.OpenSQLite(ctx, filepath.Join(s.Data, "aorta.db"), o)
 	return db, 1, true, err
 }
 
@@ -66,13 +66,17 @@ type house struct {
 	unlock    func()
 	stop      context.CancelFunc
 	failed    chan error
+	gone      atomic.Bool // see lost
 }
 
 // open builds a house and starts it on its two listeners. Close ends it.
 func open(ctx context.Context, s settings, log *slog.Logger) (*house, error) {
-	h := &house{settings: s, log: log, metrics: prometheus.NewRegistry(), unlock: func() {}, stop: func() {}, failed: make(chan error, 2)}
+	h := &house{settings: s, log: log, metrics: prometheus.NewRegistry(), unlock: func() {}, stop: func() {}, failed: make(chan error, 4)}
 	h.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := h.build(ctx); err != nil {
+		if h.gone.Load() {
+			return nil, <-h.failed // it says more than what failed because of it
+		}
 		h.Close()
 		return nil, err
 	}
@@ -123,7 +127,7 @@ func (h *house) build(ctx context.Context) error {
 // wire builds the parts from the store up, and gives the two listeners' handlers.
 func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (public, ops http.Handler, err error) {
 	s := h.settings
-	db, lanes, keep, err := openDatabase(ctx, s)
+	db, lanes, keep, err := openDatabase(ctx, s, store.Options{Broken: func(err error) { h.lost(fmt.Errorf("%w: %w", errStorage, err)) }})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -248,10 +252,33 @@ func (h *house) url() string { return h.publicURL.Load().(string) }
 // Half of it is the requests', so that slow clients leave time for the work.
 const graceful = 15 * time.Second
 
+// What ends a process at once, each with an exit code of its own (exitCode).
+var (
+	// errStorage: the disk has refused to flush. What it holds is for the next
+	// process to find out.
+	errStorage = errors.New("the store can never be written again by this process")
+	// errLedger: the books do not balance. Nothing must be built on them.
+	errLedger = errors.New("the ledger is broken")
+)
+
+// lost ends the process at once, as a kill would: what is wrong does not get
+// better by finishing what is under way (design section 8). No answer leaves
+// that was not written, and the next process takes over the rest.
+func (h *house) lost(why error) {
+	if h.gone.Swap(true) {
+		return
+	}
+	h.log.Error("ALARM: this process must not go on", "error", why)
+	h.failed <- why
+}
+
 // Close ends the house: no new requests, requests and work under way finish,
 // then the book and the store close. What is left undone is due, and the next
 // process takes it over.
 func (h *house) Close() {
+	if h.gone.Load() {
+		return
+	}
 	requests, cancel := context.WithTimeout(context.Background(), graceful/2)
 	defer cancel()
 	var listeners sync.WaitGroup

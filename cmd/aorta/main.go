@@ -68,8 +68,20 @@ func main() {
 			fmt.Fprintln(os.Stderr, "aorta:", err)
 		}
 		stop()
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// exitCode tells a supervisor what to do (docs/operations.md); the numbers are
+// those of sysexits.h.
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, errLedger):
+		return 70 // do not start it again: a person must look
+	case errors.Is(err, errStorage):
+		return 74 // start it again: it reads what the disk holds
+	}
+	return 1
 }
 
 func run(ctx context.Context, args []string, s streams) error {

@@ -14,7 +14,7 @@ type where struct {
 }
 
 func (w where) open(ctx context.Context) (store.DB, error) {
-	db, _, _, err := openDatabase(ctx, settings{Data: w.Data, Database: w.Database})
+	db, _, _, err := openDatabase(ctx, settings{Data: w.Data, Database: w.Database}, store.Options{})
 	return db, err
 }
 

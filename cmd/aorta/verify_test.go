@@ -27,7 +27,7 @@ func aorta(t *testing.T, args ...string) (out, log string, err error) {
 func database(t *testing.T, c *book.Changes) (dir string, db store.DB) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
-	db, _, _, err := openDatabase(t.Context(), settings{Data: dir})
+	db, _, _, err := openDatabase(t.Context(), settings{Data: dir}, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,9 @@ func (s *SQLite) Close() error {
 		}
 		s.write.Lock()
 		defer s.write.Unlock()
-		s.writer.close() // the last connection carries the log into the file
+		if s.broken == nil {
+			s.writer.close() // the last connection carries the log into the file
+		}
 		s.lock.Close()
 	})
 	return nil
@@ -144,7 +146,7 @@ func (s *SQLite) query(ctx context.Context, sql string, args []any, each func(va
 		if s.broken != nil {
 			return s.broken
 		}
-		return outcome(s.writer.query(sql, args, each))
+		return s.written(s.writer.query(sql, args, each))
 	}
 	var c *conn
 	select {
@@ -191,13 +193,13 @@ func (s *SQLite) checkpoints() {
 // keeps its size: writing over old blocks is cheaper to flush than growing.
 // Busy answers are no errors: the next tick tries again.
 func (s *SQLite) checkpoint(c *conn) {
-	frames := walFrames(c, "PASSIVE")
-	if frames*pageBytes <= s.opts.MaxLog {
+	frames, err := walFrames(c, "PASSIVE")
+	if err == nil && frames*pageBytes <= s.opts.MaxLog {
 		return
 	}
-	for range catchUps {
+	for n := 0; err == nil && n < catchUps; n++ {
 		before := frames
-		if frames = walFrames(c, "PASSIVE"); frames-before < fewFrames {
+		if frames, err = walFrames(c, "PASSIVE"); frames-before < fewFrames {
 			break
 		}
 	}
@@ -207,7 +209,10 @@ func (s *SQLite) checkpoint(c *conn) {
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	walFrames(c, how)
+	if err == nil {
+		_, err = walFrames(c, how)
+	}
+	_ = s.written(err)
 }
 
 const (
@@ -217,13 +222,38 @@ const (
 )
 
 // walFrames runs a checkpoint and gives the number of frames in the log, 0 if
-// it could not run.
-func walFrames(c *conn, how string) (frames int64) {
-	_ = c.query("PRAGMA wal_checkpoint("+how+")", nil, func(v values) error {
+// it could not run. That somebody was in its way is no error.
+func walFrames(c *conn, how string) (frames int64, err error) {
+	err = c.query("PRAGMA wal_checkpoint("+how+")", nil, func(v values) error {
 		frames = max(v.int(1), 0)
 		return nil
 	})
-	return frames
+	return frames, err
+}
+
+// written puts the outcome of a write into the book's words. After a failed
+// flush the files hold what was written, perhaps on disk, perhaps not, and the
+// next flush may succeed without having written it: only a new process reads
+// what is really there. Writing on would build on sand, so nothing is written
+// any more. The caller holds s.write.
+func (s *SQLite) written(err error) error {
+	var e *sqliteError
+	if errors.As(err, &e) && (e.code == sqlite3.SQLITE_IOERR_FSYNC || e.code == sqlite3.SQLITE_IOERR_DIR_FSYNC) {
+		s.fail(fmt.Errorf("the disk refused to flush; restart: %w", err))
+	}
+	return outcome(err)
+}
+
+// fail says once and for all that nothing may be written any more. The caller
+// holds s.write.
+func (s *SQLite) fail(why error) {
+	if s.broken != nil {
+		return
+	}
+	s.broken = why
+	if s.opts.Broken != nil {
+		s.opts.Broken(why)
+	}
 }
 
 // Lane opens a committer. All lanes of a SQLite home share its one connection

@@ -9,8 +9,6 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/id"
-
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // sqliteLane writes one batch at a time. The bulk statement of PostgreSQL
@@ -107,15 +105,10 @@ func (l *sqliteLane) Commit(_ context.Context, ch *book.Changes) error {
 	if err == nil {
 		return nil
 	}
-	var e *sqliteError
-	if errors.As(err, &e) && e.code == sqlite3.SQLITE_IOERR_FSYNC {
-		// The log holds the batch, perhaps on disk, perhaps not: after a failed
-		// flush only a restart reads what is really there. Writing on would
-		// build on sand.
-		l.s.broken = fmt.Errorf("the disk refused to flush; restart: %w", err)
-		return fmt.Errorf("%w: %w", book.ErrLost, err)
+	if err = l.s.written(err); l.s.broken != nil {
+		return fmt.Errorf("%w: %w", book.ErrLost, err) // the log holds the batch, perhaps on disk, perhaps not
 	}
-	return outcome(err)
+	return err
 }
 
 // Abort ends the batch without a trace.
@@ -136,7 +129,7 @@ func (l *sqliteLane) end() {
 	defer l.s.write.Unlock()
 	if l.c.inTransaction() {
 		if err := l.c.exec("ROLLBACK"); err != nil && l.c.inTransaction() {
-			l.s.broken = fmt.Errorf("cannot roll back; restart: %w", err)
+			l.s.fail(fmt.Errorf("cannot roll back; restart: %w", err))
 		}
 	}
 }

@@ -49,6 +49,11 @@ type Options struct {
 	// MaxLog is the size in bytes of SQLite's log beyond which writing waits a
 	// moment until it is begun anew; 0 means 64 MiB.
 	MaxLog int64
+	// Broken is told, once, that this process can never write to the home
+	// again: the disk has refused to flush, and only a new process can tell what
+	// it holds. It must not block, nor call the home. PostgreSQL's server stops
+	// by itself then, and is connected to again. nil: nobody is told.
+	Broken func(error)
 }
 
 func (o Options) withDefaults() Options {
