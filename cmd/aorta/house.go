@@ -188,7 +188,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	mux.Handle("/n/{connector}/{account}", in)
 	mux.Handle("/", page)
 	return mux, opsapi.New(opsapi.Options{
-		Read: db, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,
+		Read: db, Writing: func() bool { return h.book.Writing() && h.worker.Speaks() }, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,
 		ReplayDelivery: callbacks.Replay, ReplayNotification: in.Replay,
 	}), nil
 }

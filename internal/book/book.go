@@ -70,7 +70,7 @@ type Options struct {
 	Pressing   int                   // acts that wait for a home's first lane, from which on all its lanes are used; 0 means 192
 	MaxQueue   int                   // acts waiting per lane; 0 means 8192
 	MaxAge     time.Duration         // of the oldest waiting act, beyond which new ones are refused; 0 means 2s
-	Deadline   time.Duration         // for finding out what became of a batch; 0 means 30s
+	Deadline   time.Duration         // for finding out what became of a batch; 0 means 20s
 	Turns      Turns                 // nil: Go decides who goes on
 	MaxRetries int                   // runs of a batch that meets others, before it is halved; 0 means 12
 }
@@ -83,6 +83,7 @@ type Book struct {
 	metrics *metrics
 	numbers numbers
 	closed  atomic.Bool
+	failed  atomic.Int64 // when a batch was not written since the store could not, in unix microseconds; 0: another was since
 	wg      sync.WaitGroup
 	stop    context.CancelFunc
 }
@@ -126,7 +127,7 @@ func setDefaults(o *Options) {
 	def(&o.Pressing, 192)
 	def(&o.MaxQueue, 8192)
 	def(&o.MaxAge, 2*time.Second)
-	def(&o.Deadline, 30*time.Second)
+	def(&o.Deadline, 20*time.Second) // less than a door's own limit: the answer must still reach who waits for it
 	def(&o.MaxRetries, 12)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -188,6 +189,16 @@ func (b *Book) Close() {
 	b.wg.Wait()
 	b.stop()
 }
+
+// Writing reports whether the store takes what it is given: false for a moment
+// after a batch that it could not write, until it has written another.
+func (b *Book) Writing() bool {
+	failed := b.failed.Load()
+	return failed == 0 || b.opts.Now().UnixMicro()-failed > faltering.Microseconds()
+}
+
+// faltering is how long one failure counts where nobody wants to write.
+const faltering = 5 * time.Second
 
 // Buckets is the number of buckets.
 func (b *Book) Buckets() int { return len(b.byPlace) }

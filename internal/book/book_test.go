@@ -688,6 +688,50 @@ func TestLostCommitThatStaysUnknown(t *testing.T) {
 	}
 }
 
+// Who queues up behind a batch whose fate nobody knows is told at once that
+// nothing happened: that batch may stay in the dark for long.
+func TestNobodyWaitsBehindALostCommit(t *testing.T) {
+	t.Parallel()
+	m := book.NewMemory()
+	var away, back atomic.Bool
+	lost := make(chan struct{})
+	m.Fail = func(s book.Step) book.Fault {
+		switch {
+		case back.Load():
+			return book.FaultNone
+		case s == book.StepCommit && !away.Swap(true):
+			close(lost)
+			return book.FaultLostDone
+		case away.Load():
+			return book.FaultAway
+		}
+		return book.FaultNone
+	}
+	b := open(t, book.Options{}, book.Home{Store: m, Lanes: 1})
+	a := account(0, "x")
+	first := make(chan error, 1)
+	go func() {
+		_, err := book.Do(context.Background(), b, count(a))
+		first <- err
+	}()
+	<-lost
+	for range 3 {
+		if _, err := book.Do(t.Context(), b, count(a)); !errors.Is(err, book.ErrNotRun) {
+			t.Errorf("behind it: Do = %v, want ErrNotRun", err)
+		}
+		if b.Writing() {
+			t.Error("Writing() = true while the store is away")
+		}
+	}
+	back.Store(true)
+	if err := <-first; err != nil {
+		t.Errorf("the lost one: Do = %v, want its answer", err)
+	}
+	if got, err := book.Do(t.Context(), b, count(a)); err != nil || got != 2 || !b.Writing() {
+		t.Errorf("afterwards: Do = %d, %v, Writing() = %t; want 2", got, err, b.Writing())
+	}
+}
+
 func TestHomeThatIsAway(t *testing.T) {
 	t.Parallel()
 	for _, step := range []book.Step{book.StepBegin, book.StepLoad, book.StepCommit} {
@@ -702,12 +746,12 @@ func TestHomeThatIsAway(t *testing.T) {
 		}
 		b := open(t, book.Options{}, book.Home{Store: m, Lanes: 1, Keep: true})
 		a := account(0, "x")
-		if _, err := book.Do(t.Context(), b, count(a)); !errors.Is(err, book.ErrNotRun) {
-			t.Errorf("away at %s: Do = %v, want ErrNotRun", step, err)
+		if _, err := book.Do(t.Context(), b, count(a)); !errors.Is(err, book.ErrNotRun) || b.Writing() {
+			t.Errorf("away at %s: Do = %v, Writing() = %t; want ErrNotRun, false", step, err, b.Writing())
 		}
 		away.Store(false)
-		if got, err := book.Do(t.Context(), b, count(a)); err != nil || got != 1 {
-			t.Errorf("back after %s: Do = %d, %v; want 1", step, got, err)
+		if got, err := book.Do(t.Context(), b, count(a)); err != nil || got != 1 || !b.Writing() {
+			t.Errorf("back after %s: Do = %d, %v, Writing() = %t; want 1, true", step, got, err, b.Writing())
 		}
 	}
 }

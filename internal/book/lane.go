@@ -120,6 +120,7 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 			return
 		default:
 			l.page.forget()
+			l.book.failed.Store(l.book.opts.Now().UnixMicro())
 			l.book.opts.Log.Error("batch not written", "acts", len(acts), "error", err)
 			l.answer(acts, err)
 			return
@@ -180,6 +181,7 @@ func (l *lane) once(ctx context.Context, batch id.Batch, acts []*call) ([]due.Du
 		return work, unreached(err)
 	}
 	l.forget = batch
+	l.book.failed.Store(0)
 	return work, nil
 }
 
@@ -226,10 +228,16 @@ func (l *lane) resolve(ctx context.Context, batch id.Batch, acts []*call, work [
 				c.err = answers[n]
 			}
 			l.forget = batch
+			l.book.failed.Store(0)
 			return work, nil
 		}
 		if l.book.opts.Now().After(deadline) || l.book.closed.Load() {
 			return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		if !errors.Is(err, ErrConflict) {
+			l.book.failed.Store(l.book.opts.Now().UnixMicro())
+			// The home is away, perhaps for long. Whoever waits behind a batch whose fate is unknown need not: nothing happened to them.
+			l.queue.refuse(fmt.Errorf("%w: %w", ErrNotRun, err))
 		}
 		l.book.sleep(pause)
 	}

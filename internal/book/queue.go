@@ -1,6 +1,7 @@
 package book
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,15 +105,27 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	q.clear(ErrNotRun)
+	q.ring()
+}
+
+// refuse answers all that wait: the lane cannot take them for a while.
+func (q *queue) refuse(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.clear(err)
+}
+
+func (q *queue) clear(err error) {
 	for _, list := range []*[]*call{&q.interactive, &q.background} {
 		for _, c := range *list {
 			if !c.taken.Swap(true) {
-				c.err = ErrNotRun
+				c.err = fmt.Errorf("%s: %w", c.name, err)
 				close(c.done)
 			}
 		}
-		*list = nil
+		clear(*list)
+		*list = (*list)[:0]
 	}
 	q.length.Store(0)
-	q.ring()
 }

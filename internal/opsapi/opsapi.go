@@ -29,6 +29,7 @@ import (
 // Options are what the door must be given.
 type Options struct {
 	Read               book.Reader
+	Writing            func() bool // whether the store can be written; nil: it is not asked
 	Metrics            *prometheus.Registry
 	Token              string       // bearer token of /admin; empty: none is asked for
 	Log                *slog.Logger // nil discards
@@ -110,12 +111,16 @@ func answer(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body) // the caller has gone: nobody to tell
 }
 
-// ready says whether the store answers.
+// ready says whether the store answers, and can be written.
 func (d door) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if _, err := d.Read.Cases(ctx, id.Case{}, 1); err != nil {
 		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "unavailable"})
+		return
+	}
+	if d.Writing != nil && !d.Writing() {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "unavailable", "reason": "the store cannot be written"})
 		return
 	}
 	answer(w, http.StatusOK, map[string]any{"status": "ok"})

@@ -31,6 +31,7 @@ type house struct {
 	book *book.Book
 	door http.Handler
 
+	stuck     atomic.Bool // the store cannot be written
 	readAway  atomic.Bool // lists and rows cannot be read
 	writeAway atomic.Bool // acts cannot be committed
 
@@ -100,6 +101,7 @@ func newHouse(t *testing.T, token string) *house {
 		Read: reader{h.home, h}, Metrics: metrics, Token: token,
 		ReplayDelivery:     callback.New(b, h.home, callback.Options{Now: now}).Replay,
 		ReplayNotification: inbox.New(b, h.home, inbox.Options{}).Replay,
+		Writing:            func() bool { return !h.stuck.Load() },
 	})
 	h.fill()
 	return h
@@ -225,6 +227,10 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	if w := h.call(http.MethodGet, "/debug/pprof/heap", "", ""); w.Code != http.StatusUnauthorized {
 		t.Errorf("/debug/pprof/heap without the token = %d, want 401", w.Code)
+	}
+	h.stuck.Store(true)
+	if got := h.answer(h.call(http.MethodGet, "/readyz", "", ""), http.StatusServiceUnavailable); got["status"] != "unavailable" || got["reason"] == nil {
+		t.Errorf("/readyz with a store that cannot be written = %v", got)
 	}
 	h.readAway.Store(true)
 	if got := h.answer(h.call(http.MethodGet, "/readyz", "", ""), http.StatusServiceUnavailable); got["status"] != "unavailable" {

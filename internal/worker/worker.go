@@ -54,6 +54,8 @@ type Worker struct {
 	procs book.Processes
 	epoch int64
 
+	mute atomic.Bool // the last sign of life could not be written
+
 	done, failed, dropped, taken *prometheus.CounterVec
 	overdue                      prometheus.Gauge
 }
@@ -124,6 +126,10 @@ func (w *Worker) Start(ctx context.Context, b *book.Book, r book.Reader, p book.
 	w.wg.Go(func() { w.sweep(ctx) })
 }
 
+// Speaks reports whether the last sign of life was written: whether the store
+// can be, where nobody else wants to write.
+func (w *Worker) Speaks() bool { return !w.mute.Load() }
+
 // Wait returns when all work under way has ended, or ctx has.
 func (w *Worker) Wait(ctx context.Context) {
 	ended := make(chan struct{})
@@ -171,6 +177,7 @@ func (w *Worker) sweep(ctx context.Context) {
 		if now.Sub(beat) >= w.opts.Beat {
 			beat = now
 			all, err := w.procs.Beat(ctx, w.epoch, now, now.Add(-w.opts.Silence))
+			w.mute.Store(err != nil)
 			if err != nil && ctx.Err() == nil {
 				w.opts.Log.Warn("sign of life", "error", err)
 			}

@@ -38,6 +38,7 @@ type World struct {
 	Store    string // sqlite or postgres
 	Database string // PostgreSQL address; empty: SQLite
 	Dir      string // all that the run leaves behind
+	home     string // where SQLite's platform has its database
 	Other    *sandbox.Sandbox
 	OtherURL string
 	client   *http.Client
@@ -47,15 +48,31 @@ type World struct {
 // nothing across its own end, which is the test's.
 func NewWorld(t testing.TB, kind string) *World {
 	t.Helper()
-	w := &World{t: t, Store: kind, Dir: t.TempDir(), client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 512}}}
-	t.Cleanup(w.client.CloseIdleConnections)
 	switch kind {
 	case "sqlite":
+		return newWorld(t, kind, "")
 	case "postgres":
-		w.Database = testdb.New(t)
-	default:
-		t.Fatalf("there are stores sqlite and postgres, not %q", kind)
+		if given := os.Getenv(GivenDatabase); given != "" {
+			return newWorld(t, kind, borrow(t, given))
+		}
+		return newWorld(t, kind, testdb.New(t))
 	}
+	t.Fatalf("there are stores sqlite and postgres, not %q", kind)
+	return nil
+}
+
+// NewWorldOn makes a world on a PostgreSQL database that the test has made.
+func NewWorldOn(t testing.TB, database string) *World {
+	t.Helper()
+	return newWorld(t, "postgres", database)
+}
+
+func newWorld(t testing.TB, kind, database string) *World {
+	w := &World{
+		t: t, Store: kind, Database: database, Dir: t.TempDir(),
+		client: &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 512}},
+	}
+	t.Cleanup(w.client.CloseIdleConnections)
 	return w
 }
 
@@ -68,6 +85,9 @@ func (w *World) Serve(public string, o sandbox.Options) {
 	}
 	w.OtherURL = "http://" + listener.Addr().String()
 	o.Clock, o.ProjectID, o.ProjectSecret, o.PublicURL, o.OwnURL = time.Now, FirstProject, secret, public, w.OtherURL
+	if o.NotifyUnit == 0 {
+		o.NotifyUnit = time.Second // what a fault kept from being heard is told again within seconds
+	}
 	for n := range Accounts {
 		a := account(n)
 		a.NotifyURL = fmt.Sprintf("%s/n/paytm/a%d", public, n)
@@ -134,6 +154,9 @@ func (w *World) NewPlatform(name, settings string) *Platform {
 			w.t.Logf("%s said: %s", name, tail(p.Log(), 4000))
 		}
 	})
+	if w.home == "" {
+		w.home = p.Data
+	}
 	if w.OtherURL == "" {
 		w.Serve(p.Public, sandbox.Options{})
 	}
