@@ -20,6 +20,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/callback"
+	"aorta/internal/crash"
 	"aorta/internal/due"
 	"aorta/internal/flow"
 	"aorta/internal/gate"
@@ -115,6 +116,9 @@ func (h *house) build(ctx context.Context) error {
 		_ = publicListener.Close()
 		_ = opsListener.Close()
 		return err
+	}
+	if crash.Armed(crash.AfterAnswer) {
+		handler = answered(handler)
 	}
 	h.public, h.ops = newServer(handler), newServer(ops)
 	h.public.ErrorLog, h.ops.ErrorLog = slog.NewLogLogger(h.log.Handler(), slog.LevelDebug), slog.NewLogLogger(h.log.Handler(), slog.LevelDebug)

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"aorta/internal/crash"
 	"aorta/internal/redact"
 
 	"github.com/alecthomas/kong"
@@ -84,8 +85,19 @@ func exitCode(err error) int {
 	return 1
 }
 
+// die ends this process as a power cut would, for builds that are told to.
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {} // the signal is on its way
+}
+
 func run(ctx context.Context, args []string, s streams) error {
 	dropEmpty(os.Environ())
+	if crash.On {
+		if err := crash.Arm(os.Getenv("AORTA_CRASH"), die); err != nil {
+			return err
+		}
+	}
 	var c commands
 	parser, err := newParser(&c, s, kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {

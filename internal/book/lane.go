@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"aorta/internal/crash"
 	"aorta/internal/due"
 	"aorta/internal/id"
 )
@@ -180,6 +181,7 @@ func (l *lane) once(ctx context.Context, batch id.Batch, acts []*call) ([]due.Du
 	if err := l.conn.Commit(ctx, changes); err != nil {
 		return work, unreached(err)
 	}
+	crash.At(crash.AfterCommit)
 	l.forget = batch
 	l.book.failed.Store(0)
 	return work, nil

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/crash"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -117,6 +118,10 @@ var (
 // rendered counts as a try that failed, so that it shows in the delivery's log
 // and ends as a dead letter instead of coming again for ever.
 func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
+	if crash.Armed(crash.AfterAnswer) { // the answer must be first, and the process dies with it
+		return context.Canceled
+	}
+	crash.At(crash.OutboxClaimed)
 	w, err := c.work(ctx, d)
 	if err != nil {
 		return err
@@ -140,6 +145,7 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 		return err
 	}
 	answer, err := c.opts.Sender.Send(ctx, w.Delivery.URL, header, []byte(body))
+	crash.At(crash.CallbackSent)
 	return c.result(ctx, w.Delivery, style, answer, err)
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/crash"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -113,7 +114,10 @@ func (f *Flows) call(ctx context.Context, p payment.Payment, a payment.Attempt, 
 		limited, cancel = context.WithTimeout(ctx, left)
 		defer cancel()
 	}
-	return f.Apply(ctx, a, f.send(limited, c, f.order(p, a, person)))
+	crash.At(crash.BeforeCall)
+	out := f.send(limited, c, f.order(p, a, person))
+	crash.At(crash.AnswerReceived)
+	return f.Apply(ctx, a, out)
 }
 
 func (f *Flows) send(ctx context.Context, c connector.Connector, o connector.Order) connector.Outcome {
@@ -167,6 +171,7 @@ func (f *Flows) Confirm(ctx context.Context, a payment.Attempt) (connector.Outco
 		return connector.Outcome{}, fmt.Errorf("%w: %s/%s", ErrNoConnector, a.Connector, a.Account)
 	}
 	out := f.lookup(ctx, c, f.order(payment.Payment{}, a, connector.Person{}))
+	crash.At(crash.AnswerReceived)
 	return out, f.Apply(ctx, a, out)
 }
 

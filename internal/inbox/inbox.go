@@ -24,6 +24,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/crash"
 	"aorta/internal/due"
 	"aorta/internal/flow"
 	"aorta/internal/id"
@@ -115,6 +116,7 @@ func (n *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n.neutral(w, browser, http.StatusBadRequest)
 		return
 	}
+	crash.At(crash.NewsVerified)
 	if err := n.store(r.Context(), name, account, r.Header.Get("Content-Type"), body, news); err != nil {
 		n.opts.Log.Error("store notification", "connector", name, "error", err)
 		n.unavailable(w, name, browser)
@@ -252,6 +254,7 @@ const maxUnheard = 48
 
 // Handle applies one stored notification.
 func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
+	crash.At(crash.NewsStored)
 	k := id.Inbox(d.ID)
 	work, ok := d.Carry.(*notice)
 	if !ok {

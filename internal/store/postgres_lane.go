@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/crash"
 	"aorta/internal/id"
 )
 
@@ -122,10 +123,22 @@ func (l *pgLane) Load(ctx context.Context, want *book.Keys) (*book.Found, error)
 func (l *pgLane) Commit(ctx context.Context, ch *book.Changes) error {
 	ctx, cancel := context.WithTimeout(ctx, l.p.opts.Timeout)
 	defer cancel()
-	for _, t := range l.tables {
+	for n, t := range l.tables {
+		names := n == 0 && len(ch.Refs.Insert) > 0 // the first table
+		if names {
+			crash.At(crash.BeforeRow)
+		}
 		if err := t.write(l.w, ch); err != nil {
 			return l.give(ctx, err)
 		}
+		if names {
+			if err := l.reach(ctx, crash.AfterRow); err != nil {
+				return err
+			}
+		}
+	}
+	if err := l.reach(ctx, crash.InTransaction); err != nil {
+		return err
 	}
 	l.w.exec("commit", nil)
 	err := l.w.trip(ctx)
@@ -143,6 +156,19 @@ func (l *pgLane) Commit(ctx context.Context, ch *book.Changes) error {
 	if string(l.w.tag) != "COMMIT" {
 		return fmt.Errorf("COMMIT was answered by %s, and no statement said why", l.w.tag)
 	}
+	return nil
+}
+
+// reach is a crash point behind what was queued: where this process is to die
+// there, the server has it before.
+func (l *pgLane) reach(ctx context.Context, p crash.Point) error {
+	if !crash.Armed(p) {
+		return nil
+	}
+	if err := l.w.trip(ctx); err != nil {
+		return l.give(ctx, err)
+	}
+	crash.At(p)
 	return nil
 }
 

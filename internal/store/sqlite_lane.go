@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"aorta/internal/book"
+	"aorta/internal/crash"
 	"aorta/internal/id"
 )
 
@@ -96,11 +97,19 @@ func (l *sqliteLane) load(want *book.Keys) (*book.Found, error) {
 // Commit writes all changes and commits.
 func (l *sqliteLane) Commit(_ context.Context, ch *book.Changes) error {
 	defer l.end()
-	for _, t := range l.tables {
+	for n, t := range l.tables {
+		names := n == 0 && len(ch.Refs.Insert) > 0 // the first table
+		if names {
+			crash.At(crash.BeforeRow)
+		}
 		if err := t.write(l.c, ch); err != nil {
 			return outcome(err)
 		}
+		if names {
+			crash.At(crash.AfterRow)
+		}
 	}
+	crash.At(crash.InTransaction)
 	err := l.c.exec("COMMIT")
 	if err == nil {
 		return nil

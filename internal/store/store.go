@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/crash"
 	"aorta/internal/store/schema"
 
 	"github.com/pressly/goose/v3"
@@ -99,6 +100,12 @@ func migrate(ctx context.Context, db *sql.DB, d schema.Dialect) error {
 	p, err := migrations(db, d)
 	if err != nil {
 		return err
+	}
+	for crash.Armed(crash.HalfMigrated) { // one at a time, with the chance to die in between
+		if _, err := p.UpByOne(ctx); err != nil {
+			break // there is no other, or it failed as it will below
+		}
+		crash.At(crash.HalfMigrated)
 	}
 	if _, err := p.Up(ctx); err != nil && ready(ctx, db, d) != nil {
 		return fmt.Errorf("migrate: %w", err)

@@ -39,6 +39,7 @@ var rooms = map[string]room{
 	"event":      {floor: 0, beside: []string{"money", "id", "payment"}},
 	"due":        {floor: 0, beside: []string{"money", "id", "payment"}},
 	"limit":      {floor: 0, beside: []string{"money", "id", "payment"}},
+	"crash":      {floor: 0}, // what kills the process is given to it
 
 	"book":      {floor: 1},
 	"store":     {floor: 1, beside: []string{"book"}},

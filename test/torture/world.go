@@ -41,6 +41,8 @@ type World struct {
 	home     string // where SQLite's platform has its database
 	Other    *sandbox.Sandbox
 	OtherURL string
+	Sandbox  sandbox.Options // of the other side that NewPlatform starts
+	Projects string          // further lines of every project in aorta.toml
 	client   *http.Client
 }
 
@@ -158,7 +160,7 @@ func (w *World) NewPlatform(name, settings string) *Platform {
 		w.home = p.Data
 	}
 	if w.OtherURL == "" {
-		w.Serve(p.Public, sandbox.Options{})
+		w.Serve(p.Public, w.Sandbox)
 	}
 	p.configure(settings)
 	return p
@@ -179,8 +181,8 @@ func (p *Platform) configure(settings string) {
 			n, p.w.OtherURL+"/paytm", a.MID, a.Key, a.Website)
 	}
 	for n := range Accounts {
-		fmt.Fprintf(&b, "\n[[project]]\nid = %d\nname = \"Torture %d\"\nsecret = %q\ncallback_url = %q\nwallet = %t\n[[project.method]]\ncode = \"paytm-wallet\"\naccount = \"a%d\"\n",
-			FirstProject+n, n, secret, p.w.OtherURL+"/merchant/callback", n%2 == 1, n)
+		fmt.Fprintf(&b, "\n[[project]]\nid = %d\nname = \"Torture %d\"\nsecret = %q\ncallback_url = %q\nwallet = %t\n%s\n[[project.method]]\ncode = \"paytm-wallet\"\naccount = \"a%d\"\n",
+			FirstProject+n, n, secret, p.w.OtherURL+"/merchant/callback", n%2 == 1, p.w.Projects, n)
 	}
 	if err := os.WriteFile(p.config, []byte(b.String()), 0o600); err != nil {
 		p.w.t.Fatal(err)

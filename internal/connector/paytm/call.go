@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"aorta/internal/connector"
+	"aorta/internal/crash"
 	"aorta/internal/payment"
 )
 
@@ -121,6 +123,13 @@ func (p *Paytm) call(ctx context.Context, to *url.URL, query string, m *message,
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
+	if crash.On {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
+			if w.Err == nil {
+				crash.At(crash.RequestSent)
+			}
+		}})
+	}
 
 	u := *to
 	u.RawQuery = query
