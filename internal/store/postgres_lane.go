@@ -131,14 +131,18 @@ func (l *pgLane) Commit(ctx context.Context, ch *book.Changes) error {
 		if err := t.write(l.w, ch); err != nil {
 			return l.give(ctx, err)
 		}
-		if names {
-			if err := l.reach(ctx, crash.AfterRow); err != nil {
-				return err
+		if crash.Armed(crash.AfterRow) && names {
+			if err := l.w.trip(ctx); err != nil { // or the server would not have it yet
+				return l.give(ctx, err)
 			}
+			crash.At(crash.AfterRow)
 		}
 	}
-	if err := l.reach(ctx, crash.InTransaction); err != nil {
-		return err
+	if crash.Armed(crash.InTransaction) {
+		if err := l.w.trip(ctx); err != nil {
+			return l.give(ctx, err)
+		}
+		crash.At(crash.InTransaction)
 	}
 	l.w.exec("commit", nil)
 	err := l.w.trip(ctx)
@@ -156,19 +160,6 @@ func (l *pgLane) Commit(ctx context.Context, ch *book.Changes) error {
 	if string(l.w.tag) != "COMMIT" {
 		return fmt.Errorf("COMMIT was answered by %s, and no statement said why", l.w.tag)
 	}
-	return nil
-}
-
-// reach is a crash point behind what was queued: where this process is to die
-// there, the server has it before.
-func (l *pgLane) reach(ctx context.Context, p crash.Point) error {
-	if !crash.Armed(p) {
-		return nil
-	}
-	if err := l.w.trip(ctx); err != nil {
-		return l.give(ctx, err)
-	}
-	crash.At(p)
 	return nil
 }
 

@@ -28,7 +28,7 @@ import (
 const (
 	Accounts     = 6
 	FirstProject = 200
-	secret       = "torture-secret"
+	Secret       = "torture-secret" // of all projects
 )
 
 // World is the other side, in the test's process, and any number of platforms
@@ -86,7 +86,7 @@ func (w *World) Serve(public string, o sandbox.Options) {
 		w.t.Fatal(err)
 	}
 	w.OtherURL = "http://" + listener.Addr().String()
-	o.Clock, o.ProjectID, o.ProjectSecret, o.PublicURL, o.OwnURL = time.Now, FirstProject, secret, public, w.OtherURL
+	o.Clock, o.ProjectID, o.ProjectSecret, o.PublicURL, o.OwnURL = time.Now, FirstProject, Secret, public, w.OtherURL
 	if o.NotifyUnit == 0 {
 		o.NotifyUnit = time.Second // what a fault kept from being heard is told again within seconds
 	}
@@ -182,7 +182,7 @@ func (p *Platform) configure(settings string) {
 	}
 	for n := range Accounts {
 		fmt.Fprintf(&b, "\n[[project]]\nid = %d\nname = \"Torture %d\"\nsecret = %q\ncallback_url = %q\nwallet = %t\n%s\n[[project.method]]\ncode = \"paytm-wallet\"\naccount = \"a%d\"\n",
-			FirstProject+n, n, secret, p.w.OtherURL+"/merchant/callback", n%2 == 1, p.w.Projects, n)
+			FirstProject+n, n, Secret, p.w.OtherURL+"/merchant/callback", n%2 == 1, p.w.Projects, n)
 	}
 	if err := os.WriteFile(p.config, []byte(b.String()), 0o600); err != nil {
 		p.w.t.Fatal(err)
@@ -347,7 +347,7 @@ func (p *Platform) Gate(ctx context.Context, path string, project int, body map[
 	if err != nil {
 		return Answer{}, err
 	}
-	signed["signature"] = sign.Sign(doc, sign.NewSecret(secret))
+	signed["signature"] = sign.Sign(doc, sign.NewSecret(Secret))
 	return p.w.post(ctx, p.Public+path, out)
 }
 
