@@ -3,14 +3,10 @@ package store_test
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/url"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,126 +176,13 @@ func TestServerThatIsAway(t *testing.T) {
 	}
 }
 
-// cutter is a TCP proxy that ends a connection at a COMMIT, before or after
-// the server has got it.
-type cutter struct {
-	to   string
-	mode atomic.Int32 // what to do with the next COMMIT
-	cuts atomic.Int32
-}
-
-const (
-	cutNothing = iota
-	cutBefore  // the server does not get it
-	cutAfter   // the server gets it, the client does not get the answer
-)
-
-func (c *cutter) serve(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go c.relay(client)
-		}
-	}()
-	return l.Addr().String()
-}
-
-func (c *cutter) relay(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", c.to)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	var deaf atomic.Bool // the client gets no more answers
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		buf := make([]byte, 64<<10)
-		for {
-			n, err := server.Read(buf)
-			if n > 0 && !deaf.Load() {
-				_, _ = client.Write(buf[:n])
-			}
-			if err != nil {
-				client.Close()
-				return
-			}
-		}
-	})
-	defer wg.Wait()
-	defer server.Close()
-	for {
-		kind, message, err := readMessage(client)
-		if err != nil {
-			return
-		}
-		if isCommit := kind == 'B' && contains(message, "commit"); isCommit && c.mode.Load() != cutNothing {
-			c.cuts.Add(1)
-			if c.mode.Swap(cutNothing) == cutBefore {
-				return
-			}
-			deaf.Store(true)
-			// What follows, Execute and Sync, still reaches the server.
-			_, _ = server.Write(message)
-			for kind != 'S' {
-				if kind, message, err = readMessage(client); err != nil {
-					return
-				}
-				_, _ = server.Write(message)
-			}
-			time.Sleep(20 * time.Millisecond) // let it commit
-			return
-		}
-		if _, err := server.Write(message); err != nil {
-			return
-		}
-	}
-}
-
-// readMessage reads one message of PostgreSQL's protocol; the first of a
-// connection has no kind.
-func readMessage(r io.Reader) (kind byte, message []byte, err error) {
-	head := make([]byte, 5)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return 0, nil, err
-	}
-	kind, size := head[0], binary.BigEndian.Uint32(head[1:])-4
-	if kind == 0 {
-		size = binary.BigEndian.Uint32(head) - 5
-	}
-	message = append(head, make([]byte, size)...)
-	_, err = io.ReadFull(r, message[5:])
-	return kind, message, err
-}
-
-func contains(message []byte, statement string) bool {
-	return len(message) > 6+len(statement) && string(message[6:6+len(statement)]) == statement
-}
-
 // Every act is written exactly once, though the answers to some COMMITs are
 // lost: the number that each caller got is its own, and the sum is right.
 func TestLostCommits(t *testing.T) {
 	t.Parallel()
 	dsn := storetest.Database(t)
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cutter{to: u.Host}
-	u.Host = c.serve(t)
-	q := u.Query()
-	q.Set("sslmode", "disable")
-	u.RawQuery = q.Encode()
-	db := storetest.OpenPostgres(t, u.String())
+	c, through := storetest.NewCutter(t, dsn)
+	db := storetest.OpenPostgres(t, through)
 	b, err := book.New(t.Context(), []book.Home{{Store: db, Lanes: 2}}, book.Options{Pressing: 1, Now: time.Now, Random: rand.Reader, Epoch: 1})
 	if err != nil {
 		t.Fatalf("New: %v", err)
@@ -327,23 +210,13 @@ func TestLostCommits(t *testing.T) {
 	}
 	ended := make(chan struct{})
 	go func() { done.Wait(); close(ended) }()
-	for n := int32(0); n < cuts; n++ {
-		c.mode.Store(cutBefore + n%2)
-		for c.cuts.Load() <= n {
-			select {
-			case <-ended:
-				n = cuts
-			case <-time.After(time.Millisecond):
-				continue
-			}
-			break
-		}
+	for n := range cuts {
+		c.Cut([]storetest.Cut{storetest.CutBefore, storetest.CutAfter}[n%2], ended)
 	}
-	c.mode.Store(cutNothing)
 	<-ended
-	t.Logf("%d COMMITs were cut", c.cuts.Load())
-	if c.cuts.Load() < 20 {
-		t.Errorf("only %d COMMITs were cut, want 20 at least", c.cuts.Load())
+	t.Logf("%d COMMITs were cut", c.Before()+c.After())
+	if got := c.Before() + c.After(); got < 20 {
+		t.Errorf("only %d COMMITs were cut, want 20 at least", got)
 	}
 	sum := int64(0)
 	list, err := db.ScanAccounts(t.Context(), id.Account{}, 100)

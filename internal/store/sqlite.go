@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -51,7 +52,7 @@ const (
 // process has it.
 func OpenSQLite(_ context.Context, path string, opts Options) (*SQLite, error) {
 	opts = opts.withDefaults()
-	path, err := filepath.Abs(path)
+	path, err := ownName(path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -72,6 +73,36 @@ func OpenSQLite(_ context.Context, path string, opts Options) (*SQLite, error) {
 	}
 	s.wg.Go(s.checkpoints)
 	return s, nil
+}
+
+// ownName follows symbolic links to the one name that the lock and the log lie
+// beside. A file with a second name (a hard link) is refused: whoever opened it
+// by that one would have another lock and another log, and the two would destroy
+// the database, as SQLite's documentation warns.
+func ownName(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path, err
+	}
+	info, err := os.Stat(abs)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+		if err != nil {
+			return abs, err
+		}
+		abs = filepath.Join(dir, filepath.Base(abs))
+		if target, err := os.Readlink(abs); err == nil {
+			return abs, fmt.Errorf("it is a link to %s, which is not there", target)
+		}
+		return abs, nil
+	}
+	if err != nil {
+		return abs, err
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Nlink > 1 {
+		return abs, fmt.Errorf("%w, or may be: the file has %d names (hard links); copy it instead, or remove the other names", ErrInUse, s.Nlink)
+	}
+	return filepath.EvalSymlinks(abs)
 }
 
 // lockFile takes the lock that goes with the process: the kernel frees it when

@@ -31,6 +31,27 @@ func TestSQLiteIsForOneProcess(t *testing.T) {
 	if _, err := store.OpenSQLite(t.Context(), path, store.Options{}); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("second OpenSQLite = %v, want ErrInUse", err)
 	}
+	// By another name it would have another lock, and another log beside it.
+	for name, link := range map[string]func(old, name string) error{"symbolic": os.Symlink, "hard": os.Link} {
+		other := filepath.Join(t.TempDir(), "other.db")
+		if err := link(path, other); err != nil {
+			t.Fatal(err)
+		}
+		if second, err := store.OpenSQLite(t.Context(), other, store.Options{}); !errors.Is(err, store.ErrInUse) {
+			second.Close()
+			t.Errorf("OpenSQLite by a %s link = %v, want ErrInUse", name, err)
+		}
+		if err := os.Remove(other); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lost := filepath.Join(t.TempDir(), "lost.db")
+	if err := os.Symlink("nowhere.db", lost); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.OpenSQLite(t.Context(), lost, store.Options{}); err == nil {
+		t.Error("a link to nothing was opened")
+	}
 	db.Close()
 	openSQLite(t, path, store.Options{})
 }

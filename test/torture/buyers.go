@@ -182,7 +182,19 @@ func (b *Buyers) paid(s taken) bool {
 	return false
 }
 
-func (b *Buyers) anyone() *Platform { return b.platforms[b.roll(len(b.platforms))] }
+func (b *Buyers) anyone() *Platform {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.platforms[b.dice.IntN(len(b.platforms))]
+}
+
+// Only sends the buyers to these platforms from now on, as a load balancer does
+// that has seen the others fall silent.
+func (b *Buyers) Only(platforms ...*Platform) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.platforms = platforms
+}
 
 // patience is how long a buyer insists on one thing, and how long on one answer.
 const (

@@ -1,0 +1,161 @@
+package torture_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"aorta/test/scenario/testdb"
+	"aorta/test/torture"
+)
+
+// TestSecondProcess is T19 on SQLite: a database takes one process, by whatever
+// path the second one comes.
+func TestSecondProcess(t *testing.T) {
+	t.Parallel()
+	row := torture.Row{ID: "T19", Fault: "second process on one database", Store: "sqlite", Planned: torture.Count(t, 50, 4)}
+	w := torture.NewWorld(t, "sqlite")
+	first := w.NewPlatform("first", "")
+	first.Start()
+	w.Control("approve", "sale", many)
+	b := w.Buyers(first)
+	b.Go(8)
+	// The same directory under another name, the directory by a symlink, the
+	// database's file by a symlink, and by a hard link to it.
+	ways := []func(dir string) error{
+		func(dir string) error { return os.Symlink(first.Data, dir) },
+		func(dir string) error {
+			return os.Symlink(filepath.Join(first.Data, "..", filepath.Base(first.Data)), dir)
+		},
+		func(dir string) error {
+			return linkDatabase(dir, first.Data, os.Symlink)
+		},
+		func(dir string) error {
+			return linkDatabase(dir, first.Data, os.Link)
+		},
+	}
+	for n := range row.Planned {
+		name := fmt.Sprintf("second-%d", n)
+		if err := ways[n%len(ways)](filepath.Join(w.Dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.AwaitMore(1, afterwards); err != nil {
+			t.Fatal(err)
+		}
+		second := w.NewPlatform(name, "")
+		second.Launch()
+		row.Injected++
+		err := second.Wait(10 * time.Second)
+		if err == nil || strings.HasPrefix(err.Error(), "still runs") || !strings.Contains(second.Log(), "in use by another process") {
+			t.Errorf("way %d: a second process ended with %v and said %q; want that it is in use", n%len(ways), err, second.Log())
+			row.Violations++
+			second.Kill()
+			continue
+		}
+		row.Survived++
+	}
+	b.Stop(ending)
+	wrong := b.Settle(ending)
+	row.Violations += len(wrong)
+	if len(wrong) > 0 {
+		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
+	}
+	first.Verify()
+	torture.Report(t, row)
+}
+
+func linkDatabase(dir, data string, link func(old, name string) error) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	return link(filepath.Join(data, "aorta.db"), filepath.Join(dir, "aorta.db"))
+}
+
+// frozenFor is longer than silence counts as death (15 s), with a sign of life's
+// pause (3 s) and a little more.
+const frozenFor = 20 * time.Second
+
+// TestFrozenProcess is T19 on PostgreSQL: three processes share a database
+// under load; two of them stand still until the others take them for dead, and
+// then go on where they were.
+func TestFrozenProcess(t *testing.T) {
+	t.Parallel()
+	row := torture.Row{ID: "T19", Fault: "frozen until it counts as dead, then thawed", Store: "postgres", Planned: torture.Count(t, 50, 2)}
+	const processes, frozen = 3, 2
+	houses := min((row.Planned+frozen-1)/frozen, 3) // houses beside each other, since most of the time is waiting
+	rounds := (row.Planned + frozen*houses - 1) / (frozen * houses)
+	var mu sync.Mutex
+	t.Run("houses", func(t *testing.T) {
+		for n := range houses {
+			t.Run(fmt.Sprint(n), func(t *testing.T) {
+				t.Parallel()
+				injected, survived, violations := freeze(t, processes, frozen, rounds)
+				mu.Lock()
+				defer mu.Unlock()
+				row.Injected, row.Survived, row.Violations = row.Injected+injected, row.Survived+survived, row.Violations+violations
+			})
+		}
+	})
+	torture.Report(t, row)
+}
+
+func freeze(t *testing.T, processes, frozen, rounds int) (injected, survived, violations int) {
+	w := torture.NewWorldOn(t, testdb.New(t))
+	var all []*torture.Platform
+	for n := range processes {
+		p := w.NewPlatform(fmt.Sprintf("p%d", n), "")
+		p.Start()
+		all = append(all, p)
+	}
+	w.Control("approve", "sale", many)
+	b := w.Buyers(all...)
+	b.Brief = 200 * time.Millisecond
+	b.Go(12)
+	for round := range rounds {
+		if err := b.AwaitMore(20, afterwards); err != nil {
+			t.Fatalf("round %d: before it: %v", round, err)
+		}
+		var still []*torture.Platform
+		for n := range frozen {
+			p := all[(round+n)%processes]
+			p.Signal(syscall.SIGSTOP)
+			still = append(still, p)
+			injected++
+			time.Sleep(10 * time.Millisecond)
+		}
+		awake := all[(round+frozen)%processes]
+		b.Only(awake)
+		begun := time.Now()
+		if err := b.AwaitMore(5, frozenFor); err != nil {
+			t.Errorf("round %d: while the others stood still: %v", round, err)
+			violations++
+		}
+		t.Logf("round %d: five more were taken %v after the freeze", round, time.Since(begun).Round(time.Millisecond))
+		time.Sleep(frozenFor - time.Since(begun))
+		for _, p := range still {
+			p.Signal(syscall.SIGCONT)
+		}
+		b.Only(all...)
+		for _, p := range still {
+			if err := p.Ready(afterwards); err != nil {
+				t.Errorf("round %d: thawed: %v", round, err)
+				continue
+			}
+			survived++
+		}
+	}
+	b.Stop(ending)
+	wrong := b.Settle(ending)
+	violations += len(wrong)
+	if len(wrong) > 0 {
+		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
+	}
+	all[0].Verify()
+	t.Logf("%d acknowledged; refused: %d with 503, %d with 500; an answer took at most %v", b.Taken(), b.Refused(503), b.Refused(500), b.Slowest())
+	return injected, survived, violations
+}
