@@ -135,12 +135,12 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	}
 	var fresh []byte
 	var header http.Header
-	if w.Delivery.Body == "" {
+	if w.Delivery.Body == "" || rerender {
 		if fresh, header, err = c.render(style, w); err != nil {
 			return c.result(ctx, w.Delivery, style, Answer{}, fmt.Errorf("render %s: %w", w.Event.ID, err))
 		}
 	}
-	body, err := c.prepare(ctx, w.Delivery, string(fresh), style)
+	body, err := c.prepare(ctx, w.Delivery, string(fresh), firstPhase(w, style))
 	if err != nil || body == "" {
 		return err
 	}
@@ -176,7 +176,7 @@ func (c *Callbacks) work(ctx context.Context, d due.Due) (event.Work, error) {
 	if !ok {
 		return w, fmt.Errorf("read delivery %s: %w", id.Delivery(d.ID), ErrNoDelivery)
 	}
-	if w.Delivery.Body != "" {
+	if w.Delivery.Body != "" && !rerender {
 		return w, nil
 	}
 	if w.Event, ok, err = c.read.Event(ctx, w.Delivery.Event); err != nil {
@@ -189,10 +189,16 @@ func (c *Callbacks) work(ctx context.Context, d due.Due) (event.Work, error) {
 	return w, err
 }
 
+// firstPhase is how long after its event a delivery of this payment is in the
+// first phase of its schedule, which begins when the payment's delay is over.
+func firstPhase(w event.Work, style Style) time.Duration {
+	return time.Duration(w.Snapshot.Payment.CallbackDelayS)*time.Second + firstTries*style.Unit
+}
+
 // prepare stores the bytes before they leave and answers those to send: what
 // was stored first, whoever rendered it. It answers none when the delivery must
 // wait for an older one of the same payment, or has ended meanwhile.
-func (c *Callbacks) prepare(ctx context.Context, known event.Delivery, fresh string, style Style) (string, error) {
+func (c *Callbacks) prepare(ctx context.Context, known event.Delivery, fresh string, phase time.Duration) (string, error) {
 	type ready struct{ body, word string }
 	r, err := book.Do(ctx, c.book, book.Act[ready]{
 		Name: "callback.prepare", Bucket: known.ID.Bucket(),
@@ -208,12 +214,12 @@ func (c *Callbacks) prepare(ctx context.Context, known event.Delivery, fresh str
 			case !ok || d.State != event.DeliveryPending:
 				endDue(p, known.ID)
 				return ready{word: "repeated"}, nil
-			case d.Body != "":
+			case d.Body != "" && !rerender:
 				return ready{body: d.Body}, nil
 			}
 			if !d.Prev.IsZero() {
 				prev, ok := p.Deliveries.Get(d.Prev)
-				hold := prev.CreatedUS + firstTries*style.Unit.Microseconds()
+				hold := prev.CreatedUS + phase.Microseconds()
 				if ok && prev.State == event.DeliveryPending && p.NowUS() < hold {
 					prev.Next = d.ID // it wakes us when it ends
 					p.Deliveries.Put(prev)

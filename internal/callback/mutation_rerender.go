@@ -1,0 +1,5 @@
+//go:build mutation_rerender
+
+package callback
+
+const rerender = true
