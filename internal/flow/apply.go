@@ -22,6 +22,7 @@ const (
 	CaseMismatch    = "mismatch"      // the PSP's news does not fit what we asked for
 	CaseLateSuccess = "late_success"  // captured after our decline
 	CaseConflict    = "contradiction" // the PSP took back its last word
+	CaseUnsettled   = "unsettled"     // a refund of which the PSP has said nothing final for a day
 )
 
 // Apply books what a PSP said of an attempt. The synchronous answer, the
@@ -205,7 +206,7 @@ func (x *application) noRecord() error {
 	if x.attempt.NoRecords == 1 {
 		x.attempt.NoRecordUS = now
 	}
-	if x.attempt.NoRecords >= 2 && now-x.attempt.NoRecordUS >= noRecordGap.Microseconds() {
+	if mutation == "norecord" || x.attempt.NoRecords >= 2 && now-x.attempt.NoRecordUS >= noRecordGap.Microseconds() {
 		return x.notSent()
 	}
 	return x.wait()
@@ -398,10 +399,17 @@ func (x *application) wait() error {
 			return x.save()
 		}
 		next = min(next, max(x.pay.LimitUS, now))
+	} else if now-x.attempt.CreatedUS >= unsettledAfter.Microseconds() {
+		// Nobody knows: the money stays reserved and the PSP is asked for ever, but now a person must look (torture.md T23).
+		x.open(CaseUnsettled, map[string]any{"amount": x.attempt.Amount, "status": x.attempt.Status})
 	}
 	x.setDue(due.Watch, next)
 	return x.save()
 }
+
+// unsettledAfter is how old a refund may be before somebody is told that its
+// end is not known.
+const unsettledAfter = 24 * time.Hour
 
 // defaultLookup is the pause between look-ups where a connector names none.
 const defaultLookup = time.Minute

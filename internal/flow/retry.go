@@ -58,7 +58,8 @@ func (r retry) begin(p *book.Page) (Begun, error) {
 		return Begun{}, payment.ErrNoPayment
 	}
 	now := p.NowUS()
-	if !pay.RetryOffered() || now >= pay.RetryUS || pay.LastOperation != r.declined {
+	stands := pay.RetryOffered() && now < pay.RetryUS && pay.LastOperation == r.declined
+	if !stands && mutation != "retryguard" {
 		return Begun{Payment: pay, Repeat: true}, nil
 	}
 	x := application{page: p}

@@ -1,0 +1,5 @@
+//go:build mutation_norecord
+
+package flow
+
+const mutation = "norecord"

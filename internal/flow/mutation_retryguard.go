@@ -1,0 +1,5 @@
+//go:build mutation_retryguard
+
+package flow
+
+const mutation = "retryguard"

@@ -1,0 +1,5 @@
+//go:build mutation_trustnews
+
+package inbox
+
+const trustNews = true
