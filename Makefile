@@ -52,8 +52,8 @@ test: setup check ## everything, from a clean clone: what CI runs
 test/race: setup ## every package under the race detector, the slow ones too
 	@test/postgres.sh go test -race -timeout 60m ./...
 
-sim: ## the simulator: SEEDS (2000) from FIRST (1) on, FAULTS with commas between (all)
-	go test -count=1 -v -timeout 60m -run 'TestSeeds$$' ./test/sim -sim.seeds=$(or $(SEEDS),2000) -sim.first=$(or $(FIRST),1) -sim.faults='$(FAULTS)'
+sim: ## the simulator: SEEDS (2000) from FIRST (1) on, FAULTS and PAYMENTS with commas between (all)
+	go test -count=1 -v -timeout 60m -run 'TestSeeds$$' ./test/sim -sim.seeds='$(or $(SEEDS),2000)' -sim.first='$(or $(FIRST),1)' -sim.faults='$(FAULTS)' -sim.payments='$(PAYMENTS)'
 
 torture: setup ## the crash and fault programme; most of an hour. SEEDS and KILLS make it shorter
 	@test/postgres.sh test/torture.sh

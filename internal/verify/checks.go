@@ -25,18 +25,11 @@ const (
 // told what was seen outside of it: see Options, and Secrets for C10.
 var always = []Check{C1, C3, C5, C6, C11, C13}
 
-// finding is a violation. In a run its key is its sentence; where two runs are
-// compared, what the sentence is about.
-type finding struct {
-	check     Check
-	key, text string
-}
-
 // findings gathers violations, a bounded number of them.
 type findings struct {
-	found    []finding
-	counts   map[Check]int // of every check that ran
-	unlisted int           // violations beyond maxViolations
+	sentences []string
+	counts    map[Check]int // of every check that ran
+	unlisted  int           // violations beyond maxViolations
 }
 
 // maxViolations bounds a report. A store that is wrong in more places is wrong
@@ -44,31 +37,27 @@ type findings struct {
 const maxViolations = 1000
 
 func newFindings(ran ...Check) findings {
-	f := findings{counts: map[Check]int{}}
+	f := findings{sentences: []string{}, counts: map[Check]int{}}
 	for _, c := range ran {
 		f.counts[c] = 0
 	}
 	return f
 }
 
+// violation adds a sentence: "C1: Account … holds …".
 func (f *findings) violation(c Check, format string, args ...any) {
 	f.counts[c]++
-	if len(f.found) == maxViolations {
+	if len(f.sentences) == maxViolations {
 		f.unlisted++
 		return
 	}
-	text := fmt.Sprintf(format, args...)
-	f.found = append(f.found, finding{c, text, text})
+	f.sentences = append(f.sentences, string(c)+": "+fmt.Sprintf(format, args...))
 }
 
-// list gives all as sentences, "C1: Account … holds …", and how many are not among them.
+// list gives all sentences, and how many are not among them.
 func (f *findings) list() []string {
-	out := make([]string, 0, len(f.found)+1)
-	for _, x := range f.found {
-		out = append(out, string(x.check)+": "+x.text)
-	}
 	if f.unlisted > 0 {
-		out = append(out, fmt.Sprintf("There are %d more violations.", f.unlisted))
+		return append(f.sentences, fmt.Sprintf("There are %d more violations.", f.unlisted))
 	}
-	return out
+	return f.sentences
 }

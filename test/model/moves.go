@@ -275,6 +275,7 @@ var attemptMoves = []attemptMove{
 	{"accepted", "approved", "L3.2", "its money to be booked", booked},
 	{"unknown", "approved", "L3.2", "its money to be booked", booked},
 	{"declined", "approved", "L15 late success", "its money to be booked", booked},
+	{"not_sent", "approved", "L15 late success", "its money to be booked", booked}, // it was on its way all the time
 	{"asking", "declined", "L15", "a declined outcome", refused},
 	{"accepted", "declined", "L15", "a declined outcome", refused},
 	{"unknown", "declined", "L15", "a declined outcome", refused},

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +25,8 @@ const all = 1_000_000
 // rows are what the platform has stored.
 type rows struct {
 	payments   []payment.Payment
+	operations []payment.Operation
+	inbox      []payment.Inbox
 	attempts   []payment.Attempt
 	accounts   []ledger.Account
 	events     []event.Event
@@ -33,13 +37,15 @@ type rows struct {
 func read(r book.Reader) rows {
 	ctx := context.Background()
 	var x rows
-	var errs [6]error
+	var errs [8]error
 	x.payments, errs[0] = r.ScanPayments(ctx, id.Payment{}, all)
 	x.attempts, errs[1] = r.ScanAttempts(ctx, id.Attempt{}, all)
 	x.accounts, errs[2] = r.ScanAccounts(ctx, id.Account{}, all)
 	x.events, errs[3] = r.ScanEvents(ctx, id.Event{}, all)
 	x.deliveries, errs[4] = r.ScanDeliveries(ctx, id.Delivery{}, all)
 	x.cases, errs[5] = r.Cases(ctx, id.Case{}, all)
+	x.operations, errs[6] = r.ScanOperations(ctx, id.Operation{}, all)
+	x.inbox, errs[7] = r.ScanInbox(ctx, id.Inbox{}, all)
 	for _, err := range errs {
 		if err != nil {
 			panic(err)
@@ -54,22 +60,32 @@ func (w *world) judge() Result {
 	if err != nil {
 		panic(err)
 	}
-	r := Result{Broken: append(w.broken, report.Violations...), Injected: w.injected, Moves: map[[2]payment.Status]int{}}
+	r := Result{
+		Broken: append(w.broken, report.Violations...), Injected: w.injected, Points: w.points, Moves: map[[2]payment.Status]int{},
+		Batches: w.batches, Shared: w.shared,
+	}
+	if w.stopped {
+		return r
+	}
 	x := read(w.store)
 	wrong := func(format string, args ...any) { r.Broken = append(r.Broken, fmt.Sprintf(format, args...)) }
 	w.judgeAttempts(x, wrong)
 	w.judgePayments(x, wrong)
 	w.judgeBalances(x, wrong)
 	w.judgeTold(x, wrong)
+	w.judgeOrder(x, wrong)
 	w.judgeDeclines(x, wrong)
+	w.judgeCases(x, wrong)
 	r.Model, r.Made = w.judgeByModel(), w.witness.Made()
 	r.Broken = append(r.Broken, r.Model...)
+	w.judgeAcked(x, wrong)
 	for _, e := range x.events {
 		if e.From != e.To || e.Kind == event.RefundSucceeded {
 			r.Moves[[2]payment.Status{e.From, e.To}]++
 		}
 	}
 	var history strings.Builder
+	fmt.Fprintln(&history, w.steps, w.now.Sub(w.begun), w.batches)
 	for _, p := range x.payments {
 		fmt.Fprintln(&history, p.ID, p.MerchantPaymentID, p.Status, p.Code, p.CapturedMinor, p.RefundedMinor, p.ChangedUS)
 		if p.CapturedMinor > 0 {
@@ -83,13 +99,20 @@ func (w *world) judge() Result {
 	for _, e := range x.events {
 		fmt.Fprintln(&history, e.ID, e.Kind, e.AtUS)
 	}
+	for _, d := range x.deliveries {
+		fmt.Fprintln(&history, d.ID, d.State, d.Tries, d.Log)
+	}
 	r.History = history.String()
 	return r
 }
 
 // judgeByModel: an independent model that was told the same has followed all
-// that was committed (package model).
+// that was committed (package model). It goes by the clock of whoever acts, so a
+// clock that jumps is not for it.
 func (w *world) judgeByModel() []string {
+	if w.injected[ClockJumps] > 0 {
+		return nil
+	}
 	wrong, err := w.witness.End(w.store)
 	if err != nil {
 		panic(err)
@@ -106,13 +129,13 @@ func (w *world) judgeAttempts(x rows, wrong func(string, ...any)) {
 		e := w.psp.entries[ref]
 		moved := e != nil && e.state == connector.Approved && !e.wrong
 		if moved != (a.Status == payment.AttemptApproved) {
-			wrong("Attempt %s (%s of payment %s) is %s, but the provider says %+v.", ref, a.Kind, w.names[a.Payment], a.Status, e)
+			wrong("Attempt %s (%s of payment %s) is %s, but the provider says %+v.", ref, a.Kind, w.nameOf(a.Payment), a.Status, e)
 		}
-		if (a.Status == payment.AttemptDeclined && (e == nil || !e.no)) || (a.Status == payment.AttemptNotSent && e != nil) {
-			wrong("Attempt %s (%s of payment %s) is %s, but the provider says %+v.", ref, a.Kind, w.names[a.Payment], a.Status, e)
-		}
-		if e != nil && e.wrong && !slices.ContainsFunc(x.cases, func(c payment.Case) bool { return c.Payment == a.Payment && c.Kind == flow.CaseMismatch }) {
-			wrong("Attempt %s moved another amount at the provider, and no case says so.", ref)
+		switch {
+		case a.Status == payment.AttemptDeclined && (e == nil || !e.no):
+			wrong("Attempt %s (%s of payment %s) is %s, but the provider says %+v.", ref, a.Kind, w.nameOf(a.Payment), a.Status, e)
+		case a.Status == payment.AttemptNotSent && !w.psp.unsent(ref) && w.psp.sent[ref] > 0:
+			wrong("Attempt %s (%s of payment %s) is %s, and nothing says so: the provider knew no such thing at %v.", ref, a.Kind, w.nameOf(a.Payment), a.Status, w.psp.unknown[ref])
 		}
 		if e != nil && e.refund && a.Status != payment.AttemptApproved && a.Status != payment.AttemptDeclined {
 			wrong("Refund %s is %s in the end.", ref, a.Status)
@@ -131,7 +154,7 @@ func (w *world) judgePayments(x rows, wrong func(string, ...any)) {
 		wrong("There are %d payments, want %d: one for each name.", len(x.payments), len(w.plan.Payments))
 	}
 	for _, p := range x.payments {
-		name := w.names[p.ID]
+		name := w.nameOf(p.ID)
 		sales, refunded := 0, int64(0)
 		for ref, e := range w.psp.entries {
 			switch {
@@ -186,12 +209,20 @@ func (w *world) judgeDeclines(x rows, wrong func(string, ...any)) {
 			panic(err)
 		}
 		switch late := e.AtUS - s.Payment.LimitUS; {
-		case s.Payment.Code == payment.CodeAutoDecline && (late < 0 || late > (10*time.Minute).Microseconds()):
-			wrong("Payment %s was declined by time %d us after its limit.", w.names[e.Payment], late)
+		case s.Payment.Code == payment.CodeAutoDecline && (late < 0 || late > w.lateness().Microseconds()):
+			wrong("Payment %s was declined by time %d us after its limit.", w.nameOf(e.Payment), late)
 		case s.Payment.Code != payment.CodeAutoDecline && s.Attempt.Status != payment.AttemptDeclined && s.Attempt.Status != payment.AttemptNotSent:
-			wrong("Payment %s was declined with code %s while its attempt was %s.", w.names[e.Payment], s.Payment.Code, s.Attempt.Status)
+			wrong("Payment %s was declined with code %s while its attempt was %s.", w.nameOf(e.Payment), s.Payment.Code, s.Attempt.Status)
 		}
 	}
+}
+
+// lateness is how long after its limit a payment may be declined.
+func (w *world) lateness() time.Duration {
+	if w.injected[ClockJumps] > 0 {
+		return 2 * time.Hour
+	}
+	return 30 * time.Minute // with a store that is away, or a process that dies, at every second look
 }
 
 // judgeBalances: our clearing account is the provider's balance, and nothing is
@@ -253,15 +284,151 @@ func (w *world) judgeBalances(x rows, wrong func(string, ...any)) {
 	}
 }
 
-// judgeTold: the merchant has all that is to be told (C6).
+// judgeTold: the merchant has all that is to be told, or it is a dead letter
+// because he would not have it (C6).
 func (w *world) judgeTold(x rows, wrong func(string, ...any)) {
+	told := map[id.Event]bool{}
 	for _, d := range x.deliveries {
-		body, heard := w.merchant.bodies[d.Event.String()], w.merchant.heard[d.Event.String()]
+		told[d.Event] = true
+		body := w.merchant.bodies[d.Event.String()]
+		_, heard := w.merchant.heard[d.Event.String()]
+		poisoned := w.merchant.poisoned[d.Event.String()]
 		switch {
+		case poisoned && d.State != event.DeliveryDead:
+			wrong("Delivery %s is %s in the end, and the merchant has refused it for ever.", d.ID, d.State)
+		case poisoned:
 		case d.State != event.DeliveryDelivered:
 			wrong("Delivery %s is %s in the end.", d.ID, d.State)
 		case !heard || body != d.Body:
 			wrong("Delivery %s is delivered as %q; the merchant has %q.", d.ID, d.Body, body)
+		}
+	}
+	for _, e := range x.events {
+		if want := w.address(w.nameOf(e.Payment), e.Kind) != ""; want != told[e.ID] {
+			wrong("Event %s of payment %s is told: %t, want %t.", e.Kind, w.nameOf(e.Payment), told[e.ID], want)
+		}
+	}
+}
+
+// hold is how long a newer event of a payment waits for an older one that the
+// merchant will not take: the first phase of the schedule (ecommpay.md 4.1).
+const hold = time.Minute
+
+// judgeOrder: what happened first to a payment is told first, at least for the
+// first phase of its schedule, and nothing is told before its delay is over.
+func (w *world) judgeOrder(x rows, wrong func(string, ...any)) {
+	if w.injected[ClockJumps] > 0 {
+		return // whose minute?
+	}
+	byID := map[id.Delivery]event.Delivery{}
+	for _, d := range x.deliveries {
+		byID[d.ID] = d
+	}
+	for _, d := range x.deliveries {
+		began, ok := w.merchant.began[d.Event.String()]
+		if !ok {
+			continue
+		}
+		delay := w.settings(w.nameOf(d.Payment)).delay
+		if due := time.UnixMicro(d.CreatedUS).Add(delay); began.Before(due) {
+			wrong("Delivery %s was sent %s too early.", d.ID, due.Sub(began))
+		}
+		for older, ok := byID[d.Prev]; ok; older, ok = byID[older.Prev] {
+			ended, heard := w.merchant.heard[older.Event.String()]
+			if heard && !ended.After(began) {
+				continue
+			}
+			if until := time.UnixMicro(older.CreatedUS).Add(delay + hold); began.Before(until) {
+				wrong("Payment %s: delivery %s was sent %s before its turn: %s was not there yet.", w.nameOf(d.Payment), d.ID, until.Sub(began), older.ID)
+			}
+		}
+	}
+}
+
+// planted are the discrepancies that the world has made: cases and dead
+// letters that there must be, or may be where the platform may never have
+// heard. There must be no others (C12).
+type planted struct {
+	must, may map[string]bool // cases, by kind and attempt
+	news      map[string]bool // notifications that name nobody or prove false; true: one must be a dead letter
+}
+
+func (p *planted) mustBe(kind, ref string) { p.must[kind+" of "+ref] = true }
+func (p *planted) mayBe(kind, ref string)  { p.may[kind+" of "+ref] = true }
+
+func (p *planted) dead(n news, must bool) {
+	body, err := json.Marshal(n)
+	if err != nil {
+		panic(err)
+	}
+	p.news[string(body)] = must
+}
+
+// judgeCases: each discrepancy that was planted is a case, and no other is (C12).
+func (w *world) judgeCases(x rows, wrong func(string, ...any)) {
+	for ref, e := range w.psp.entries {
+		if e.wrong {
+			w.planted.mayBe(flow.CaseMismatch, ref)
+		}
+		if e.no || w.psp.unsent(ref) { // what it said is not what it says, or it hears after all
+			w.planted.mayBe(flow.CaseConflict, ref)
+		}
+	}
+	for _, a := range x.attempts {
+		if a.Kind == payment.KindSale && a.Late != 0 {
+			w.planted.mustBe(flow.CaseLateSuccess, a.ID.String())
+		}
+	}
+	have := map[string]bool{}
+	for _, c := range x.cases {
+		var about struct{ Attempt string }
+		if err := json.Unmarshal([]byte(c.Details), &about); err != nil {
+			panic(err)
+		}
+		name := c.Kind + " of " + about.Attempt
+		have[name] = true
+		if !w.planted.must[name] && !w.planted.may[name] {
+			wrong("There is a case %s, and nothing was wrong: %s", name, c.Details)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.planted.must)) {
+		if !have[name] {
+			wrong("There is no case %s.", name)
+		}
+	}
+	for _, n := range x.inbox {
+		must, known := w.planted.news[n.Body]
+		switch {
+		case n.State == payment.InboxDead && !known:
+			wrong("Notification %s is a dead letter: %s", n.Body, n.Reason)
+		case n.State != payment.InboxDead && must:
+			wrong("Notification %s names nobody, and is %s: %s", n.Body, n.State, n.Reason)
+		}
+	}
+}
+
+// judgeAcked: what a client has seen is there, and as it saw it (C2).
+func (w *world) judgeAcked(x rows, wrong func(string, ...any)) {
+	payments, operations, bodies := map[id.Payment]int64{}, map[id.Operation]int64{}, map[string]bool{}
+	for _, p := range x.payments {
+		payments[p.ID] = p.Amount.Minor
+	}
+	for _, o := range x.operations {
+		operations[o.ID] = o.Amount.Minor
+	}
+	for _, n := range x.inbox {
+		bodies[n.Body] = true
+	}
+	for _, a := range w.acked {
+		amount, ok := payments[a.payment]
+		if !a.operation.IsZero() {
+			amount, ok = operations[a.operation]
+		}
+		if a.body != "" {
+			amount, ok = 0, bodies[a.body]
+		}
+		if !ok || amount != a.amount {
+			wrong("A client was told of %s of %d; there is %d (found: %t).", a.what, a.amount, amount, ok)
 		}
 	}
 }

@@ -20,28 +20,36 @@ const buckets = 32
 // homes are one or two databases in memory, read as one.
 type homes []*book.Memory
 
-func newHomes(n int, fail func(book.Step) book.Fault) homes {
+func newHomes(n int, shared bool) homes {
 	h := make(homes, n)
 	for i := range h {
 		h[i] = book.NewMemory()
-		h[i].Fail = fail
+		h[i].Shared = shared
 	}
 	return h
 }
 
-// open gives the homes as a book has them: every second bucket in the second.
-func (h homes) open() []book.Home {
+// open gives the homes as a process' book has them: every second bucket in the second.
+func (h homes) open(p *process, lanes int, keep bool) []book.Home {
 	out := make([]book.Home, len(h))
 	for i := range h {
-		out[i] = book.Home{Store: h[i], Keep: true}
+		out[i] = book.Home{Store: h[i], Lanes: lanes, Keep: keep}
 		for b := i; b < buckets; b += len(h) {
 			out[i].Buckets = append(out[i].Buckets, id.Bucket(b))
 		}
 	}
+	// The witness sees what is written, and what a faulty way to the home says of it does not deceive it.
+	out = p.w.witness.Homes(out, h)
+	for i := range out {
+		out[i].Store = door{out[i].Store, p, i}
+	}
 	return out
 }
 
-func (h homes) of(b id.Bucket) *book.Memory { return h[int(b)%len(h)] }
+// place is the home of a bucket.
+func (h homes) place(b id.Bucket) int { return int(b) % len(h) }
+
+func (h homes) of(b id.Bucket) *book.Memory { return h[h.place(b)] }
 
 func (h homes) Payment(ctx context.Context, k id.Payment) (payment.Payment, bool, error) {
 	return h.of(k.Bucket()).Payment(ctx, k)

@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"time"
 
 	"aorta/internal/connector"
+	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/payment"
@@ -21,9 +24,17 @@ type psp struct {
 	w          *world
 	movesMoney bool // asking for a sale may take the money at once
 	entries    map[string]*deed
-	order      []string       // references, as they came
-	tries      map[string]int // attempts seen, by payment and kind
-	asked      map[string]int // calls, by reference
+	order      []string               // references, as they came
+	tries      map[string]int         // attempts seen, by payment and kind
+	asked      map[string]int         // calls, by reference
+	sent       map[string]int         // of those, requests to do something
+	flying     map[string]*deed       // requests that it will hear later
+	names      map[string]string      // of deeds, by reference
+	refused    map[string]bool        // it was proved that it did not take the request
+	unknown    map[string][]time.Time // when it said that it knows no such thing
+	calls      []time.Time            // from us
+	downFrom   time.Time
+	downTo     time.Time
 }
 
 // deed is a sale or refund as the provider knows it.
@@ -37,10 +48,14 @@ type deed struct {
 	moved   money.Amount // what it moved, or will
 	wrong   bool         // another amount than asked
 	no      bool         // it was declined at some time
+	silent  time.Time    // until then no look-up has an answer
 }
 
 func newPSP(w *world) *psp {
-	return &psp{w: w, movesMoney: draw(w.plan.Seed, "moves money") < 0.5, entries: map[string]*deed{}, tries: map[string]int{}, asked: map[string]int{}}
+	return &psp{
+		w: w, movesMoney: w.draw("moves money") < 0.5, entries: map[string]*deed{}, tries: map[string]int{}, asked: map[string]int{},
+		sent: map[string]int{}, flying: map[string]*deed{}, names: map[string]string{}, refused: map[string]bool{}, unknown: map[string][]time.Time{},
+	}
 }
 
 // Capabilities says how this provider is.
@@ -53,20 +68,22 @@ func (p *psp) Capabilities() connector.Capabilities {
 
 // find gives a deed by its reference, and a name for the call.
 func (p *psp) find(o connector.Order) (e *deed, call string, known bool) {
-	ref := o.Reference()
+	p.calls = append(p.calls, p.w.now)
+	ref, payee := o.Reference(), p.w.nameOf(o.Attempt.Payment)
 	p.asked[ref]++
-	if e, known = p.entries[ref]; known {
-		return e, fmt.Sprint(e.name, "/", p.asked[ref]), true
-	}
-	kind := fmt.Sprint(p.w.names[o.Attempt.Payment], "/", o.Attempt.Kind)
-	if p.asked[ref] == 1 {
+	if _, named := p.names[ref]; !named {
+		kind := fmt.Sprint(payee, "/", o.Attempt.Kind)
 		p.tries[kind]++
+		p.names[ref] = fmt.Sprint(kind, "/", p.tries[kind])
 	}
-	e = &deed{
-		name: fmt.Sprint(kind, "/", p.tries[kind]), payment: p.w.names[o.Attempt.Payment], refund: o.Attempt.Kind == payment.KindRefund,
+	call = fmt.Sprint(p.names[ref], "/", p.asked[ref])
+	if e, known = p.entries[ref]; known {
+		return e, call, true
+	}
+	return &deed{
+		name: p.names[ref], payment: payee, refund: o.Attempt.Kind == payment.KindRefund,
 		state: connector.Pending, asked: o.Attempt.Amount, moved: o.Attempt.Amount,
-	}
-	return e, fmt.Sprint(e.name, "/", p.asked[ref]), false
+	}, call, false
 }
 
 func (p *psp) keep(ref string, e *deed) {
@@ -74,26 +91,101 @@ func (p *psp) keep(ref string, e *deed) {
 	p.order = append(p.order, ref)
 }
 
+// begins is what may befall us before the request leaves.
+func (p *psp) begins(call string) {
+	p.w.crash(CrashBeforeCall, call)
+	p.freeze("request", call)
+}
+
+// ends is what may befall us when the answer is here.
+func (p *psp) ends(call string) {
+	p.freeze("answer", call)
+	p.w.crash(CrashAfterCall, call)
+}
+
+func (p *psp) freeze(at, call string) {
+	p.w.freeze(p.w.current.of, at+" "+call)
+	p.w.pause(0)
+}
+
+// down reports whether the provider answers 503.
+func (p *psp) down() bool { return !p.w.now.Before(p.downFrom) && p.w.now.Before(p.downTo) }
+
+// unsent reports whether we may take a request for not sent: it was refused, or
+// the provider has said twice, ten minutes apart, that it knows no such thing
+// (L15). What it said is heard a little later, so a little less is enough; and
+// ten minutes of a clock that jumps are not ten.
+func (p *psp) unsent(ref string) bool {
+	said := p.unknown[ref]
+	if p.refused[ref] || len(said) == 0 {
+		return p.refused[ref]
+	}
+	return len(said) >= 2 && (p.w.injected[ClockJumps] > 0 || said[len(said)-1].Sub(said[0]) >= 10*time.Minute-90*time.Second)
+}
+
+// lost is what may become of a request on its way; false if it arrives.
+func (p *psp) lost(ref, call string, e *deed, hear func()) (connector.Outcome, bool) {
+	w := p.w
+	switch {
+	case p.down():
+		w.pause(time.Second)
+		return connector.Outcome{Kind: connector.Unknown}, true
+	case w.chance(Refused, call):
+		p.refused[ref] = true
+		return connector.Outcome{Kind: connector.NotSent}, true
+	case w.chance(LostRequest, call):
+		w.pause(20 * time.Second)
+		return connector.Outcome{Kind: connector.Unknown}, true
+	case w.chance(HearsLate, call):
+		p.flying[ref] = e
+		after := 30*time.Second + time.Duration(w.draw("flies", call)*float64(9*time.Minute))
+		if w.draw("flies far", call) < 0.2 {
+			after += 10 * time.Minute
+		}
+		w.later(after, call, func() {
+			delete(p.flying, ref)
+			if p.entries[ref] == nil { // else a repeat was faster
+				hear()
+			}
+		})
+		w.pause(20 * time.Second)
+		return connector.Outcome{Kind: connector.Unknown}, true
+	}
+	return connector.Outcome{}, false
+}
+
 // Sale takes the money or gives a page, or does worse.
 func (p *psp) Sale(_ context.Context, o connector.Order) connector.Outcome {
-	w := p.w
-	e, call, known := p.find(o)
-	w.crash(CrashBeforeCall, call)
-	if known {
-		w.broken = append(w.broken, fmt.Sprintf("sale %s was sent twice under one reference", e.name))
+	w, ref := p.w, o.Reference()
+	e, call, _ := p.find(o)
+	p.begins(call)
+	if p.sent[ref]++; p.sent[ref] > 1 {
+		w.wrong("sale %s was sent twice under one reference", e.name)
 	}
-	switch {
-	case w.chance(Refused, call):
-		return connector.Outcome{Kind: connector.NotSent}
-	case w.chance(LostRequest, call):
-		w.while(10*time.Second, 5)
+	p.alone(e)
+	if out, lost := p.lost(ref, call, e, func() { p.sell(ref, e) }); lost {
+		p.ends(call)
+		return out
+	}
+	out := p.sell(ref, e)
+	if out.Redirect != nil {
+		p.customer(ref, e)
+	}
+	w.crash(CrashDuringCall, call)
+	w.pause(w.span(5*time.Second, "thinks", call))
+	p.ends(call)
+	if w.chance(LostAnswer, call) {
 		return connector.Outcome{Kind: connector.Unknown}
 	}
-	ref := o.Reference()
-	p.alone(e)
+	return out
+}
+
+// sell is what the provider does when it hears of a sale.
+func (p *psp) sell(ref string, e *deed) connector.Outcome {
+	w := p.w
 	p.keep(ref, e)
 	out := connector.Outcome{Kind: connector.Pending, ProviderID: "psp-" + e.name}
-	x := draw(w.plan.Seed, "sale", e.name)
+	x := w.draw("sale", e.name)
 	switch {
 	case x < 0.15:
 		e.state, e.no = connector.Declined, true
@@ -101,27 +193,30 @@ func (p *psp) Sale(_ context.Context, o connector.Order) connector.Outcome {
 		p.maybeChange(ref, e)
 	case p.movesMoney && x < 0.4:
 		p.settle(ref, e, connector.Approved)
-		out = p.say(e)
+		return p.say(e)
 	case p.movesMoney && x < 0.6: // it takes its time, without the customer
 		w.later(w.span(20*time.Minute, "slow", e.name), e.name, func() { p.decide(ref, e) })
 	default:
 		out.Redirect = &payment.Redirect{URL: "https://psp.example/" + ref, Method: "POST"}
-		p.customer(ref, e)
-	}
-	w.while(w.span(5*time.Second, "thinks", call), 6)
-	w.crash(CrashAfterCall, call)
-	if w.chance(LostAnswer, call) {
-		return connector.Outcome{Kind: connector.Unknown}
 	}
 	return out
 }
 
 // alone finds a second sale of a payment whose first may have moved money.
 func (p *psp) alone(e *deed) {
-	for _, r := range p.order {
-		if q := p.entries[r]; p.movesMoney && q.payment == e.payment && !q.refund && !q.no {
-			p.w.broken = append(p.w.broken, fmt.Sprintf("sale %s was asked for while %s is %s", e.name, q.name, q.state))
+	if !p.movesMoney {
+		return
+	}
+	twice := func(ref string, q *deed) {
+		if q.payment == e.payment && !q.refund && !q.no && !p.unsent(ref) {
+			p.w.wrong("sale %s was asked for while %s is %s", e.name, q.name, q.state)
 		}
+	}
+	for _, ref := range p.order {
+		twice(ref, p.entries[ref])
+	}
+	for _, ref := range slices.Sorted(maps.Keys(p.flying)) {
+		twice(ref, p.flying[ref])
 	}
 }
 
@@ -130,7 +225,9 @@ func (p *psp) customer(ref string, e *deed) {
 	w := p.w
 	if w.chance(NewsFalse, e.name) {
 		w.later(w.span(2*time.Minute, "too early", e.name), e.name, func() {
-			p.post(news{Reference: ref, Kind: connector.Approved, Minor: e.asked.Minor, Number: noRetry}, e.name)
+			n := news{Name: e.name + "/too early", Reference: ref, Kind: connector.Approved, Minor: e.asked.Minor, Number: noRetry}
+			w.planted.dead(n, false)
+			p.post(n, n.Name, func(bool) {})
 		})
 	}
 	decide := func() {
@@ -218,51 +315,72 @@ func (p *psp) LookupRefund(_ context.Context, o connector.Order) connector.Outco
 func (p *psp) lookup(o connector.Order) connector.Outcome {
 	w := p.w
 	e, call, known := p.find(o)
-	w.crash(CrashBeforeCall, call)
-	if w.chance(SilentLookup, call) {
-		w.while(10*time.Second, 3)
+	p.begins(call)
+	switch {
+	case p.down(), w.now.Before(e.silent):
+		w.pause(time.Second)
+		return connector.Outcome{Kind: connector.Unknown}
+	case w.chance(SilentLookup, call):
+		w.pause(10 * time.Second)
 		return connector.Outcome{Kind: connector.Unknown}
 	}
 	out := connector.Outcome{Kind: connector.Pending, NoRecord: true}
 	if known {
 		out = p.say(e)
+	} else {
+		p.unknown[o.Reference()] = append(p.unknown[o.Reference()], w.now)
+		w.planted.mayBe(flow.CaseConflict, o.Reference()) // heard after the PSP had taken it, it contradicts
 	}
-	w.while(w.span(2*time.Second, "looks", call), 3)
-	w.crash(CrashAfterCall, call)
+	w.pause(w.span(2*time.Second, "looks", call))
+	p.ends(call)
 	return out
 }
 
 // Refund gives money back, once for each reference.
 func (p *psp) Refund(_ context.Context, o connector.Order) connector.Outcome {
-	w := p.w
+	w, ref := p.w, o.Reference()
 	e, call, known := p.find(o)
-	w.crash(CrashBeforeCall, call)
-	switch {
-	case known: // a repeat is safe
-	case w.chance(Refused, call):
-		return connector.Outcome{Kind: connector.NotSent}
-	case w.chance(LostRequest, call):
-		w.while(10*time.Second, 5)
-		return connector.Outcome{Kind: connector.Unknown}
-	default:
-		ref := o.Reference()
+	p.begins(call)
+	if p.sent[ref]++; p.sent[ref] > 1 && !p.unsent(ref) {
+		w.wrong("refund %s was sent again, and nothing says that it was not sent", e.name)
+	}
+	if !known { // a repeat is safe
 		p.owed(o, e)
-		p.keep(ref, e)
-		switch x := draw(w.plan.Seed, "refund", e.name); {
-		case x < 0.4:
-			e.state = connector.Approved
-		case x < 0.55:
-			e.state, e.no = connector.Declined, true
-		default:
-			w.later(w.span(time.Hour, "refund", e.name), e.name, func() { p.decide(ref, e) })
+		if out, lost := p.lost(ref, call, e, func() { p.giveBack(ref, e) }); lost {
+			p.ends(call)
+			return out
+		}
+		p.giveBack(ref, e)
+		if w.chance(UnknownDays, e.name) {
+			days := time.Duration((1 + 2*w.draw("days", e.name)) * float64(24*time.Hour))
+			e.silent = w.now.Add(days)
+			w.planted.mayBe(flow.CaseUnsettled, ref)
+			if days > 25*time.Hour {
+				w.planted.mustBe(flow.CaseUnsettled, ref)
+			}
 		}
 	}
-	w.while(w.span(5*time.Second, "thinks", call), 6)
-	w.crash(CrashAfterCall, call)
-	if w.chance(LostAnswer, call) {
+	w.crash(CrashDuringCall, call)
+	w.pause(w.span(5*time.Second, "thinks", call))
+	p.ends(call)
+	if w.now.Before(e.silent) || w.chance(LostAnswer, call) {
 		return connector.Outcome{Kind: connector.Unknown}
 	}
 	return p.say(e)
+}
+
+// giveBack is what the provider does when it hears of a refund.
+func (p *psp) giveBack(ref string, e *deed) {
+	w := p.w
+	p.keep(ref, e)
+	switch x := w.draw("refund", e.name); {
+	case x < 0.4:
+		e.state = connector.Approved
+	case x < 0.55:
+		e.state, e.no = connector.Declined, true
+	default:
+		w.later(w.span(time.Hour, "refund", e.name), e.name, func() { p.decide(ref, e) })
+	}
 }
 
 // owed finds a refund of what was not paid, or of more.
@@ -286,6 +404,7 @@ func (p *psp) owed(o connector.Order, e *deed) {
 
 // news is what a notification says.
 type news struct {
+	Name      string // for draws
 	Reference string
 	Kind      connector.Kind
 	Minor     int64
@@ -297,44 +416,70 @@ const noRetry = 99
 
 // notify sends notifications of a deed, again until one was taken.
 func (p *psp) notify(ref string, e *deed) {
+	w := p.w
 	copies := 1
-	if p.w.chance(NewsTwice, e.name, e.state) {
-		copies += 1 + int(draw(p.w.plan.Seed, "copies", e.name)*3)
+	if w.chance(NewsTwice, e.name, e.state) {
+		copies += 1 + int(w.draw("copies", e.name)*3)
 	}
 	for n := range copies {
 		p.send(ref, e, e.state, n, 0)
 	}
-	if p.w.chance(NewsWrong, e.name) {
-		p.post(news{Reference: ref, Kind: connector.Approved, Minor: e.asked.Minor + 7, Number: noRetry}, e.name)
+	if e.wrong {
+		w.planted.mayBe(flow.CaseMismatch, ref)
+	}
+	if w.chance(NewsWrong, e.name) {
+		n := news{Name: e.name + "/wrong", Reference: ref, Kind: connector.Approved, Minor: e.asked.Minor + 7, Number: noRetry}
+		w.planted.mayBe(flow.CaseMismatch, ref)
+		p.post(n, n.Name, func(taken bool) {
+			if taken {
+				w.planted.mustBe(flow.CaseMismatch, ref)
+			}
+		})
+	}
+	if w.chance(NewsOfNobody, e.name) {
+		nobody := id.Attempt(id.Derive(id.Bucket(int(w.draw("nobody", e.name)*buckets)), "nobody", e.name))
+		n := news{Name: e.name + "/nobody", Reference: nobody.String(), Kind: connector.Approved, Minor: 1, Number: noRetry}
+		w.planted.dead(n, false)
+		p.post(n, n.Name, func(taken bool) { w.planted.dead(n, taken) })
 	}
 }
 
 func (p *psp) send(ref string, e *deed, kind connector.Kind, number, try int) {
-	name := fmt.Sprint(e.name, "/", kind, "/", number, "/", try)
-	p.w.later(p.w.span(time.Minute, "news", name)+time.Duration(min(try, 10))*time.Minute, name, func() {
-		if p.w.chance(NewsLost, name) || !p.post(news{Reference: ref, Kind: kind, Minor: e.moved.Minor, Number: number}, name) {
-			p.send(ref, e, kind, number, try+1)
+	w := p.w
+	n := news{Name: fmt.Sprint(e.name, "/", kind, "/", number), Reference: ref, Kind: kind, Minor: e.moved.Minor, Number: number}
+	name := fmt.Sprint(n.Name, "/", try)
+	w.later(w.span(time.Minute, "news", name)+time.Duration(min(try, 10))*time.Minute, name, func() {
+		again := func() { p.send(ref, e, kind, number, try+1) }
+		if w.chance(NewsLost, name) {
+			again()
+			return
 		}
+		p.post(n, name, func(taken bool) {
+			switch {
+			case !taken:
+				again()
+			case e.wrong && kind == connector.Approved:
+				w.planted.mustBe(flow.CaseMismatch, ref)
+			}
+		})
 	})
 }
 
-// post brings a notification; false if it was not taken.
-func (p *psp) post(n news, name string) bool {
+// post brings a notification, and tells whether it was taken. One whose answer
+// got lost may have been stored; the provider cannot know.
+func (p *psp) post(n news, name string, taken func(bool)) {
 	body, err := json.Marshal(n)
 	if err != nil {
 		panic(err)
 	}
-	answer := httptest.NewRecorder()
-	p.w.process.public.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/n/sim/one", bytes.NewReader(body)))
-	if p.w.process.dead {
-		// It may have been stored; the provider cannot know.
-		again := p.w.span(time.Minute, "after a crash", name)
-		if e := p.entries[n.Reference]; e != nil && n.Number != noRetry {
-			p.w.later(again, name, func() { p.send(n.Reference, e, n.Kind, n.Number, 1) })
+	p.w.request("post "+name, func(x *process) {
+		answer := httptest.NewRecorder()
+		x.public.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/n/sim/one", bytes.NewReader(body)))
+		if answer.Code == http.StatusOK {
+			p.w.acked = append(p.w.acked, ack{what: "notification " + n.Name, body: string(body)})
 		}
-		panic(crashed{})
-	}
-	return answer.Code == http.StatusOK
+		taken(answer.Code == http.StatusOK)
+	}, func() { taken(false) })
 }
 
 // ReadNotification reads what post made. Nobody forges here: signatures are the

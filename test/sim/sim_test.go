@@ -15,81 +15,127 @@ import (
 )
 
 var (
-	seeds  = flag.Int("sim.seeds", 2_000, "how many seeds to run")
-	first  = flag.Uint64("sim.first", 1, "the first of them")
-	faults = flag.String("sim.faults", "", "the faults that may occur, with commas between; empty: all")
+	seeds    = flag.String("sim.seeds", "2000", "how many seeds to run")
+	first    = flag.String("sim.first", "1", "the first of them")
+	faults   = flag.String("sim.faults", "", "the faults that may occur, with commas between; empty: all")
+	payments = flag.String("sim.payments", "", "the payments that are made, with commas between; empty: all of the seed")
 )
 
+// tally adds up what runs have shown.
+type tally struct {
+	mu              sync.Mutex
+	injected        map[sim.Fault]int
+	points          map[string]int
+	moves           map[[2]payment.Status]int
+	captured, late  int
+	batches, shared int
+	broken          bool
+}
+
+func (y *tally) add(r sim.Result) (first bool) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	for f, n := range r.Injected {
+		y.injected[f] += n
+	}
+	for p, n := range r.Points {
+		y.points[p] += n
+	}
+	for m, n := range r.Moves {
+		y.moves[m] += n
+	}
+	y.captured, y.late, y.batches, y.shared = y.captured+r.Captured, y.late+r.Late, y.batches+r.Batches, y.shared+r.Shared
+	first = len(r.Broken) > 0 && !y.broken
+	y.broken = y.broken || first
+	return first
+}
+
+func (y *tally) failed() bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.broken
+}
+
 // TestSeeds runs the seeds, and fails on the first that breaks something, with
-// the least plan that still does. All faults must have occurred and all moves
-// of payments have been made.
+// the least plan that still does. All faults must have occurred, all moves of
+// payments have been made and all crash points been visited.
 func TestSeeds(t *testing.T) {
 	t.Parallel()
 	list, err := sim.ParseFaults(*faults)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *seeds < 1 {
-		t.Fatalf("-sim.seeds is %d, must be 1 or more", *seeds)
+	count, err := sim.ParseCount(*seeds)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var mu sync.Mutex
-	injected, moves := map[sim.Fault]int{}, map[[2]payment.Status]int{}
-	captured, late, broken := 0, 0, false
-	work := make(chan uint64)
+	from, err := sim.ParseSeed(*first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := &tally{injected: map[sim.Fault]int{}, points: map[string]int{}, moves: map[[2]payment.Status]int{}}
+	work := make(chan sim.Plan)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for seed := range work {
-				plan := sim.PlanOf(seed, list)
-				r := sim.Run(plan)
-				mu.Lock()
-				for f, n := range r.Injected {
-					injected[f] += n
-				}
-				for m, n := range r.Moves {
-					moves[m] += n
-				}
-				captured, late = captured+r.Captured, late+r.Late
-				report := len(r.Broken) > 0 && !broken
-				broken = broken || report
-				mu.Unlock()
-				if report {
+			for plan := range work {
+				if r := sim.Run(plan); y.add(r) {
 					least := sim.Minimise(plan)
 					t.Errorf("%s\n  %s", least, strings.Join(sim.Run(least).Broken, "\n  "))
 				}
 			}
 		})
 	}
-	for n := range *seeds {
-		mu.Lock()
-		stop := broken
-		mu.Unlock()
-		if stop {
+	for n := 0; n < count && !y.failed(); n++ {
+		plan, err := sim.PlanOf(from+uint64(n), list).Only(*payments)
+		if err != nil {
+			t.Error(err)
 			break
 		}
-		work <- *first + uint64(n)
+		work <- plan
 	}
 	close(work)
 	wg.Wait()
-	t.Logf("%d seeds: %d payments captured, %d booked late", *seeds, captured, late)
+	t.Logf("%d seeds: %d payments captured, %d booked late; %d batches, %d of them of several acts", count, y.captured, y.late, y.batches, y.shared)
+	report(t, y, list, count >= 1_000 && *payments == "" && !y.failed())
+}
+
+// report prints what was covered and, where all of it should have been, fails
+// on what was not.
+func report(t *testing.T, y *tally, list []sim.Fault, most bool) {
+	count, err := sim.ParseCount(*seeds)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, f := range list {
-		t.Logf("fault %-24s %d", f, injected[f])
-		if injected[f] < *seeds/50 && *seeds >= 1_000 {
-			t.Errorf("fault %s occurred %d times, want %d or more", f, injected[f], *seeds/50)
+		t.Logf("fault %-24s %d", f, y.injected[f])
+		if least := count / 50; most && y.injected[f] < least {
+			t.Errorf("fault %s occurred %d times, want %d or more", f, y.injected[f], least)
 		}
 	}
-	for _, m := range slices.SortedFunc(maps.Keys(moves), func(a, b [2]payment.Status) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }) {
-		t.Logf("move %s → %s %d", m[0], m[1], moves[m])
+	all := most && len(list) == len(sim.Faults())
+	for _, p := range sim.Points() {
+		n := p.Visits(y.points)
+		t.Logf("crash point %q %d", p.Name, n)
+		if all && n == 0 {
+			t.Errorf("no process died at %q", p.Name)
+		}
 	}
-	if len(list) < len(sim.Faults()) || *seeds < 1_000 {
+	for _, m := range slices.SortedFunc(maps.Keys(y.moves), func(a, b [2]payment.Status) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }) {
+		t.Logf("move %s → %s %d", m[0], m[1], y.moves[m])
+	}
+	if !all {
 		return
 	}
 	for from, tos := range payment.Moves() {
 		for _, to := range tos {
-			if !sim.NotBuilt(from, to) && moves[[2]payment.Status{from, to}] == 0 {
+			if !sim.NotBuilt(from, to) && y.moves[[2]payment.Status{from, to}] == 0 {
 				t.Errorf("no payment moved from %s to %s", from, to)
 			}
 		}
+	}
+	if y.shared == 0 {
+		t.Error("no batch had several acts")
 	}
 }
 
@@ -104,13 +150,75 @@ func TestSeedsRepeat(t *testing.T) {
 	}
 }
 
-func TestUnknownFaultIsRefused(t *testing.T) {
+// What does not exist is refused with what does.
+func TestBadInputIsRefused(t *testing.T) {
 	t.Parallel()
-	_, err := sim.ParseFaults("psp_refuses,gremlins")
-	if err == nil || !strings.Contains(err.Error(), "gremlins") || !strings.Contains(err.Error(), "crash_idle") {
-		t.Errorf("ParseFaults(gremlins) = %v, want it refused with the list of what there is", err)
+	seed := func(text string) error { _, err := sim.ParseSeed(text); return err }
+	count := func(text string) error { _, err := sim.ParseCount(text); return err }
+	faults := func(text string) error { _, err := sim.ParseFaults(text); return err }
+	payments := func(text string) error {
+		_, err := sim.Plan{Seed: 7, Payments: []int{0, 1, 2}}.Only(text)
+		return err
 	}
-	if got, err := sim.ParseFaults("psp_refuses"); err != nil || len(got) != 1 {
-		t.Errorf("ParseFaults(psp_refuses) = %v, %v", got, err)
+	tests := []struct {
+		name  string
+		parse func(string) error
+		text  string
+		want  string // in the refusal; empty: none
+	}{
+		{name: "seed", parse: seed, text: "4711"},
+		{name: "seed 0", parse: seed, text: "0", want: "from 1 to"},
+		{name: "negative seed", parse: seed, text: "-1", want: "from 1 to"},
+		{name: "seed of letters", parse: seed, text: "abc", want: "from 1 to"},
+		{name: "count", parse: count, text: "2000"},
+		{name: "no seeds", parse: count, text: "0", want: "1 to"},
+		{name: "negative count", parse: count, text: "-5", want: "1 to"},
+		{name: "count of letters", parse: count, text: "many", want: "1 to"},
+		{name: "count of years", parse: count, text: "99999999999", want: "1 to"},
+		{name: "faults", parse: faults, text: "psp_refuses, crash_idle"},
+		{name: "no faults", parse: faults, text: "none"},
+		{name: "unknown fault", parse: faults, text: "psp_refuses,gremlins", want: "crash_idle"},
+		{name: "payments", parse: payments, text: "0,2"},
+		{name: "unknown payment", parse: payments, text: "0,3", want: "[0 1 2]"},
+		{name: "payment of letters", parse: payments, text: "x", want: "[0 1 2]"},
+	}
+	for _, tt := range tests {
+		switch err := tt.parse(tt.text); {
+		case tt.want == "" && err != nil:
+			t.Errorf("%s: %q is refused: %v", tt.name, tt.text, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: %q gives %v, want it refused with %q", tt.name, tt.text, err, tt.want)
+		}
+	}
+}
+
+// What is printed of a plan runs the same plan.
+func TestPlanIsItsCommand(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		plan := sim.PlanOf(seed+1, sim.Faults())
+		plan.Payments = plan.Payments[1:]
+		plan.Off[sim.Leaves] = true
+		words := map[string]string{}
+		for _, word := range strings.Fields(strings.SplitN(plan.String(), "\n", 2)[0]) {
+			if name, value, ok := strings.Cut(word, "="); ok {
+				words[name] = value
+			}
+		}
+		from, err := sim.ParseSeed(words["FIRST"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults, err := sim.ParseFaults(words["FAULTS"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		same, err := sim.PlanOf(from, faults).Only(words["PAYMENTS"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same.String() != plan.String() {
+			t.Errorf("%s\nis read as\n%s", plan, same)
+		}
 	}
 }

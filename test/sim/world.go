@@ -1,95 +1,88 @@
 // Package sim runs the real flows, callbacks and inbox over the book in memory
 // with a virtual clock, a provider and a merchant made of draws, and every
-// fault that a seed has drawn (torture.md 2.4, layer A). One goroutine drives
-// it, so a seed gives the same history each time; what is concurrent in life
-// happens here while a call is under way: the provider's stand-in lets other
-// things happen before it answers.
+// fault that a seed has drawn (torture.md 2.4, layer A).
+//
+// All that a process does at once in life is at once here, too: calls to the
+// provider and the merchant, acts that wait for their batch, lanes that write
+// it. Each is a coroutine (turns.go), so exactly one runs at any moment and an
+// agenda ordered by time and draws says which: a seed gives the same history
+// each time. In half of the seeds the homes are as SQLite is (one process, one
+// lane, rows kept), in the others as PostgreSQL (one process or two with one
+// lane or two each, no rows kept); a process may stand still while another
+// takes its work over, and go on as a zombie.
 //
 // It decides nothing about payments. What must be true in the end is said by
 // the provider's own journal (check.go) and by package verify. Its known
-// weakness: each act is a batch of its own; batches of several acts are tested
-// by package book and by the kills.
+// weaknesses: a process is as fast as it likes between two waits, reads of
+// committed rows take no time, and the sender's and connectors' own time-outs
+// are what the stand-ins play.
 package sim
 
 import (
 	"cmp"
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
-	"runtime/debug"
-	"slices"
-	"sync/atomic"
 	"time"
 
-	"aorta/internal/book"
-	"aorta/internal/callback"
-	"aorta/internal/connector"
-	"aorta/internal/due"
-	"aorta/internal/flow"
 	"aorta/internal/id"
-	"aorta/internal/inbox"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/sign"
-	"aorta/internal/worker"
 	"aorta/test/model/witness"
 )
 
 const (
 	limitTime = 30 * time.Minute
-	quietFrom = 3 * time.Hour // then nothing goes wrong any more
-	maxSteps  = 20_000        // of a run: more means that it does not end
-	maxNested = 3             // calls under way at once
+	quietFrom = 3 * time.Hour // then nothing new goes wrong any more
+	maxSteps  = 400_000       // of a run: more means that it does not end
 )
 
 // world is one run.
 type world struct {
-	plan  Plan
-	begun time.Time
-	nowUS atomic.Int64 // a lane reads it too
-	steps int
-	seq   int
+	plan    Plan
+	rates   map[Fault]float64
+	begun   time.Time
+	now     time.Time // the true one; processes have clocks of their own
+	steps   int
+	seq     int
+	stopped bool // nothing that comes would mean anything
+	quiet   bool // nothing goes wrong any more
 
-	agenda  agenda
-	store   homes
-	process *process
-	epochs  int64
-	commits int  // so far, for draws
-	lost    bool // the answer to a COMMIT was lost just now
-	nested  int
+	agenda    agenda
+	current   *task // that runs
+	store     homes
+	sqlite    bool          // homes are as SQLite is, else as PostgreSQL
+	latency   time.Duration // of the databases, at most
+	away      []time.Time   // by home: until when it does not answer
+	processes []*process    // by slot: the newest life
+	ahead     []time.Duration
+	lives     int
 
 	psp      *psp
 	merchant *merchant
 	witness  *witness.Witness // for the independent model
 	project  project.Project
 	names    map[id.Payment]string // the merchant's
+	labels   map[id.Raw]string     // of other things that are due
+	counts   map[string]int
+	acked    []ack
+	planted  planted
 	injected map[Fault]int
+	points   map[string]int // where processes have died
+	batches  int
+	shared   int      // batches of several acts
 	broken   []string // what was found wrong on the way
 }
 
-// process is one life of the platform.
-type process struct {
-	epoch     int64
-	dead      bool
-	book      *book.Book
-	flows     *flow.Flows
-	callbacks *callback.Callbacks
-	notices   *inbox.Inbox
-	public    http.Handler
-}
-
-// crashed unwinds the work of a process that has died.
-type crashed struct{}
-
 // entry is something that will happen.
 type entry struct {
-	at  time.Time
-	tie float64
-	seq int
-	do  func()
+	at   time.Time
+	tie  float64
+	seq  int
+	of   *process // whose it is: it happens not before it goes on, and not after it died
+	do   func()
+	gone func() // instead of do, if the process has died; nil: nothing
 }
 
 type agenda []entry
@@ -103,26 +96,31 @@ func (a *agenda) Push(x any)   { *a = append(*a, x.(entry)) }
 func (a *agenda) Pop() any {
 	last := len(*a) - 1
 	x := (*a)[last]
+	(*a)[last] = entry{}
 	*a = (*a)[:last]
 	return x
 }
 
-func (w *world) clock() time.Time  { return time.UnixMicro(w.nowUS.Load()).UTC() }
-func (w *world) set(now time.Time) { w.nowUS.Store(now.UnixMicro()) }
+func (w *world) clock() time.Time { return w.now }
 
-// later has something happen after d.
-func (w *world) later(d time.Duration, name string, do func()) {
+// enter puts something into the agenda.
+func (w *world) enter(d time.Duration, name string, e entry) {
 	w.seq++
-	heap.Push(&w.agenda, entry{at: w.clock().Add(d), tie: draw(w.plan.Seed, "tie", name), seq: w.seq, do: do})
+	e.at, e.tie, e.seq = w.now.Add(d), w.draw("tie", name), w.seq
+	heap.Push(&w.agenda, e)
+}
+
+// later has something of the world outside happen after d.
+func (w *world) later(d time.Duration, name string, do func()) { w.enter(d, name, entry{do: do}) }
+
+func (w *world) draw(purpose string, about ...any) float64 {
+	return draw(w.plan.Seed, purpose, about...)
 }
 
 // chance draws whether a fault occurs, and counts it.
 func (w *world) chance(f Fault, about ...any) bool {
-	if w.clock().Sub(w.begun) >= quietFrom {
-		return false
-	}
-	rate := w.plan.rate(f)
-	if rate == 0 || draw(w.plan.Seed, string(f), about...) >= rate {
+	rate := w.rates[f]
+	if rate == 0 || w.quiet || w.draw(string(f), about...) >= rate {
 		return false
 	}
 	w.injected[f]++
@@ -131,14 +129,26 @@ func (w *world) chance(f Fault, about ...any) bool {
 
 // span draws a duration up to most; short ones are more frequent.
 func (w *world) span(most time.Duration, about ...any) time.Duration {
-	x := draw(w.plan.Seed, "span", about...)
+	x := w.draw("span", about...)
 	return time.Duration(x * x * x * float64(most))
+}
+
+// nth counts how often a name was used.
+func (w *world) nth(name string) int {
+	w.counts[name]++
+	return w.counts[name]
+}
+
+// wrong notes what must not be.
+func (w *world) wrong(format string, args ...any) {
+	w.broken = append(w.broken, fmt.Sprintf(format, args...))
 }
 
 func newWorld(p Plan) *world {
 	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := &world{
-		plan: p, begun: begun, names: map[id.Payment]string{}, injected: map[Fault]int{},
+		plan: p, rates: map[Fault]float64{}, begun: begun, now: begun, names: map[id.Payment]string{}, labels: map[id.Raw]string{}, counts: map[string]int{},
+		injected: map[Fault]int{}, points: map[string]int{}, planted: planted{must: map[string]bool{}, may: map[string]bool{}, news: map[string]bool{}},
 		project: project.Project{
 			ID: 200, MerchantID: 1, Secret: sign.NewSecret("sim"), LimitTime: limitTime, RetryTime: 10 * time.Minute,
 			CallbackURL: "https://shop.example/callback", Wallet: draw(p.Seed, "wallet") < 0.4,
@@ -146,248 +156,151 @@ func newWorld(p Plan) *world {
 			Methods:     []project.Method{{Code: "paytm-wallet", Name: "Paytm Wallet", Connector: "sim", Account: "one", Currency: "INR"}},
 		},
 	}
-	w.set(begun)
+	for _, f := range Faults() {
+		w.rates[f] = p.rate(f)
+	}
+	w.sqlite = w.draw("database") < 0.5
+	w.latency = []time.Duration{2 * time.Millisecond, 50 * time.Millisecond, 300 * time.Millisecond, time.Second}[int(w.draw("latency")*4)]
 	w.psp, w.merchant = newPSP(w), newMerchant(w)
 	w.witness = witness.New(w.project, w.psp, w.clock)
-	w.store = newHomes(1+int(draw(p.Seed, "homes")*2), w.fail)
+	w.store = newHomes(1+int(w.draw("homes")*2), !w.sqlite)
+	w.away = make([]time.Time, len(w.store))
+	slots := 1
+	if !w.sqlite {
+		slots += int(w.draw("processes") * 2)
+	}
+	w.processes, w.ahead = make([]*process, slots), make([]time.Duration, slots)
+	for slot := range slots {
+		w.start(slot)
+		w.jump(slot)
+	}
+	w.outages()
 	return w
 }
 
-// fail is asked by the store at each step of a batch.
-func (w *world) fail(s book.Step) book.Fault {
-	if w.process.dead {
-		return book.FaultAway
-	}
-	if w.lost { // the book asks at once what became of it, and waits in real time while it gets no answer
-		w.lost = false
-		return book.FaultNone
-	}
-	w.commits++
-	switch {
-	case w.chance(Conflict, w.commits):
-		return book.FaultConflict
-	case w.chance(Away, w.commits):
-		return book.FaultAway
-	case s != book.StepCommit:
-		return book.FaultNone
-	case w.chance(CrashBeforeCommit, w.commits):
-		w.process.dead = true
-		return book.FaultAway
-	case w.chance(CrashAfterCommit, w.commits):
-		w.process.dead = true // the rows are written, and nobody hears of it
-	case w.chance(LostDone, w.commits):
-		w.lost = true
-		return book.FaultLostDone
-	case w.chance(LostDead, w.commits):
-		w.lost = true
-		return book.FaultLostDead
-	}
-	return book.FaultNone
-}
-
-// start begins a life of the platform on the store as it is.
-func (w *world) start() {
-	w.epochs++
-	p := &process{epoch: w.epochs}
-	w.process = p
-	seed := [32]byte{byte(w.plan.Seed), byte(w.plan.Seed >> 8), byte(w.plan.Seed >> 16), byte(w.plan.Seed >> 24), byte(w.epochs), byte(w.epochs >> 8)}
-	var err error
-	p.book, err = book.New(context.Background(), w.witness.Homes(w.store.open(), w.store), book.Options{
-		Buckets: buckets,
-		Now:     w.clock, Random: random{rand.NewChaCha8(seed)}, Epoch: p.epoch,
-		Work: func(rows []due.Due) {
-			for _, d := range rows {
-				name := fmt.Sprintf("%x", d.ID)
-				w.later(w.span(100*time.Millisecond, "pick up", name, d.Tries), name, func() { w.work(p, d) })
-			}
-		},
-	})
-	if err != nil {
-		panic(err) // nothing fails that was not told to
-	}
-	projects := func(n int64) (project.Project, bool) { return w.project, n == w.project.ID }
-	connectors := func(name, _ string) (connector.Connector, bool) { return w.witness.Provider(), name == "sim" }
-	p.flows = flow.New(p.book, w.store, flow.Options{
-		Projects: projects, Connectors: connectors, Now: w.clock, NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" },
-	})
-	p.callbacks = callback.New(p.book, w.store, callback.Options{
-		Styles: map[string]callback.Style{
-			"gate": {Render: w.merchant.render, Delivered: callback.Status200}, "page": {Render: w.merchant.render, Delivered: callback.Status200},
-		},
-		Projects: projects, Sender: w.merchant, Now: w.clock,
-	})
-	p.notices = inbox.New(p.book, w.store, inbox.Options{
-		Flows: p.flows, Connectors: connectors, ReturnURL: func(id.Payment) string { return "/" },
-	})
-	mux := http.NewServeMux()
-	mux.Handle("/n/{connector}/{account}", p.notices)
-	p.public = mux
-	w.later(0, "sweep", func() { w.sweep(p) })
-}
-
-type random struct{ src *rand.ChaCha8 }
-
-func (r random) Read(b []byte) (int, error) { return r.src.Read(b) }
-
-// crash ends this life at this point, if the seed says so.
-func (w *world) crash(f Fault, about ...any) {
-	if w.process.dead || w.chance(f, about...) {
-		w.process.dead = true
-		panic(crashed{})
-	}
-}
-
-// work does one piece of due work, as package worker would.
-func (w *world) work(p *process, d due.Due) {
-	if p.dead || w.clock().UnixMicro() >= d.DueUS {
+// jump sets a process' clock forward or back in the middle of things (T15).
+func (w *world) jump(slot int) {
+	if !w.chance(ClockJumps, slot) {
 		return
 	}
-	switch d.Kind {
-	case due.Ask, due.AskLater, due.Watch:
-		w.bear(p.flows.Handle(context.Background(), d))
-	case due.Deliver:
-		w.bear(p.callbacks.Handle(context.Background(), d))
-	case due.Notice:
-		w.bear(p.notices.Handle(context.Background(), d))
-	}
-}
-
-// bear takes an error of the platform: only those of a store that failed may come.
-func (w *world) bear(err error) {
-	if w.process.dead {
-		panic(crashed{})
-	}
-	if err != nil && !errors.Is(err, book.ErrNotRun) && !errors.Is(err, book.ErrUnknown) {
-		w.broken = append(w.broken, fmt.Sprintf("at %s: %v", w.clock().Sub(w.begun), err))
-	}
-}
-
-// sweep claims what is overdue, and comes again when something else will be.
-func (w *world) sweep(p *process) {
-	if p.dead {
-		return
-	}
-	dead := make([]int64, 0, p.epoch)
-	for e := int64(1); e < p.epoch; e++ {
-		dead = append(dead, e) // whoever holds the data directory knows that they are
-	}
-	rows, err := w.store.Overdue(context.Background(), w.clock().UnixMicro(), dead, 100)
-	if err != nil {
-		panic(err)
-	}
-	for _, d := range rows {
-		_, err := worker.Claim(context.Background(), p.book, d)
-		w.bear(err)
-	}
-	w.later(w.untilDue(), "sweep", func() { w.sweep(p) })
-}
-
-// untilDue is how long nothing will be due: a clock that nobody watches need
-// not tick.
-func (w *world) untilDue() time.Duration {
-	rows, err := w.store.ScanDue(context.Background(), id.Raw{}, 10_000)
-	if err != nil {
-		panic(err)
-	}
-	if len(rows) == 0 {
-		return 10 * time.Second
-	}
-	next := slices.MinFunc(rows, func(a, b due.Due) int { return cmp.Compare(a.DueUS, b.DueUS) })
-	return min(10*time.Second, max(200*time.Millisecond, time.UnixMicro(next.DueUS).Sub(w.clock())))
+	at := time.Duration(w.draw("jumps at", slot) * float64(2*time.Hour))
+	w.later(at, fmt.Sprint("jump/", slot), func() {
+		w.ahead[slot] += []time.Duration{10 * time.Minute, -10 * time.Minute, -time.Hour, 90 * time.Second}[int(w.draw("jumps", slot)*4)]
+	})
 }
 
 // next lets the next thing happen; false if nothing is left.
 func (w *world) next() bool {
-	if len(w.agenda) == 0 {
-		return false
+	var sweeper *process
+	for _, p := range w.processes {
+		if !p.dead && !p.sweepAt.IsZero() && (sweeper == nil || p.sweepAt.Before(sweeper.sweepAt)) {
+			sweeper = p
+		}
 	}
 	w.steps++
-	e := heap.Pop(&w.agenda).(entry)
-	if e.at.After(w.clock()) {
-		w.set(e.at)
+	switch {
+	case sweeper != nil && (len(w.agenda) == 0 || sweeper.sweepAt.Before(w.agenda[0].at)):
+		w.pass(sweeper.sweepAt)
+		sweeper.sweep()
+	case len(w.agenda) > 0:
+		e := heap.Pop(&w.agenda).(entry)
+		w.pass(e.at)
+		w.happen(e)
+	default:
+		return false
 	}
-	e.do()
+	w.settle()
 	return true
 }
 
-// while lets up to n things happen that are due within d: a call is under way.
-func (w *world) while(d time.Duration, n int) {
-	if w.nested >= maxNested {
+func (w *world) happen(e entry) {
+	switch {
+	case e.of != nil && e.of.dead:
+		if e.gone != nil {
+			e.gone()
+		}
+	case e.of != nil && w.now.Before(e.of.thaw):
+		e.at = e.of.thaw
+		heap.Push(&w.agenda, e)
+	default:
+		e.do()
+	}
+}
+
+// pass lets time go by until then, in which a process may die of itself.
+func (w *world) pass(then time.Time) {
+	if !then.After(w.now) {
 		return
 	}
-	w.nested++
-	defer func() { w.nested-- }()
-	for until := w.clock().Add(d); n > 0 && len(w.agenda) > 0 && !w.agenda[0].at.After(until); n-- {
-		w.next()
-		if w.process.dead {
-			panic(crashed{})
+	was := w.now.Sub(w.begun) / time.Minute
+	w.now = then
+	since := then.Sub(w.begun)
+	w.quiet = since >= quietFrom
+	if since/time.Minute == was {
+		return
+	}
+	for _, p := range w.processes {
+		if !p.dead && !then.Before(p.thaw) && w.chance(CrashIdle, p.slot, since/time.Minute) {
+			w.beats()
+			p.dead = true
 		}
 	}
-}
-
-// step is next at the top, where a life may end and another begins.
-func (w *world) step() (more bool) {
-	defer func() {
-		r := recover()
-		if _, ok := r.(crashed); r != nil && !ok {
-			w.broken = append(w.broken, fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
-			more = false
-			return
-		}
-		w.nested = 0
-		if w.process.dead {
-			w.restart()
-			more = true
-		}
-	}()
-	if w.chance(CrashIdle, w.steps, w.epochs) {
-		w.process.dead = true
-		return true
-	}
-	return w.next()
-}
-
-// restart begins the next life after a moment.
-func (w *world) restart() {
-	w.process.book.Close()
-	w.set(w.clock().Add(w.span(20*time.Second, "down", w.epochs)))
-	w.witness.Restarted()
-	w.start()
-}
-
-// idle reports that nothing is due and nobody has anything to do but to sweep.
-func (w *world) idle() bool {
-	rows, err := w.store.ScanDue(context.Background(), id.Raw{}, 1)
-	return err == nil && len(rows) == 0 && len(w.agenda) <= 1
 }
 
 // Result is what a run has shown.
 type Result struct {
 	Broken   []string // what must not be; empty: all is well
 	Injected map[Fault]int
+	Points   map[string]int            // where processes died
 	Moves    map[[2]payment.Status]int // moves of payments seen
 	History  string                    // of all payments: equal for equal plans
 	Captured int
 	Late     int
+	Batches  int
+	Shared   int            // batches of several acts
 	Model    []string       // of Broken, what the independent model says
 	Made     map[string]int // its moves that were made
 }
 
 // Run runs a plan to its end.
 func Run(p Plan) Result {
+	w := run(p)
+	return w.judge()
+}
+
+func run(p Plan) *world {
 	w := newWorld(p)
-	w.start()
-	defer func() { w.process.book.Close() }()
+	defer w.end()
 	for _, n := range p.Payments {
 		w.client(n)
 	}
-	for w.steps < maxSteps && !(w.clock().Sub(w.begun) > quietFrom && w.idle()) {
-		if !w.step() {
-			break
-		}
+	for w.steps < maxSteps && !w.stopped && w.next() {
 	}
 	if w.steps >= maxSteps {
-		w.broken = append(w.broken, fmt.Sprintf("does not come to rest: %d steps, now %s", w.steps, w.clock().Sub(w.begun)))
+		w.wrong("does not come to rest: %d steps, now %s", w.steps, w.now.Sub(w.begun))
 	}
-	return w.judge()
+	return w
+}
+
+// end unwinds what still waits.
+func (w *world) end() {
+	for _, p := range w.processes {
+		p.dead = true
+		for _, t := range p.tasks {
+			t.stop()
+		}
+	}
+}
+
+// nameOf gives the merchant's name of a payment.
+func (w *world) nameOf(p id.Payment) string {
+	if name, ok := w.names[p]; ok {
+		return name
+	}
+	pay, ok, err := w.store.Payment(context.Background(), p)
+	if err != nil || !ok {
+		return ""
+	}
+	w.names[p] = orderName(pay.MerchantPaymentID)
+	return w.names[p]
 }
