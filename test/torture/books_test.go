@@ -121,6 +121,8 @@ type received struct {
 	Body           map[string]any `json:"body"`
 	Raw            string         `json:"raw"`
 	ValidSignature bool           `json:"valid_signature"`
+	ReceivedAt     string         `json:"received_at"`
+	Answer         int            `json:"answer"`
 }
 
 // word is "payment status/operation type operation status code".
@@ -148,11 +150,13 @@ func (b *books) callbacks(name string) []received {
 type journal struct {
 	Seq         int64  `json:"seq"`
 	Kind        string `json:"kind"`
+	MID         string `json:"mid"`
 	OrderID     string `json:"order_id"`
 	RefID       string `json:"ref_id"`
 	State       string `json:"state"`
 	AmountMinor int64  `json:"amount_minor"`
 	Told        bool   `json:"told"`
+	Behaviour   string `json:"behaviour"`
 }
 
 // provider gives the provider's entries after one.

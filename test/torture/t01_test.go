@@ -132,47 +132,55 @@ func courses() []course {
 // dies, and the next one goes on: the client who insists is answered as at
 // first, and everything ends.
 func TestT01Directed(t *testing.T) {
-	t.Parallel()
-	for _, store := range stores {
-		t.Run(store, func(t *testing.T) {
-			t.Parallel()
-			v := newVictim(t, store)
-			planned, died, survived := 0, map[crash.Point]int{}, 0
-			for n, c := range courses() {
-				v.env = append(slices.Clip(v.base), c.env...)
-				for m, p := range crash.Points() {
-					passes := c.passes[p]
-					// A short run has each point once, on a course of its turn.
-					times := torture.Count(t, 3, 1)
-					if len(passes) == 0 || (!torture.Full() && !v.turn(n, m, p)) {
-						continue
+	eachStore(t, directed)
+}
+
+func directed(t *testing.T, store string) {
+	planned, died, survived := 0, map[crash.Point]int{}, 0
+	t.Run("courses", func(t *testing.T) {
+		v := newVictim(t, store)
+		for n, c := range courses() {
+			v.env = append(slices.Clip(v.base), c.env...)
+			for m, p := range crash.Points() {
+				passes := c.passes[p]
+				// A short run has each point once, on a course of its turn.
+				times := torture.Count(t, 3, 1)
+				if len(passes) == 0 || (!torture.Full() && !v.turn(n, m, p)) {
+					continue
+				}
+				for k := range times {
+					planned++
+					if v.trial(c, p, passes[k%len(passes)], died) {
+						survived++
 					}
-					for k := range times {
-						planned++
-						if v.trial(c, p, passes[k%len(passes)], died) {
-							survived++
-						}
-						if t.Failed() {
-							t.Fatalf("%s, dead at %s, pass %d, on %s", c.name, p, passes[k%len(passes)], store)
-						}
+					if t.Failed() {
+						t.Fatalf("%s, dead at %s, pass %d, on %s", c.name, p, passes[k%len(passes)], store)
 					}
 				}
 			}
-			planned += v.migrations(torture.Count(t, 3, 1), died, &survived)
-			v.judge()
-			sum := 0
-			for _, p := range crash.Points() {
-				if died[p] == 0 {
-					t.Errorf("nobody died at %s", p)
-				}
-				sum += died[p]
+		}
+		v.judge()
+	})
+	for n := range torture.Count(t, 3, 1) {
+		t.Run(fmt.Sprint("migration ", n), func(t *testing.T) {
+			planned++
+			if newVictim(t, store).migration() {
+				survived++
+				died[crash.HalfMigrated]++
 			}
-			t.Logf("%s: deaths by point: %v; not built: %q", store, died, crash.NotBuilt())
-			torture.Report(t, torture.Row{
-				ID: "T01", Fault: "kill -9 at named points on each course", Store: store, Planned: planned, Injected: sum, Survived: survived,
-			})
 		})
 	}
+	sum := 0
+	for _, p := range crash.Points() {
+		if died[p] == 0 {
+			t.Errorf("nobody died at %s", p)
+		}
+		sum += died[p]
+	}
+	t.Logf("%s: deaths by point: %v; not built: %q", store, died, crash.NotBuilt())
+	torture.Report(t, torture.Row{
+		ID: "T01", Fault: "kill -9 at named points on each course", Store: store, Planned: planned, Injected: sum, Survived: survived,
+	})
 }
 
 // victim is a platform that is told where to die, and who deals with it.
@@ -272,28 +280,22 @@ func (v *victim) dead() bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// migrations has empty databases left half migrated.
-func (v *victim) migrations(times int, died map[crash.Point]int, survived *int) int {
-	for range times {
-		m := newVictim(v.t, v.store)
-		m.p.Env = append(slices.Clip(m.base), "AORTA_CRASH="+string(crash.HalfMigrated))
-		m.p.Launch()
-		if !m.dead() {
-			v.t.Errorf("the process did not reach %s", crash.HalfMigrated)
-			continue
-		}
-		died[crash.HalfMigrated]++
-		m.env = m.base
-		m.start("")
-		m.w.Control("approve", "sale", 1)
-		m.sell("migrated")
-		if m.ended("migrated", "success", "success/sale success 0") {
-			*survived++
-		}
-		m.p.Verify()
-		m.p.Kill()
+// migration leaves an empty database half migrated, and reports whether the
+// next process goes on from there.
+func (v *victim) migration() bool {
+	v.p.Env = append(slices.Clip(v.base), "AORTA_CRASH="+string(crash.HalfMigrated))
+	v.p.Launch()
+	if !v.dead() {
+		v.t.Errorf("the process did not reach %s", crash.HalfMigrated)
+		return false
 	}
-	return times
+	v.env = v.base
+	v.start("")
+	v.w.Control("approve", "sale", 1)
+	v.sell("migrated")
+	ok := v.ended("migrated", "success", "success/sale success 0")
+	v.p.Verify()
+	return ok
 }
 
 // insist asks until it is answered, also by a later process. The first answer
@@ -365,9 +367,13 @@ func (v *victim) post(path string, form url.Values) string {
 }
 
 // buy confirms a sale on the payment page.
-func (v *victim) buy(name string) {
+func (v *victim) buy(name string) { v.confirm(name, v.project(name), 1000) }
+
+// confirm confirms a sale on the payment page, and gives the path of its own.
+func (v *victim) confirm(name string, project int, minor int64) string {
 	fields := map[string]string{
-		"project_id": fmt.Sprint(torture.FirstProject + v.project(name)), "payment_id": name, "payment_amount": "1000", "payment_currency": "INR", "customer_id": "c1",
+		"project_id": fmt.Sprint(torture.FirstProject + project), "payment_id": name, "payment_amount": fmt.Sprint(minor), "payment_currency": "INR",
+		"customer_id": "c1",
 	}
 	fields["signature"] = ecommpay.SignFields(fields, torture.Secret)
 	query := url.Values{}
@@ -383,6 +389,7 @@ func (v *victim) buy(name string) {
 		v.t.Errorf("the page of %s is at %s, and was at %s", name, path, before)
 	}
 	v.sessions[name] = path
+	return path
 }
 
 var offer = regexp.MustCompile(`name="?after"? value="?([0-9a-f-]+)`)

@@ -326,6 +326,15 @@ type Answer struct {
 
 // Gate signs and posts a request; project is the number of the world's project, 0 the first.
 func (p *Platform) Gate(ctx context.Context, path string, project int, body map[string]any) (Answer, error) {
+	raw, err := Signed(project, body)
+	if err != nil {
+		return Answer{}, err
+	}
+	return p.w.post(ctx, p.Public+path, json.RawMessage(raw))
+}
+
+// Signed is the body of a Gate request of a project, as it is sent.
+func Signed(project int, body map[string]any) ([]byte, error) {
 	general, ok := body["general"].(map[string]any)
 	if !ok {
 		general = map[string]any{}
@@ -341,14 +350,14 @@ func (p *Platform) Gate(ctx context.Context, path string, project int, body map[
 	out["general"] = signed
 	raw, err := json.Marshal(out)
 	if err != nil {
-		return Answer{}, err
+		return nil, err
 	}
 	doc, err := sign.ParseJSON(raw)
 	if err != nil {
-		return Answer{}, err
+		return nil, err
 	}
 	signed["signature"] = sign.Sign(doc, sign.NewSecret(Secret))
-	return p.w.post(ctx, p.Public+path, out)
+	return json.Marshal(out)
 }
 
 func (w *World) post(ctx context.Context, url string, body any) (Answer, error) {

@@ -1,0 +1,515 @@
+package torture_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/verify"
+	"aorta/test/torture"
+)
+
+// eachStore runs a test on both stores, at the same time unless all share one
+// database.
+func eachStore(t *testing.T, run func(t *testing.T, store string)) {
+	together := os.Getenv(torture.GivenDatabase) == ""
+	if together {
+		t.Parallel()
+	}
+	for _, store := range stores {
+		t.Run(store, func(t *testing.T) {
+			if together {
+				t.Parallel()
+			}
+			run(t, store)
+		})
+	}
+}
+
+// clients is how many there are at once (torture.md 2.2).
+const clients = 40
+
+// crowd is the base load: clients who sell through both doors, refund in part
+// and in full, and look, over all accounts, at a provider that misbehaves. Each
+// writes down what it was told, flushed, before it asks for the next thing, and
+// asks again until it has an answer.
+type crowd struct {
+	t         *testing.T
+	w         *torture.World
+	platforms []*torture.Platform
+	page      *victim // who knows how to use the payment page
+	books     books
+	journal   *journalFile
+	stopping  chan struct{}
+	wg        sync.WaitGroup
+	made      atomic.Int64
+	answered  atomic.Int64
+
+	mu    sync.Mutex
+	asked []verify.Asked
+}
+
+// bought is a payment as its client knows it.
+type bought struct {
+	name    string
+	project int
+	minor   int64
+	paid    bool
+}
+
+// misbehaviours is one round of the provider's; mostly it does what it should.
+var misbehaviours = []struct {
+	next      string
+	count     int
+	operation string // empty: any
+}{
+	{"approve", 12, ""}, {"silent", 1, ""}, {"approve", 8, ""}, {"duplicate", 1, ""}, {"approve", 8, ""}, {"decline", 1, ""}, {"approve", 8, ""},
+	{"wrong_signature", 1, ""}, {"approve", 8, ""}, {"http_500", 1, ""}, {"approve", 8, ""},
+	{"wrong_amount", 1, "sale"}, // such a refund would wait for a person
+}
+
+// newCrowd makes a crowd of these platforms of one store, whose limit time is
+// short, and lets the provider misbehave.
+func newCrowd(t *testing.T, w *torture.World, platforms ...*torture.Platform) *crowd {
+	c := &crowd{t: t, w: w, platforms: platforms, stopping: make(chan struct{}), journal: openJournal(t, filepath.Join(w.Dir, "clients"))}
+	c.books.open(t, w, platforms[0])
+	c.page = &victim{t: t, w: w, p: platforms[0], sessions: map[string]string{}}
+	for range 20 {
+		c.misbehave()
+	}
+	c.wg.Go(func() {
+		for c.wait(200 * time.Millisecond) {
+			var known struct {
+				Connectors map[string]struct{ Queue []struct{ Count int } }
+			}
+			if err := c.books.get(w.OtherURL+"/control", &known); err == nil && len(known.Connectors["paytm"].Queue) < 150 {
+				for range 10 {
+					c.misbehave()
+				}
+			}
+		}
+	})
+	for n := range clients {
+		dice := rand.New(rand.NewPCG(rand.Uint64(), uint64(n)))
+		c.wg.Go(func() { c.client(n, dice) })
+	}
+	return c
+}
+
+func (c *crowd) misbehave() {
+	for _, m := range misbehaviours {
+		wish := map[string]any{"connector": "paytm", "next": m.next, "count": m.count}
+		if m.operation != "" {
+			wish["operation"] = m.operation
+		}
+		if err := c.books.control(wish); err != nil {
+			c.t.Error(err)
+		}
+	}
+}
+
+// wait sleeps; false when the crowd is told to stop.
+func (c *crowd) wait(d time.Duration) bool {
+	select {
+	case <-c.stopping:
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// stop lets nothing new begin, and returns when all that was asked is answered.
+func (c *crowd) stop() {
+	close(c.stopping)
+	c.wg.Wait()
+}
+
+func (c *crowd) client(n int, dice *rand.Rand) {
+	var mine []*bought
+	for c.wait(time.Duration(10+dice.IntN(60)) * time.Millisecond) {
+		roll := dice.IntN(100)
+		if len(mine) == 0 {
+			roll = 0
+		}
+		if roll < 65 {
+			b := &bought{name: fmt.Sprintf("c%d-%d", n, c.made.Add(1)), project: dice.IntN(torture.Accounts), minor: int64(1000 + dice.IntN(100_000))}
+			if roll < 55 {
+				c.sell(b)
+			} else {
+				c.buy(b)
+			}
+			mine = append(mine, b)
+			continue
+		}
+		b := mine[dice.IntN(len(mine))]
+		c.look(b)
+		if roll < 85 && b.paid {
+			minor := b.minor
+			if dice.IntN(2) == 0 {
+				minor = max(100, b.minor/int64(2+dice.IntN(4)))
+			}
+			c.refund(b, minor)
+		}
+	}
+}
+
+// ask asks any of the platforms until it is answered for good, and writes each
+// answer down, or that there was none.
+func (c *crowd) ask(request verify.Asked, do func(context.Context, *torture.Platform) (torture.Answer, error)) torture.Answer {
+	deadline := time.Now().Add(time.Minute)
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		a, err := do(ctx, c.platforms[rand.IntN(len(c.platforms))])
+		cancel()
+		told := request
+		if err == nil {
+			told.Status = a.Status
+			told.Code, _ = a.Body["code"].(string)
+			told.State = stateOf(a)
+		}
+		c.note(told)
+		switch {
+		case err == nil && a.Status < 500 && a.Status != http.StatusTooManyRequests:
+			return a
+		case time.Now().After(deadline):
+			c.t.Errorf("%s of %s was not answered in a minute: %d %v %v", request.Kind, request.Payment, a.Status, a.Body, err)
+			return a
+		}
+		time.Sleep(time.Duration(2+rand.IntN(10)) * time.Millisecond)
+	}
+}
+
+func (c *crowd) note(told verify.Asked) {
+	c.journal.write(told)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, told)
+	if told.Status != 0 {
+		c.answered.Add(1)
+	}
+}
+
+// stateOf is what an answer tells for sure of a payment's state.
+func stateOf(a torture.Answer) payment.Status {
+	fields, _ := a.Body["payment"].(map[string]any)
+	word, _ := fields["status"].(string)
+	return map[string]payment.Status{
+		"success": payment.StatusCaptured, "decline": payment.StatusDeclined, "refunded": payment.StatusRefunded,
+		"partially refunded": payment.StatusPartiallyRefunded,
+	}[word]
+}
+
+func (c *crowd) sell(b *bought) {
+	request := verify.Asked{Kind: payment.KindSale, Project: torture.FirstProject + int64(b.project), Payment: b.name, Minor: b.minor}
+	c.ask(request, func(ctx context.Context, p *torture.Platform) (torture.Answer, error) {
+		return p.Sell(ctx, b.project, b.name, b.minor)
+	})
+}
+
+// buy confirms on the payment page. Pressing twice leads to the same page, so
+// what is written down is that there is such a payment.
+func (c *crowd) buy(b *bought) {
+	if path := c.page.confirm(b.name, b.project, b.minor); path != "" {
+		c.note(verify.Asked{Project: torture.FirstProject + int64(b.project), Payment: b.name, Status: http.StatusOK})
+	}
+}
+
+func (c *crowd) look(b *bought) {
+	request := verify.Asked{Project: torture.FirstProject + int64(b.project), Payment: b.name}
+	a := c.ask(request, func(ctx context.Context, p *torture.Platform) (torture.Answer, error) {
+		return p.Gate(ctx, "/v2/payment/status", b.project, map[string]any{"general": map[string]any{"payment_id": b.name}})
+	})
+	s := stateOf(a)
+	b.paid = s == payment.StatusCaptured || s == payment.StatusPartiallyRefunded
+}
+
+func (c *crowd) refund(b *bought, minor int64) {
+	name := fmt.Sprintf("r-%d", c.made.Add(1))
+	request := verify.Asked{Kind: payment.KindRefund, Project: torture.FirstProject + int64(b.project), Payment: b.name, Refund: name, Minor: minor}
+	c.ask(request, func(ctx context.Context, p *torture.Platform) (torture.Answer, error) {
+		return p.Gate(ctx, "/v2/payment/wallet/paytm/refund", b.project, torture.Refund(b.name, minor, name))
+	})
+}
+
+// settle stops the crowd, waits until nothing is left to do, ends the
+// platforms, and has everything checked: the stored money, what the clients
+// were told, the provider's books, what the merchant received. It gives what is
+// not as it must be.
+func (c *crowd) settle(within time.Duration) []string {
+	c.t.Helper()
+	c.stop()
+	why := ""
+	for deadline := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
+		if why = c.open(); why == "" || time.Now().After(deadline) {
+			break
+		}
+	}
+	if why != "" {
+		c.t.Errorf("%v after the load there is still something to do: %s", within, why)
+	}
+	for _, p := range c.platforms {
+		p.Kill()
+	}
+	moved, err := c.books.movements()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var report verify.Report
+	err = c.books.read(func(r book.Reader) error {
+		received, err := c.books.received(r)
+		if err != nil {
+			return err
+		}
+		report, err = verify.Run(context.Background(), r, verify.Options{
+			Clients:  &verify.Clients{Asked: c.asked, Again: map[payment.OperationKind]string{payment.KindSale: "3041", payment.KindRefund: "3230"}},
+			Provider: moved, Merchants: &verify.Merchants{Received: received, Hold: 6 * 200 * time.Millisecond},
+		})
+		return err
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Logf("%d payments, %d transfers, %d answers, checks %v", report.Payments, report.Transfers, c.answered.Load(), report.Checks)
+	return c.withoutAbandoned(report.Violations)
+}
+
+// withoutAbandoned leaves out what the simulator does and a provider cannot: it
+// takes the money for an order by itself, although the customer was never led
+// to its page, since the answer with its address died with the process and the
+// sale went on with another order (payment-loop.md L15); and it tells nobody.
+func (c *crowd) withoutAbandoned(violations []string) []string {
+	untold := map[string]bool{}
+	entries, err := c.books.provider(0)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, e := range entries {
+		untold[e.OrderID] = e.Kind == "sale" && (e.Behaviour == "silent" || e.Behaviour == "wrong_signature")
+	}
+	abandoned := map[string]bool{}
+	unknown := map[id.Attempt]bool{}
+	err = c.books.read(func(r book.Reader) error {
+		return every(r.ScanAttempts, func(a payment.Attempt) id.Attempt {
+			if a.Kind == payment.KindSale && a.Status == payment.AttemptUnknown && a.Redirect == "" {
+				unknown[a.ID] = true
+			}
+			if unknown[a.Prev] && untold[a.Prev.String()] {
+				abandoned[a.Prev.String()] = true
+			}
+			return a.ID
+		})
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return slices.DeleteFunc(violations, func(v string) bool {
+		return strings.HasPrefix(v, "C4: The provider moved ") && slices.ContainsFunc(slices.Collect(maps.Keys(abandoned)), func(a string) bool { return strings.Contains(v, a) })
+	})
+}
+
+// open says what is not ended; "" if all is. A refund of which the provider
+// knows nothing may wait (C11).
+func (c *crowd) open() (why string) {
+	err := c.books.read(func(r book.Reader) error {
+		late := map[id.Raw]bool{}
+		if err := every(r.ScanDue, func(d due.Due) id.Raw {
+			late[d.ID] = d.Kind == due.Watch
+			if d.Kind != due.Watch {
+				why = fmt.Sprintf("%s of %s is due", d.Kind, d.ID)
+			}
+			return d.ID
+		}); err != nil {
+			return err
+		}
+		if err := every(r.ScanAttempts, func(a payment.Attempt) id.Attempt {
+			waits := a.Kind == payment.KindRefund && a.Status == payment.AttemptUnknown && a.NoRecords > 0 && late[a.ID.Raw()]
+			if a.Kind == payment.KindRefund && !a.Status.Final() && !waits {
+				why = fmt.Sprintf("refund %s is %s", a.ID, a.Status)
+			}
+			return a.ID
+		}); err != nil {
+			return err
+		}
+		if err := every(r.ScanDeliveries, func(d event.Delivery) id.Delivery {
+			if d.State == event.DeliveryPending {
+				why = fmt.Sprintf("delivery %s is pending", d.ID)
+			}
+			return d.ID
+		}); err != nil {
+			return err
+		}
+		return every(r.ScanPayments, func(p payment.Payment) id.Payment {
+			if !p.Status.Final() && p.Status != payment.StatusCaptured && p.Status != payment.StatusPartiallyRefunded {
+				why = fmt.Sprintf("payment %s is %s", p.MerchantPaymentID, p.Status)
+			}
+			return p.ID
+		})
+	})
+	if err != nil {
+		return err.Error()
+	}
+	return why
+}
+
+// movements are the provider's own books.
+func (b *books) movements() ([]verify.Movement, error) {
+	entries, err := b.provider(0)
+	var out []verify.Movement
+	for _, e := range entries {
+		m := verify.Movement{
+			Reference: e.OrderID, Kind: payment.KindSale, PSP: "psp:paytm:a" + e.MID[len(e.MID)-1:],
+			Amount: money.Amount{Minor: e.AmountMinor, Currency: "INR"}, Moved: e.State == "paid",
+		}
+		if e.Kind == "refund" {
+			m.Reference, m.Kind = e.RefID, payment.KindRefund
+		}
+		out = append(out, m)
+	}
+	return out, err
+}
+
+// received is what the merchant got of every payment that there is.
+func (b *books) received(r book.Reader) ([]verify.Callback, error) {
+	var all []verify.Callback
+	err := every(r.ScanPayments, func(p payment.Payment) id.Payment {
+		for _, c := range b.callbacks(p.MerchantPaymentID) {
+			at, err := time.Parse(time.RFC3339Nano, c.ReceivedAt)
+			if err != nil {
+				b.t.Error(err)
+			}
+			all = append(all, verify.Callback{
+				Project: p.ProjectID, Payment: p.MerchantPaymentID, Body: c.Raw, AtUS: at.UnixMicro(), Answer: c.Answer,
+			})
+		}
+		return p.ID
+	})
+	slices.SortStableFunc(all, func(x, y verify.Callback) int { return int(x.AtUS - y.AtUS) })
+	return all, err
+}
+
+// journalFile is what all clients write to. Those who wait share a flush.
+type journalFile struct {
+	t     *testing.T
+	f     *os.File
+	lines chan journalLine
+}
+
+type journalLine struct {
+	text []byte
+	done chan struct{}
+}
+
+func openJournal(t *testing.T, path string) *journalFile {
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &journalFile{t: t, f: f, lines: make(chan journalLine, clients)}
+	ended := make(chan struct{})
+	go func() { defer close(ended); j.loop() }()
+	t.Cleanup(func() {
+		close(j.lines)
+		<-ended
+		_ = f.Close()
+	})
+	return j
+}
+
+func (j *journalFile) loop() {
+	for first := range j.lines {
+		batch := []journalLine{first}
+		for more := true; more; {
+			select {
+			case l, ok := <-j.lines:
+				if more = ok; ok {
+					batch = append(batch, l)
+				}
+			default:
+				more = false
+			}
+		}
+		var text strings.Builder
+		for _, l := range batch {
+			text.Write(l.text)
+			text.WriteByte('\n')
+		}
+		if _, err := j.f.WriteString(text.String()); err != nil {
+			j.t.Error(err)
+		}
+		if err := j.f.Sync(); err != nil {
+			j.t.Error(err)
+		}
+		for _, l := range batch {
+			close(l.done)
+		}
+	}
+}
+
+// write returns when what was told is on disk.
+func (j *journalFile) write(told verify.Asked) {
+	text, err := json.Marshal(told)
+	if err != nil {
+		j.t.Error(err)
+		return
+	}
+	l := journalLine{text, make(chan struct{})}
+	j.lines <- l
+	<-l.done
+}
+
+// TestT01Random: killed at any time under load, again and again, the platform
+// loses no acknowledgement and does nothing twice.
+func TestT01Random(t *testing.T) {
+	eachStore(t, func(t *testing.T, store string) {
+		w := torture.NewWorld(t, store)
+		p := w.NewPlatform("killed", "")
+		p.Env = append(p.Env, "AORTA_LIMIT_TIME=8s")
+		p.Start()
+		kills := torture.Count(t, 800, 12)
+		c := newCrowd(t, w, p)
+		begun, under := time.Now(), 0
+		for k := range kills {
+			before := c.answered.Load()
+			time.Sleep(time.Duration(20+rand.IntN(130)) * time.Millisecond)
+			for wait := 0; c.answered.Load() == before && wait < 2000; wait++ {
+				time.Sleep(time.Millisecond) // a kill that meets nobody is none
+			}
+			if c.answered.Load() > before {
+				under++
+			}
+			p.Kill()
+			p.Start()
+			if (k+1)%25 == 0 {
+				p.Verify()
+			}
+			if t.Failed() {
+				t.Fatalf("kill %d was not survived", k+1)
+			}
+		}
+		t.Logf("%d kills in %.1f s, %d of them while clients were being answered", kills, time.Since(begun).Seconds(), under)
+		violations := c.settle(time.Minute)
+		if len(violations) > 0 {
+			t.Errorf("%d violations, such as %q", len(violations), violations[:min(5, len(violations))])
+		}
+		torture.Report(t, torture.Row{
+			ID: "T01", Fault: "kill -9 at random times under load", Store: store, Planned: kills, Injected: under, Survived: under, Violations: len(violations),
+		})
+	})
+}
