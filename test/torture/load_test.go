@@ -80,8 +80,17 @@ var misbehaviours = []struct {
 	count     int
 	operation string // empty: any
 }{
-	{"approve", 12, ""}, {"silent", 1, ""}, {"approve", 8, ""}, {"duplicate", 1, ""}, {"approve", 8, ""}, {"decline", 1, ""}, {"approve", 8, ""},
-	{"wrong_signature", 1, ""}, {"approve", 8, ""}, {"http_500", 1, ""}, {"approve", 8, ""},
+	{"approve", 12, ""},
+	{"silent", 1, ""},
+	{"approve", 8, ""},
+	{"duplicate", 1, ""},
+	{"approve", 8, ""},
+	{"decline", 1, ""},
+	{"approve", 8, ""},
+	{"wrong_signature", 1, ""},
+	{"approve", 8, ""},
+	{"http_500", 1, ""},
+	{"approve", 8, ""},
 	{"wrong_amount", 1, "sale"}, // such a refund would wait for a person
 }
 

@@ -91,7 +91,7 @@ func (w *World) Serve(public string, o sandbox.Options) {
 		o.NotifyUnit = time.Second // what a fault kept from being heard is told again within seconds
 	}
 	for n := range Accounts {
-		a := account(n)
+		a := Account(n)
 		a.NotifyURL = fmt.Sprintf("%s/n/paytm/a%d", public, n)
 		o.Paytm = append(o.Paytm, a)
 	}
@@ -108,7 +108,8 @@ func (w *World) Serve(public string, o sandbox.Options) {
 	})
 }
 
-func account(n int) sandbox.PaytmAccount {
+// Account is the n-th of a world's accounts at the provider.
+func Account(n int) sandbox.PaytmAccount {
 	return sandbox.PaytmAccount{MID: fmt.Sprintf("AORTATORTURE0000000%d", n), Key: fmt.Sprintf("torture#Key@%04d", n), Website: sandbox.DemoWebsite}
 }
 
@@ -176,7 +177,7 @@ func (p *Platform) configure(settings string) {
 	fmt.Fprintf(&b, "data = %q\nlisten = %q\nops_listen = %q\ncallback_networks = [\"127.0.0.0/8\"]\n%s\n%s\n",
 		p.Data, strings.TrimPrefix(p.Public, "http://"), strings.TrimPrefix(p.Ops, "http://"), knobs, settings)
 	for n := range Accounts {
-		a := account(n)
+		a := Account(n)
 		fmt.Fprintf(&b, "\n[[connector]]\nname = \"paytm\"\naccount = \"a%d\"\nbase_url = %q\nmid = %q\nkey = %q\nwebsite = %q\n",
 			n, p.w.OtherURL+"/paytm", a.MID, a.Key, a.Website)
 	}

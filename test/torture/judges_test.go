@@ -1,0 +1,67 @@
+package torture_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"aorta/internal/payment"
+	"aorta/internal/verify"
+	"aorta/test/torture"
+)
+
+// TestJudgesSee: what the processes are judged by in the end sees an
+// acknowledgement that was lost, one given twice, and money that only the
+// provider knows of.
+func TestJudgesSee(t *testing.T) {
+	t.Parallel()
+	w := torture.NewWorld(t, "sqlite")
+	p := w.NewPlatform("judged", "")
+	p.Env = append(p.Env, "AORTA_LIMIT_TIME=3s", "AORTA_LOOKUP_SCHEDULE=60s")
+	p.Start()
+	c := newCrowd(t, w, p)
+	sold := func(a verify.Asked) bool { return a.Kind == payment.KindSale && a.Status == http.StatusOK }
+	first := -1
+	for deadline := time.Now().Add(20 * time.Second); first < 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		c.mu.Lock()
+		first = slices.IndexFunc(c.asked, sold)
+		c.mu.Unlock()
+	}
+	if first < 0 {
+		t.Fatal("nothing was sold in 20 s")
+	}
+	lost := verify.Asked{Kind: payment.KindSale, Project: torture.FirstProject, Payment: "never-there", Minor: 1000, Status: http.StatusOK}
+	c.note(lost)
+	c.mu.Lock()
+	twice := c.asked[first]
+	c.mu.Unlock()
+	c.note(twice)
+	violations := strings.Join(c.settle(30*time.Second), "\n")
+	for _, want := range []string{"C2: The sale never-there", "C7: "} {
+		if !strings.Contains(violations, want) {
+			t.Errorf("the violations are %q, want one that begins with %q", violations, want)
+		}
+	}
+
+	w = torture.NewWorld(t, "sqlite")
+	p = w.NewPlatform("unaware", "")
+	p.Env = append(p.Env, "AORTA_LOOKUP_SCHEDULE=60s")
+	p.Start()
+	var b books
+	b.open(t, w, p)
+	w.Control("silent", "sale", 1)
+	if a, err := p.Sell(t.Context(), 0, "silent", 1000); err != nil || a.Status != http.StatusOK {
+		t.Fatalf("sale: %+v %v", a, err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if entries, err := b.provider(0); err == nil && len(entries) == 1 && entries[0].State == "paid" {
+			break
+		}
+	}
+	found, err := b.differences()
+	if err != nil || len(found) != 2 {
+		t.Errorf("differences %q, %v; want clearing and the attempt", found, err)
+	}
+}
