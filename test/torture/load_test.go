@@ -333,10 +333,19 @@ func (c *crowd) withoutAbandoned(violations []string) []string {
 	})
 }
 
-// open says what is not ended; "" if all is. A refund of which the provider
+// open says what is not ended, here or at the provider; "" if all is. A refund of which the provider
 // knows nothing may wait (C11).
 func (c *crowd) open() (why string) {
-	err := c.books.read(func(r book.Reader) error {
+	entries, err := c.books.provider(c.books.told)
+	if err != nil {
+		return err.Error()
+	}
+	for _, e := range entries {
+		if decided := e.State == "paid" || e.State == "failed"; decided && !e.Told {
+			return fmt.Sprintf("the provider has not told us of %s%s yet", e.OrderID, e.RefID)
+		}
+	}
+	err = c.books.read(func(r book.Reader) error {
 		late := map[id.Raw]bool{}
 		if err := every(r.ScanDue, func(d due.Due) id.Raw {
 			late[d.ID] = d.Kind == due.Watch
@@ -488,6 +497,7 @@ func (j *journalFile) write(told verify.Asked) {
 func TestT01Random(t *testing.T) {
 	eachStore(t, func(t *testing.T, store string) {
 		w := torture.NewWorld(t, store)
+		w.Sandbox.NotifyUnit = 100 * time.Millisecond // whom a kill kept from hearing is told again soon
 		p := w.NewPlatform("killed", "")
 		p.Env = append(p.Env, "AORTA_LIMIT_TIME=8s")
 		p.Start()

@@ -20,6 +20,7 @@ import (
 func TestT30(t *testing.T) {
 	eachStore(t, func(t *testing.T, store string) {
 		w := torture.NewWorld(t, store)
+		w.Sandbox.NotifyUnit = 100 * time.Millisecond
 		p := w.NewPlatform("stopped", "")
 		p.Env = append(p.Env, "AORTA_LIMIT_TIME=8s")
 		p.Start()
