@@ -1,12 +1,11 @@
 // Package kill_test kills the built binary while payments are under way, again
 // and again, and starts it anew: every payment must end settled once, the
 // merchant told, the PSP's books equal to ours, and every invariant must hold
-// at the very moment of death as well as in the end (torture.md T01, C1–C5, C13).
+// at the very moment of death as well as in the end (torture.md T01, C1–C7, C11, C13).
 package kill_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -21,7 +20,6 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/id"
-	"aorta/internal/ledger"
 	"aorta/internal/payment"
 	"aorta/internal/store"
 	"aorta/internal/verify"
@@ -63,7 +61,7 @@ func run(t *testing.T, database string) {
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, seed))
 	d := scenario.Start(t, database, knobs...)
-	h := &hunt{t: t, demo: d, database: database}
+	h := &hunt{t: t, demo: d, database: database, clients: scenario.NewJournal(t)}
 	public, ops, sandbox := hostPort(d.Public), hostPort(d.Ops), hostPort(d.Sandbox)
 	d.Control("paytm", "approve", "sale", wishes)
 	begun := time.Now()
@@ -82,7 +80,7 @@ func run(t *testing.T, database string) {
 			t.Fatalf("round %d is wrong", round)
 		}
 	}
-	h.pspTruth()
+	h.outside()
 	d.Verify()
 	t.Logf("%d kills in %.0f s: %d of %d payments were unsettled or not yet begun when the process died",
 		rounds, time.Since(begun).Seconds(), h.interrupted, rounds*atOnce)
@@ -100,6 +98,8 @@ type hunt struct {
 	demo        *scenario.Demo
 	database    string
 	interrupted int // payments that were not settled when the process died
+	clients     *scenario.Journal
+	received    []verify.Callback
 
 	// away is held while the process is dead and until the PSP knows its wishes
 	// again: sales that are asked before would wait for a customer at its page.
@@ -157,6 +157,7 @@ func (h *hunt) sell(paymentID string) bool {
 	if err != nil || status == http.StatusServiceUnavailable {
 		return false
 	}
+	h.clients.Write(verify.Asked{Kind: payment.KindSale, Project: 200, Payment: paymentID, Minor: 2500}, status, answer)
 	if (status == http.StatusOK && answer["status"] == "success") || answer["code"] == "3041" {
 		return true
 	}
@@ -169,7 +170,7 @@ func (h *hunt) sell(paymentID string) bool {
 func (h *hunt) inspect(round int) {
 	h.t.Helper()
 	h.read(func(r book.Reader) {
-		report, err := verify.Run(h.t.Context(), r, verify.Options{})
+		report, err := verify.Run(h.t.Context(), r, verify.Options{Clients: h.clients.Read()})
 		if err != nil || !report.OK {
 			h.t.Fatalf("round %d, after the kill: verify: %v %q", round, err, report.Violations)
 		}
@@ -201,6 +202,11 @@ func (h *hunt) settled(round int, accepted <-chan struct{}) {
 		todo <- name(round, n)
 	}
 	close(todo)
+	defer func() {
+		for n := range atOnce { // now: the merchant forgets, if it is restarted often enough
+			h.received = append(h.received, h.demo.Received(name(round, n))...)
+		}
+	}()
 	for range 8 {
 		wg.Go(func() {
 			for paymentID := range todo {
@@ -273,88 +279,23 @@ func (h *hunt) told(paymentID string) []string {
 	return words
 }
 
-// pspTruth compares the PSP's own journal with our books, both ways, by the
-// reference that both know (C4). An order that was paid although its attempt
-// had been given up is in both too: as money that we owe back.
-func (h *hunt) pspTruth() {
+// hold is how long a callback waits for an older one: six units of the schedule.
+const hold = 6 * 200 * time.Millisecond
+
+// outside compares what clients, provider and merchant have seen with our books,
+// both ways, by the names that both know (C2, C4, C6, C7). An order that was paid
+// although its attempt had been given up is in both too: as money that we owe back.
+func (h *hunt) outside() {
 	h.t.Helper()
-	var differences []string
+	o := verify.Options{AtRest: true, Clients: h.clients.Read(), Merchants: &verify.Merchants{Received: h.received, Hold: hold}}
+	var violations []string
 	for deadline := time.Now().Add(settledSoon); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if differences = h.compare(); len(differences) == 0 {
+		o.Provider = h.demo.Books()
+		if violations = h.demo.Judge(o); len(violations) == 0 {
 			return
 		}
 	}
-	h.t.Errorf("the PSP's journal and our books differ in %d places, such as: %s", len(differences), strings.Join(differences[:min(5, len(differences))], "; "))
-}
-
-func (h *hunt) compare() []string {
-	h.t.Helper()
-	theirs, theirSum := h.journal()
-	var out []string
-	h.read(func(r book.Reader) {
-		each(h.t, r.ScanAttempts, func(a payment.Attempt) id.Attempt {
-			approved, paid := a.Status == payment.AttemptApproved, theirs[a.ID.String()]
-			if approved != paid {
-				out = append(out, fmt.Sprintf("attempt %s is %s, the PSP has it paid: %t", a.ID, a.Status, paid))
-			}
-			delete(theirs, a.ID.String())
-			return a.ID
-		})
-		for order := range theirs {
-			out = append(out, "the PSP was paid for "+order+", which we do not know")
-		}
-		var clearing int64
-		each(h.t, r.ScanAccounts, func(a ledger.Account) id.Account {
-			if a.Purpose == ledger.Clearing {
-				clearing += a.Minor
-			}
-			return a.ID
-		})
-		if clearing != theirSum {
-			out = append(out, fmt.Sprintf("clearing holds %d minor units, the PSP took %d", clearing, theirSum))
-		}
-	})
-	return out
-}
-
-// journal reads the PSP's books: which orders were paid, and their sum.
-func (h *hunt) journal() (paid map[string]bool, sum int64) {
-	h.t.Helper()
-	paid = map[string]bool{}
-	for after := int64(0); ; {
-		var page struct {
-			Entries []struct {
-				OrderID     string `json:"order_id"`
-				State       string `json:"state"`
-				AmountMinor int64  `json:"amount_minor"`
-			} `json:"entries"`
-			Next int64 `json:"next"`
-			More bool  `json:"more"`
-		}
-		address := fmt.Sprintf("%s/control/journal?connector=paytm&limit=10000&after=%d", h.demo.Sandbox, after)
-		req, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, address, nil)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			h.t.Fatalf("journal: %v", err)
-		}
-		err = json.NewDecoder(resp.Body).Decode(&page)
-		_ = resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK {
-			h.t.Fatalf("journal: %d %v", resp.StatusCode, err)
-		}
-		for _, e := range page.Entries {
-			if e.State == "paid" {
-				paid[e.OrderID] = true
-				sum += e.AmountMinor
-			}
-		}
-		if after = page.Next; !page.More {
-			return paid, sum
-		}
-	}
+	h.t.Errorf("the outside and our books differ in %d places, such as: %s", len(violations), strings.Join(violations[:min(5, len(violations))], "; "))
 }
 
 // read shows the database of the moment, whether or not the demo runs.

@@ -29,6 +29,7 @@ type Demo struct {
 	Args     []string
 
 	Public, Ops, Sandbox string
+	Secret               string // of the demo's project
 	secret               sign.Secret
 	process              *exec.Cmd
 	log                  *bytes.Buffer
@@ -95,6 +96,7 @@ func (d *Demo) read(text string) {
 		d.t.Fatalf("demo said %q when it was ready: %v", text, err)
 	}
 	d.Public, d.Ops, d.Sandbox, d.secret = ready.Public, ready.Ops, ready.Sandbox, sign.NewSecret(ready.Project.Secret)
+	d.Secret = ready.Project.Secret
 }
 
 // Kill ends the process at once, as a power cut would.
@@ -226,6 +228,8 @@ type Callback struct {
 	Body           map[string]any `json:"body"`
 	Raw            string         `json:"raw"`
 	ValidSignature bool           `json:"valid_signature"`
+	ReceivedAt     string         `json:"received_at"`
+	Answer         int            `json:"answer"`
 }
 
 // Word is "payment status/operation type operation status code".
