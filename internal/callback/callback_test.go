@@ -33,6 +33,7 @@ type house struct {
 	shop      *shop
 	pay       id.Payment
 	last      id.Delivery
+	delay     time.Duration // of all callbacks of the payment
 
 	away     atomic.Bool // the store fails at commit
 	rendered atomic.Int64
@@ -145,7 +146,7 @@ func (h *house) tell(status payment.Status, door string) id.Delivery {
 	h.t.Helper()
 	prev := h.last
 	d, err := book.Do(h.t.Context(), h.book, book.Act[id.Delivery]{Name: "test.tell", Bucket: h.pay.Bucket(), Decide: func(p *book.Page) (id.Delivery, error) {
-		snap := event.Snapshot{Payment: payment.Payment{ID: h.pay, ProjectID: 200, Status: status}}
+		snap := event.Snapshot{Payment: payment.Payment{ID: h.pay, ProjectID: 200, Status: status, CallbackDelayS: int64(h.delay / time.Second)}}
 		e := event.Event{ID: id.Event(p.Mint()), Payment: h.pay, To: status, AtUS: p.NowUS(), Snapshot: snap.Encode()}
 		p.Events.Append(e)
 		d := event.Delivery{
@@ -153,7 +154,11 @@ func (h *house) tell(status payment.Status, door string) id.Delivery {
 			State: event.DeliveryPending, CreatedUS: p.NowUS(), ChangedUS: p.NowUS(),
 		}
 		p.Deliveries.New(d)
-		p.Due.New(due.Now(d.ID.Raw(), due.Deliver, p.NowUS(), p.Epoch(), &event.Work{Delivery: d, Event: e, Snapshot: snap}))
+		now := due.Now(d.ID.Raw(), due.Deliver, p.NowUS(), p.Epoch(), &event.Work{Delivery: d, Event: e, Snapshot: snap})
+		if h.delay > 0 {
+			now = due.At(d.ID.Raw(), due.Deliver, p.NowUS()+h.delay.Microseconds())
+		}
+		p.Due.New(now)
 		return d.ID, nil
 	}})
 	if err != nil {
@@ -161,6 +166,21 @@ func (h *house) tell(status payment.Status, door string) id.Delivery {
 	}
 	h.last = d
 	return d
+}
+
+// delays has all callbacks of the payment wait so long.
+func (h *house) delays(d time.Duration) {
+	h.t.Helper()
+	h.delay = d
+	_, err := book.Do(h.t.Context(), h.book, book.Act[struct{}]{Name: "test.delay", Bucket: h.pay.Bucket(), Decide: func(p *book.Page) (struct{}, error) {
+		pay, _ := p.Payments.Get(h.pay)
+		pay.CallbackDelayS = int64(d / time.Second)
+		p.Payments.Put(pay)
+		return struct{}{}, nil
+	}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // barrier returns when the work of all acts so far has been handed over: the
@@ -473,6 +493,22 @@ func TestANewerOneGoesOnAfterTheFirstPhase(t *testing.T) {
 	if got := h.shop.posts(); len(got) != posts+1 {
 		t.Errorf("%d posts after the older one ended, want its own alone", len(got)-posts)
 	}
+}
+
+// The first phase begins when the payment's delay is over.
+func TestADelayKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.delays(10 * time.Minute)
+	h.shop.says(500, nil)
+	first := h.tell(payment.StatusAwaitingCustomer, "gate")
+	h.pass(3 * time.Second)
+	second := h.tell(payment.StatusCaptured, "gate")
+	h.pass(10*time.Minute + 20*time.Second)
+	h.want(first, event.DeliveryPending, 3)
+	h.want(second, event.DeliveryPending, 0)
+	h.pass(time.Minute)
+	h.want(second, event.DeliveryPending, 3)
 }
 
 func TestADeadOldOneWakesTheNewerOne(t *testing.T) {

@@ -62,7 +62,7 @@ func (w *world) judge() Result {
 	}
 	r := Result{
 		Broken: append(w.broken, report.Violations...), Injected: w.injected, Points: w.points, Moves: map[[2]payment.Status]int{},
-		Batches: w.batches, Shared: w.shared,
+		Batches: w.batches, Shared: w.shared, Outbound: w.outbound(),
 	}
 	if w.stopped {
 		return r
@@ -294,13 +294,18 @@ func (w *world) judgeTold(x rows, wrong func(string, ...any)) {
 		_, heard := w.merchant.heard[d.Event.String()]
 		poisoned := w.merchant.poisoned[d.Event.String()]
 		switch {
-		case poisoned && d.State != event.DeliveryDead:
-			wrong("Delivery %s is %s in the end, and the merchant has refused it for ever.", d.ID, d.State)
+		case poisoned && (d.State != event.DeliveryDead || d.Tries != scheduled):
+			wrong("Delivery %s is %s after %d tries, and the merchant has refused it for ever.", d.ID, d.State, d.Tries)
 		case poisoned:
 		case d.State != event.DeliveryDelivered:
 			wrong("Delivery %s is %s in the end.", d.ID, d.State)
 		case !heard || body != d.Body:
 			wrong("Delivery %s is delivered as %q; the merchant has %q.", d.ID, d.Body, body)
+		case w.only(Poison): // what is behind a poisoned one waits for its first phase, and no longer (T17)
+			told := w.merchant.heard[d.Event.String()].Sub(time.UnixMicro(d.CreatedUS)) - w.settings(w.nameOf(d.Payment)).delay
+			if told > hold+15*time.Second {
+				wrong("Delivery %s was told %s after its event, and nothing but another event kept it.", d.ID, told)
+			}
 		}
 	}
 	for _, e := range x.events {
@@ -308,6 +313,19 @@ func (w *world) judgeTold(x rows, wrong func(string, ...any)) {
 			wrong("Event %s of payment %s is told: %t, want %t.", e.Kind, w.nameOf(e.Payment), told[e.ID], want)
 		}
 	}
+}
+
+// scheduled is how often a callback is tried (ecommpay.md 4.1).
+const scheduled = 120
+
+// only reports whether nothing went wrong but f.
+func (w *world) only(f Fault) bool {
+	for g, n := range w.injected {
+		if g != f && n > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // hold is how long a newer event of a payment waits for an older one that the

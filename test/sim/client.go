@@ -231,6 +231,10 @@ func (w *world) outages() {
 	}
 	if w.chance(MerchantDown) {
 		w.merchant.downFrom = w.now.Add(time.Duration(w.draw("merchant down") * float64(time.Hour)))
-		w.merchant.downTo = w.merchant.downFrom.Add(time.Duration((0.1 + 0.9*w.draw("how long down")) * float64(6*time.Hour)))
+		outage := w.plan.Outage
+		if outage == 0 {
+			outage = time.Duration((0.1 + 0.9*w.draw("how long down")) * float64(6*time.Hour))
+		}
+		w.merchant.downTo = w.merchant.downFrom.Add(outage)
 	}
 }

@@ -40,6 +40,7 @@ type merchant struct {
 	tries    map[string]int       // by event
 	poisoned map[string]bool      // by event: answered 500 for ever
 	labels   map[string]string    // by event
+	refused  map[string]int       // by event: how often it was told while the endpoint was down
 	calls    []time.Time          // from us
 	downFrom time.Time
 	downTo   time.Time
@@ -50,7 +51,7 @@ type merchant struct {
 func newMerchant(w *world) *merchant {
 	return &merchant{
 		w: w, bodies: map[string]string{}, heard: map[string]time.Time{}, began: map[string]time.Time{}, tries: map[string]int{},
-		poisoned: map[string]bool{}, labels: map[string]string{},
+		poisoned: map[string]bool{}, labels: map[string]string{}, refused: map[string]int{},
 	}
 }
 
@@ -85,6 +86,7 @@ func (m *merchant) Send(_ context.Context, url string, _ http.Header, body []byt
 	m.bodies[t.Event] = string(body)
 	switch {
 	case m.down():
+		m.refused[t.Event]++
 		return callback.Answer{Status: http.StatusServiceUnavailable}, nil
 	case m.poisoned[t.Event], w.chance(MerchantFails, name):
 		w.pause(w.span(time.Second, "merchant fails", name))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"aorta/internal/payment"
 	"aorta/test/sim"
@@ -221,4 +222,58 @@ func TestPlanIsItsCommand(t *testing.T) {
 			t.Errorf("%s\nis read as\n%s", plan, same)
 		}
 	}
+}
+
+// Each thing that is judged is seen when it is wrong: what was seen of a good
+// run is changed, and the judges must say so.
+func TestJudgesSee(t *testing.T) {
+	t.Parallel()
+	for what, want := range sim.Spoils {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(300) {
+				plan := sim.PlanOf(seed+1, []sim.Fault{sim.Refused, sim.MindChanged, sim.NewsWrong, sim.MerchantFails, sim.NewsOfNobody})
+				if strings.Contains(strings.Join(sim.Spoil(plan, what), "\n"), want) {
+					return
+				}
+			}
+			t.Errorf("nobody says %q", want)
+		})
+	}
+}
+
+// A storm is seen: callbacks tried too often, a spike when the merchant is back,
+// one around an outage of the provider.
+func TestStormIsSeen(t *testing.T) {
+	t.Parallel()
+	calm := sim.Outbound{PSPDown: [2]time.Duration{time.Hour, 70 * time.Minute}, MerchantDown: [2]time.Duration{time.Hour, 7 * time.Hour}}
+	for at := time.Duration(0); at < 9*time.Hour; at += 20 * time.Second {
+		calm.PSP, calm.Merchant = append(calm.PSP, at), append(calm.Merchant, at)
+	}
+	if wrong := judgeStorm(sim.Result{Outbound: calm}); len(wrong) > 0 {
+		t.Errorf("a calm run is a storm: %v", wrong)
+	}
+	tests := map[string]func(*sim.Outbound){
+		"its schedule has":      func(o *sim.Outbound) { o.MostTries = 100 },
+		"merchant came back":    func(o *sim.Outbound) { o.Merchant = append(o.Merchant, burst(7*time.Hour)...) },
+		"calls to the PSP in":   func(o *sim.Outbound) { o.PSP = append(o.PSP, burst(72*time.Minute)...) },
+		"around its outage, 30": func(o *sim.Outbound) { o.PSP = append(o.PSP, burst(61*time.Minute)...) },
+	}
+	for want, spoil := range tests {
+		o := calm
+		o.PSP, o.Merchant = slices.Clone(calm.PSP), slices.Clone(calm.Merchant)
+		spoil(&o)
+		if wrong := judgeStorm(sim.Result{Outbound: o}); len(wrong) != 1 || !strings.Contains(wrong[0], want) {
+			t.Errorf("judgeStorm = %v, want one complaint with %q", wrong, want)
+		}
+	}
+}
+
+// burst is a hundred calls in the minute after at.
+func burst(at time.Duration) []time.Duration {
+	var out []time.Duration
+	for n := range 100 {
+		out = append(out, at+time.Duration(n)*500*time.Millisecond)
+	}
+	return out
 }

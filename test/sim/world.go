@@ -257,9 +257,35 @@ type Result struct {
 	Captured int
 	Late     int
 	Batches  int
-	Shared   int            // batches of several acts
+	Shared   int // batches of several acts
+	Outbound Outbound
 	Model    []string       // of Broken, what the independent model says
 	Made     map[string]int // its moves that were made
+}
+
+// Outbound is when we called others, and when they were down, as time since the
+// run began.
+type Outbound struct {
+	PSP, Merchant         []time.Duration
+	PSPDown, MerchantDown [2]time.Duration
+	MostTries             int // of one callback, while the merchant was down
+}
+
+func (w *world) outbound() Outbound {
+	since := func(at time.Time) time.Duration { return at.Sub(w.begun) }
+	var o Outbound
+	for _, at := range w.psp.calls {
+		o.PSP = append(o.PSP, since(at))
+	}
+	for _, at := range w.merchant.calls {
+		o.Merchant = append(o.Merchant, since(at))
+	}
+	for _, n := range w.merchant.refused {
+		o.MostTries = max(o.MostTries, n)
+	}
+	o.PSPDown = [2]time.Duration{since(w.psp.downFrom), since(w.psp.downTo)}
+	o.MerchantDown = [2]time.Duration{since(w.merchant.downFrom), since(w.merchant.downTo)}
+	return o
 }
 
 // Run runs a plan to its end.
