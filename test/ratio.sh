@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+[ "${1:-sqlite}" = sqlite ] || : "${AORTA_TEST_POSTGRES:?names no server: run this under test/postgres.sh}"
 store=${1:-sqlite} pairs=${2:-5} seconds=${3:-20}
 work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-ratio.XXXXXX")
 trap 'rm -rf "$work"' EXIT

@@ -228,7 +228,8 @@ func TestFailedActLeavesNoTrace(t *testing.T) {
 func TestMissingRowsRunTheActAgain(t *testing.T) {
 	t.Parallel()
 	m := book.NewMemory()
-	b := open(t, book.Options{}, book.Home{Store: m, Lanes: 1})
+	var b *book.Book // a new one each time, which has kept no row
+	random := newDice()
 	const rows = 10
 	runs := 0
 	chain := book.Act[int]{Name: "test.chain", Bucket: 2, Decide: func(p *book.Page) (int, error) {
@@ -245,7 +246,7 @@ func TestMissingRowsRunTheActAgain(t *testing.T) {
 		return runs, nil
 	}}
 	for try := range int64(3) {
-		runs = 0
+		b, runs = open(t, book.Options{Random: random}, book.Home{Store: m, Lanes: 1}), 0
 		got, err := book.Do(t.Context(), b, chain)
 		if err != nil || got != rows+1 {
 			t.Errorf("Do = %d, %v; want the answer of run %d", got, err, rows+1)
@@ -256,6 +257,7 @@ func TestMissingRowsRunTheActAgain(t *testing.T) {
 			}
 		}
 	}
+	b = open(t, book.Options{Random: random}, book.Home{Store: m, Lanes: 1})
 	runs = 0
 	chain.Hint = func(p *book.Page) {
 		for i := range rows {
@@ -295,6 +297,126 @@ func TestSharedMemoryLosesNothing(t *testing.T) {
 			t.Errorf("account of bucket %d is at %d, want %d", n, got, callers*each)
 		}
 	}
+}
+
+// A lane keeps rows that others may change meanwhile. Whatever an act reads, be
+// it to write it, to write another row or to answer, is as it is in the end.
+func TestKeptRowsAreChecked(t *testing.T) {
+	t.Parallel()
+	a, other := account(1, "x"), account(1, "y")
+	read := func(p *book.Page) (int64, error) {
+		r, ok := p.Accounts.Get(a.ID)
+		if !ok {
+			return -1, nil
+		}
+		return r.Minor, nil
+	}
+	tests := []struct {
+		name   string
+		decide func(*book.Page) (int64, error)
+	}{
+		{name: "to answer", decide: read},
+		{name: "to refuse", decide: func(p *book.Page) (int64, error) {
+			v, _ := read(p)
+			return v, fmt.Errorf("it is %d", v)
+		}},
+		{name: "to write another", decide: func(p *book.Page) (int64, error) {
+			v, _ := read(p)
+			o, ok := p.Accounts.Get(other.ID)
+			if !ok {
+				o = other
+			}
+			o.Minor = v
+			p.Accounts.Put(o)
+			return v, nil
+		}},
+		{name: "to delete", decide: func(p *book.Page) (int64, error) {
+			v, _ := read(p)
+			p.Accounts.Delete(a.ID)
+			return v, nil
+		}},
+	}
+	for _, test := range tests {
+		for _, there := range []bool{false, true} {
+			for _, hinted := range []bool{false, true} {
+				t.Run(fmt.Sprint(test.name, ", there ", there, ", hinted ", hinted), func(t *testing.T) {
+					t.Parallel()
+					m := book.NewMemory()
+					m.Shared = true
+					mine := open(t, book.Options{}, book.Home{Store: m, Lanes: 1})
+					theirs := open(t, book.Options{Random: &dice{rand.NewChaCha8([32]byte{7})}}, book.Home{Store: m, Lanes: 1})
+					want := int64(1)
+					if there {
+						if _, err := book.Do(t.Context(), mine, count(a)); err != nil {
+							t.Fatal(err)
+						}
+						want = 2
+					} else if _, err := book.Do(t.Context(), mine, book.Act[int64]{Name: "test.absent", Bucket: 1, Decide: read}); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := book.Do(t.Context(), theirs, count(a)); err != nil {
+						t.Fatal(err)
+					}
+					act := book.Act[int64]{Name: "test.read", Bucket: 1, Decide: test.decide}
+					if hinted {
+						act.Hint = func(p *book.Page) { p.Accounts.Get(a.ID) }
+					}
+					got, err := book.Do(t.Context(), mine, act)
+					if test.name == "to refuse" {
+						if err == nil || err.Error() != fmt.Sprintf("it is %d", want) {
+							t.Errorf("Do answers %v, want it to know %d", err, want)
+						}
+					} else if got != want || err != nil {
+						t.Errorf("Do = %d, %v; want %d", got, err, want)
+					}
+				})
+			}
+		}
+	}
+}
+
+// While nobody else writes, a lane loads what it has written just now no second time.
+func TestRowsAreKept(t *testing.T) {
+	t.Parallel()
+	m := &loads{Memory: book.NewMemory()}
+	m.Shared = true
+	c := newClock()
+	b := open(t, book.Options{Now: c.now}, book.Home{Store: m, Lanes: 1})
+	a := account(1, "x")
+	for range 5 {
+		if _, err := book.Do(t.Context(), b, count(a)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := m.accounts.Load(); n != 1 {
+		t.Errorf("%d accounts were loaded by five acts on one, want 1", n)
+	}
+}
+
+// loads counts the accounts that are loaded.
+type loads struct {
+	*book.Memory
+	accounts atomic.Int64
+}
+
+func (l *loads) Lane(ctx context.Context) (book.Lane, error) {
+	lane, err := l.Memory.Lane(ctx)
+	return &countingLane{lane, l}, err
+}
+
+type countingLane struct {
+	book.Lane
+	l *loads
+}
+
+func (c *countingLane) Begin(ctx context.Context, batch, forget id.Batch, want *book.Keys) (*book.Found, error) {
+	c.l.accounts.Add(int64(len(want.Accounts)))
+	return c.Lane.Begin(ctx, batch, forget, want)
+}
+
+func (c *countingLane) Load(ctx context.Context, want *book.Keys) (*book.Found, error) {
+	c.l.accounts.Add(int64(len(want.Accounts)))
+	return c.Lane.Load(ctx, want)
 }
 
 func TestActMayNotLeaveItsBucket(t *testing.T) {

@@ -20,7 +20,9 @@ import (
 type lane struct {
 	book    *Book
 	conn    Lane
-	keep    bool
+	keep    bool      // nobody else writes: rows are kept without a doubt
+	met     time.Time // when it last met another committer
+	settled time.Time // when its last batch ended
 	queue   *queue
 	busy    atomic.Int64 // since when it is at a batch, in unix microseconds; 0: it waits
 	page    *Page
@@ -63,6 +65,7 @@ func newLane(b *Book, h *home, conn Lane, keep bool) (*lane, error) {
 	l := &lane{book: b, conn: conn, keep: keep, queue: newQueue(b.opts), minter: inside, outside: outside}
 	l.page = newPage(func(x id.Bucket) bool { return int(x) < len(h.holds) && h.holds[x] },
 		id.Minter{Bits: inside.src.Uint64}, b.opts.Epoch, b.numbers.next)
+	l.page.shared = !keep
 	return l, nil
 }
 
@@ -90,10 +93,25 @@ func (l *lane) loop(ctx context.Context) {
 	}
 }
 
+// A lane that is not the only writer keeps rows between batches as well: it
+// mostly is, for its buckets, and rows that it reads so and others have changed
+// make the store refuse the batch, by version (Change.Check). Then it runs
+// again, and for a while the lane loads and locks all rows first: two that
+// write the same rows would else refuse each other all the time. Rows of a lane
+// that had nothing to do are likely to be old.
+const (
+	careful = 5 * time.Second
+	keptFor = time.Second
+)
+
 // batch sees to it that every act has its answer when it returns.
 func (l *lane) batch(ctx context.Context, acts []*call) {
 	m := l.book.metrics
-	batch := id.Batch(l.minter.mint(l.book.opts.Now(), 0))
+	now := l.book.opts.Now()
+	batch := id.Batch(l.minter.mint(now, 0))
+	if !l.keep && now.Sub(l.settled).Abs() > keptFor {
+		l.page.forget()
+	}
 	for _, c := range acts {
 		l.page.hints(c)
 	}
@@ -106,7 +124,8 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 		var data *DataError
 		switch {
 		case err == nil:
-			l.page.settle(l.keep)
+			l.settled = l.book.opts.Now()
+			l.page.settle(l.keep || l.settled.Sub(l.met).Abs() > careful)
 			if len(work) > 0 {
 				l.book.opts.Work(work)
 			}
@@ -114,6 +133,7 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 			return
 		case errors.Is(err, ErrConflict) && run < l.book.opts.MaxRetries:
 			m.retries.Inc()
+			l.met = l.book.opts.Now()
 			l.page.drop()
 		case errors.As(err, &data) || errors.Is(err, ErrConflict):
 			l.page.forget()
@@ -151,7 +171,7 @@ const maxLoads = 64
 func (l *lane) once(ctx context.Context, batch id.Batch, acts []*call) ([]due.Due, error) {
 	l.page.now = l.book.opts.Now().UTC().Truncate(time.Microsecond)
 	l.keys = Keys{}
-	l.page.missing(&l.keys)
+	l.page.missing(&l.keys, true)
 	found, err := l.conn.Begin(ctx, batch, l.forget, &l.keys)
 	if err != nil {
 		return nil, unreached(err)
@@ -164,7 +184,7 @@ func (l *lane) once(ctx context.Context, batch id.Batch, acts []*call) ([]due.Du
 			break
 		}
 		l.keys = Keys{}
-		if !l.page.missing(&l.keys) || loads == maxLoads {
+		if !l.page.missing(&l.keys, false) || loads == maxLoads {
 			panic(fmt.Sprintf("book: %s wants rows without end", open[0].name))
 		}
 		l.book.metrics.rounds.Inc()

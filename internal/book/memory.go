@@ -286,9 +286,11 @@ func fits[R, K any](t memoryTable[R, K], c Change[R, K]) bool {
 			return false
 		}
 	}
-	for _, d := range c.Delete {
-		if t.rows[d.Key].Version != d.Version {
-			return false
+	for _, list := range [][]StoredKey[K]{c.Delete, c.Check} {
+		for _, d := range list {
+			if t.rows[d.Key].Version != d.Version {
+				return false
+			}
 		}
 	}
 	return true

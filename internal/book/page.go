@@ -40,6 +40,8 @@ type Page struct {
 
 	tables []table
 	out    Changes
+	batch  uint64 // counts batches, and runs of them
+	shared bool   // others may have changed rows since an earlier batch: see Change.Check
 	act    string
 	bucket id.Bucket
 	holds  func(id.Bucket) bool // buckets of this home
@@ -73,7 +75,7 @@ type table interface {
 	begin()
 	undo()
 	fill(*Found)
-	want(*Keys) bool
+	want(k *Keys, first bool) bool
 	collect(*Changes)
 	settle(keep bool)
 	drop()
@@ -97,6 +99,8 @@ type Rows[R any, K comparable] struct {
 	cur, old map[K]*entry[R] // rows loaded; old holds what is kept from before
 	wanted   map[K]struct{}  // asked for in this batch, loaded or not yet
 	missing  map[K]struct{}  // asked for and not loaded
+	kept     []kept[R, K]    // read in this batch as an earlier one left them, if others may write
+	absent   []K             // looked for in this batch and not there
 	touched  []*entry[R]
 	mark     int // of touched, where the act at hand begins
 	undos    []undo[R]
@@ -109,6 +113,12 @@ type entry[R any] struct {
 	stored  bool // the store has a row, at version
 	version int64
 	changed bool
+	batch   uint64 // that has loaded it, or read it last
+}
+
+type kept[R, K any] struct {
+	key   K
+	entry *entry[R]
 }
 
 type undo[R any] struct {
@@ -168,7 +178,7 @@ func (t *Rows[R, K]) New(r R) {
 	if t.lookup(k) != nil {
 		panic(fmt.Sprintf("book: %s makes %v, which exists", t.page.act, k))
 	}
-	e := &entry[R]{row: r, exists: true}
+	e := &entry[R]{row: r, exists: true, batch: t.page.batch}
 	t.cur[k] = e
 	t.created = append(t.created, k)
 	t.touch(e)
@@ -205,14 +215,20 @@ func (t *Rows[R, K]) check(k K) {
 }
 
 func (t *Rows[R, K]) lookup(k K) *entry[R] {
-	if e, ok := t.cur[k]; ok {
-		return e
-	}
-	if e, ok := t.old[k]; ok {
+	e, ok := t.cur[k]
+	if !ok {
+		if e, ok = t.old[k]; !ok {
+			return nil
+		}
 		t.cur[k] = e
-		return e
 	}
-	return nil
+	if e.batch != t.page.batch {
+		e.batch = t.page.batch
+		if t.page.shared {
+			t.kept = append(t.kept, kept[R, K]{k, e})
+		}
+	}
+	return e
 }
 
 func (t *Rows[R, K]) save(e *entry[R]) { t.undos = append(t.undos, undo[R]{e, *e}) }
@@ -241,9 +257,15 @@ func (t *Rows[R, K]) undo() {
 	t.begin()
 }
 
-func (t *Rows[R, K]) want(k *Keys) bool {
+// want lists the rows to load. Where some of a batch's first load are missing,
+// those that were kept are loaded with them: locks of one kind are then taken
+// in one place and in one order, as others take them.
+func (t *Rows[R, K]) want(k *Keys, first bool) bool {
 	if len(t.missing) == 0 {
 		return false
+	}
+	if first {
+		t.reload()
 	}
 	list := t.keys(k)
 	*list = slices.AppendSeq((*list)[:0], maps.Keys(t.missing))
@@ -251,22 +273,38 @@ func (t *Rows[R, K]) want(k *Keys) bool {
 	return true
 }
 
+// reload asks for the kept rows that were read.
+func (t *Rows[R, K]) reload() {
+	for _, e := range t.kept {
+		t.missing[e.key] = struct{}{}
+		t.wanted[e.key] = struct{}{}
+		delete(t.old, e.key)
+	}
+	t.kept = t.kept[:0]
+}
+
 // fill takes in what a load has found; what it has not found is absent.
 func (t *Rows[R, K]) fill(f *Found) {
 	for _, s := range *t.found(f) {
 		k := t.key(s.Row)
-		t.cur[k] = &entry[R]{row: s.Row, exists: true, stored: true, version: s.Version}
+		t.cur[k] = &entry[R]{row: s.Row, exists: true, stored: true, version: s.Version, batch: t.page.batch}
 		delete(t.missing, k)
 	}
 	for k := range t.missing { // asked for and not there
-		t.cur[k] = &entry[R]{}
+		t.cur[k] = &entry[R]{batch: t.page.batch}
+		t.absent = append(t.absent, k)
 	}
 	clear(t.missing)
 }
 
 func (t *Rows[R, K]) collect(c *Changes) {
 	out := t.change(c)
-	out.Insert, out.Update, out.Delete = out.Insert[:0], out.Update[:0], out.Delete[:0]
+	out.Insert, out.Update, out.Delete, out.Check = out.Insert[:0], out.Update[:0], out.Delete[:0], out.Check[:0]
+	for _, k := range t.kept {
+		if !k.entry.changed {
+			out.Check = append(out.Check, StoredKey[K]{k.key, k.entry.version})
+		}
+	}
 	for _, e := range t.touched {
 		switch {
 		case e.exists && !e.stored:
@@ -280,13 +318,17 @@ func (t *Rows[R, K]) collect(c *Changes) {
 }
 
 // settle ends a batch that was committed: rows are forgotten, or kept with
-// the versions they now have.
+// the versions they now have. That a row is absent is remembered only where
+// nobody else could make it: no store can hold what is not there.
 func (t *Rows[R, K]) settle(keep bool) {
 	for _, e := range t.touched {
 		e.changed = false
 		switch {
 		case !e.exists:
 			e.stored, e.version = false, 0
+			if t.page.shared {
+				t.absent = append(t.absent, t.key(e.row))
+			}
 		case e.stored:
 			e.version++
 		default:
@@ -298,19 +340,42 @@ func (t *Rows[R, K]) settle(keep bool) {
 	switch {
 	case !keep:
 		clear(t.cur)
+		t.old = nil
 	case len(t.cur) > keptRows:
 		t.old = t.cur
 		t.cur = make(map[K]*entry[R], keptRows)
 	}
+	if t.page.shared {
+		for _, k := range t.absent {
+			t.lose(t.cur, k)
+			t.lose(t.old, k)
+		}
+	}
+	t.end()
+}
+
+// lose forgets a row that is absent.
+func (t *Rows[R, K]) lose(from map[K]*entry[R], k K) {
+	if e, ok := from[k]; ok && !e.stored {
+		delete(from, k)
+	}
+}
+
+// end forgets what this run of the batch has met.
+func (t *Rows[R, K]) end() {
+	clear(t.kept)
+	t.kept, t.absent = t.kept[:0], t.absent[:0]
 }
 
 // drop forgets every row, since the batch came to nothing, but remembers what
 // was asked for, so that the next run loads it all at once.
 func (t *Rows[R, K]) drop() {
+	t.reload()
 	clear(t.cur)
 	t.old = nil
 	t.touched = t.touched[:0]
 	t.begin()
+	t.end()
 	maps.Copy(t.missing, t.wanted)
 }
 
@@ -342,14 +407,14 @@ func (l *Log[R]) Append(r R) {
 	l.rows = append(l.rows, r)
 }
 
-func (l *Log[R]) begin()             { l.mark = len(l.rows) }
-func (l *Log[R]) undo()              { l.rows = l.rows[:l.mark] }
-func (l *Log[R]) fill(*Found)        {}
-func (l *Log[R]) want(*Keys) bool    { return false }
-func (l *Log[R]) collect(c *Changes) { *l.change(c) = l.rows }
-func (l *Log[R]) settle(bool)        { l.drop() }
-func (l *Log[R]) forget()            { l.drop() }
-func (l *Log[R]) drop()              { clear(l.rows); l.rows = l.rows[:0] }
+func (l *Log[R]) begin()                { l.mark = len(l.rows) }
+func (l *Log[R]) undo()                 { l.rows = l.rows[:l.mark] }
+func (l *Log[R]) fill(*Found)           {}
+func (l *Log[R]) want(*Keys, bool) bool { return false }
+func (l *Log[R]) collect(c *Changes)    { *l.change(c) = l.rows }
+func (l *Log[R]) settle(bool)           { l.drop() }
+func (l *Log[R]) forget()               { l.drop() }
+func (l *Log[R]) drop()                 { clear(l.rows); l.rows = l.rows[:0] }
 
 func newLog[R any](p *Page, bucket func(R) id.Bucket, change func(*Changes) *[]R) *Log[R] {
 	l := &Log[R]{page: p, bucket: bucket, change: change}
@@ -434,11 +499,12 @@ func (p *Page) try(c *call) (ran bool) {
 	return true
 }
 
-// missing lists the rows to load; false if there are none.
-func (p *Page) missing(k *Keys) bool {
+// missing lists the rows to load, in the first load of a run or a later one;
+// false if there are none.
+func (p *Page) missing(k *Keys, first bool) bool {
 	any := false
 	for _, t := range p.tables {
-		any = t.want(k) || any
+		any = t.want(k, first) || any
 	}
 	return any
 }
@@ -480,7 +546,9 @@ func (c *Changes) empty() bool {
 		len(c.Transfers)+len(c.Events)+len(c.Requests) == 0
 }
 
-func (c *Change[R, K]) empty() bool { return len(c.Insert)+len(c.Update)+len(c.Delete) == 0 }
+func (c *Change[R, K]) empty() bool {
+	return len(c.Insert)+len(c.Update)+len(c.Delete)+len(c.Check) == 0
+}
 
 func (p *Page) settle(keep bool) {
 	for _, e := range p.Due.touched {
@@ -489,15 +557,18 @@ func (p *Page) settle(keep bool) {
 	for _, t := range p.tables {
 		t.settle(keep)
 	}
+	p.batch++
 }
 
 func (p *Page) drop() {
+	p.batch++
 	for _, t := range p.tables {
 		t.drop()
 	}
 }
 
 func (p *Page) forget() {
+	p.batch++
 	for _, t := range p.tables {
 		t.forget()
 	}

@@ -119,10 +119,15 @@ type Found struct {
 // Change is what a batch does to one kind of row. Update and Delete carry the
 // version that was loaded: the store writes version + 1 where it still holds
 // that one, and answers ErrConflict where not.
+//
+// Check are rows that acts have read as an earlier batch left them, and have
+// not changed. The store answers ErrConflict unless it holds each at that
+// version, and lets nobody change it before the commit.
 type Change[R, K any] struct {
 	Insert []R
 	Update []Stored[R]
 	Delete []StoredKey[K]
+	Check  []StoredKey[K]
 }
 
 // Changes are all rows that a batch writes.

@@ -215,6 +215,7 @@ type pgTable[R, K any] struct {
 	*table[R, K]
 	cols          []column[R] // key and the rest
 	load1, load2  pgStatement // waiting for locks, and not
+	hold          pgStatement // locks, and fails unless all are at their versions
 	ins, upd, del pgStatement
 }
 
@@ -252,6 +253,12 @@ func pgOf[R, K any](t *table[R, K]) *pgTable[R, K] {
 	p.load2 = pgStatement{name: "load more " + t.name, sql: fmt.Sprintf(load, " NOWAIT"), params: arrayTypes(t.key)}
 
 	from := unnest(append(columnNames(t.key), "version"))
+	p.hold = pgStatement{
+		name: "hold " + t.name,
+		sql: fmt.Sprintf(`WITH held AS (SELECT r.found FROM (SELECT %s) AS k CROSS JOIN LATERAL (SELECT 1 AS found FROM %s AS t WHERE %s AND t.version = k.version FOR UPDATE) AS r)
+SELECT 1 / (CASE WHEN COUNT(*) = $%d THEN 1 ELSE 0 END) FROM held`, from, t.name, match, len(t.key)+2),
+		params: append(arrayTypes(t.key), oidInt8Array, oidInt8),
+	}
 	p.del = pgStatement{
 		name: "delete " + t.name,
 		sql: checked(fmt.Sprintf("DELETE FROM %s AS t USING (SELECT %s) AS k WHERE %s AND t.version = k.version", t.name, from, lookup),
@@ -318,7 +325,7 @@ func (t *pgTable[R, K]) statements() []pgStatement {
 	if t.logged {
 		return []pgStatement{t.ins}
 	}
-	return []pgStatement{t.load1, t.load2, t.ins, t.upd, t.del}
+	return []pgStatement{t.load1, t.load2, t.hold, t.ins, t.upd, t.del}
 }
 
 // encode writes columns of n rows as parameters. at gives the i-th row.
@@ -396,7 +403,12 @@ func (t *pgTable[R, K]) write(w *wire, ch *book.Changes) error {
 		}
 	}
 	if len(change.Delete) > 0 {
-		return t.remove(w, change.Delete)
+		if err := t.named(w, &t.del, change.Delete); err != nil {
+			return err
+		}
+	}
+	if len(change.Check) > 0 {
+		return t.named(w, &t.hold, change.Check)
 	}
 	return nil
 }
@@ -413,7 +425,13 @@ func (t *pgTable[R, K]) insert(w *wire, rows []R) error {
 	return nil
 }
 
+// update writes rows. Where two committers may change the same ones, they do so
+// in the order of the keys, as a load locks them: rows that were kept between
+// batches are locked here.
 func (t *pgTable[R, K]) update(w *wire, rows []book.Stored[R]) error {
+	if t.compare != nil {
+		slices.SortFunc(rows, func(a, b book.Stored[R]) int { return t.compare(a.Row, b.Row) })
+	}
 	at := func(i int) *R { return &rows[i].Row }
 	b := w.begin(t.upd.name, len(t.cols)+2, nil)
 	if err := encode(w, t.name, t.key, len(rows), at); err != nil {
@@ -432,8 +450,9 @@ func (t *pgTable[R, K]) update(w *wire, rows []book.Stored[R]) error {
 	return nil
 }
 
-func (t *pgTable[R, K]) remove(w *wire, keys []book.StoredKey[K]) error {
-	b := w.begin(t.del.name, len(t.key)+2, nil)
+// named runs a statement on rows at their versions.
+func (t *pgTable[R, K]) named(w *wire, s *pgStatement, keys []book.StoredKey[K]) error {
+	b := w.begin(s.name, len(t.key)+2, nil)
 	if err := encode(w, t.name, t.keyOf, len(keys), func(i int) *K { return &keys[i].Key }); err != nil {
 		return err
 	}

@@ -237,7 +237,39 @@ func (t *sqliteTable[R, K]) write(c *conn, ch *book.Changes) error {
 	if err := t.update(c, change.Update); err != nil {
 		return err
 	}
-	return t.remove(c, change.Delete)
+	if err := t.remove(c, change.Delete); err != nil {
+		return err
+	}
+	return t.check(c, change.Check)
+}
+
+// check is here for the port's sake: on SQLite nobody else writes, and the book
+// has nothing to check.
+func (t *sqliteTable[R, K]) check(c *conn, keys []book.StoredKey[K]) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	s, err := c.prepare(t.sel)
+	if err != nil {
+		return err
+	}
+	for n := range keys {
+		err := bind(s, t.name, t.keyOf, &keys[n].Key)
+		same := false
+		if err == nil {
+			var row bool
+			row, err = s.step()
+			same = row && s.int(len(t.cols)) == keys[n].Version
+		}
+		s.reset()
+		if err != nil {
+			return err
+		}
+		if !same {
+			return fmt.Errorf("%w: %s is not at version %d", book.ErrConflict, t.name, keys[n].Version)
+		}
+	}
+	return nil
 }
 
 func (t *sqliteTable[R, K]) insert(c *conn, rows []R) error {

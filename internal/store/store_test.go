@@ -341,6 +341,56 @@ func deletes(c *book.Changes, version int64) *book.Changes {
 	return &out
 }
 
+// checks has deletes' rows to be found as they are, instead.
+func checks(c *book.Changes, version int64) *book.Changes {
+	out := deletes(c, version)
+	v := reflect.ValueOf(out).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).Kind() == reflect.Struct {
+			gone := v.Field(i).FieldByName("Delete")
+			v.Field(i).FieldByName("Check").Set(gone)
+			gone.SetZero()
+		}
+	}
+	return out
+}
+
+// Rows that an act relied upon without loading them are looked at in the
+// commit, each kind.
+func TestChecks(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		m := new(minter)
+		l := lane(t, db)
+		there, absent := rows(m, 4, 0), rows(m, 4, 0)
+		mustWrite(t, l, m.batch(), there)
+		if err := write(t, l, m.batch(), checks(there, 1)); err != nil {
+			t.Errorf("rows at the version that was read: Commit = %v", err)
+		}
+		kinds := reflect.TypeFor[book.Changes]()
+		for i := range kinds.NumField() {
+			if kinds.Field(i).Type.Kind() != reflect.Struct {
+				continue
+			}
+			for name, all := range map[string]*book.Changes{"another version": checks(there, 2), "none": checks(absent, 1)} {
+				var c book.Changes
+				reflect.ValueOf(&c).Elem().Field(i).Set(reflect.ValueOf(all).Elem().Field(i))
+				other := payment.Payment{ID: id.Payment(m.raw(4))}
+				c.Payments.Insert = append(c.Payments.Insert, other)
+				if err := write(t, l, m.batch(), &c); !errors.Is(err, book.ErrConflict) {
+					t.Errorf("%s, where %s is there: Commit = %v, want ErrConflict", kinds.Field(i).Name, name, err)
+				}
+				if _, ok, err := db.Payment(t.Context(), other.ID); ok || err != nil {
+					t.Errorf("%s: the batch left a payment (%v, %v)", kinds.Field(i).Name, ok, err)
+				}
+			}
+		}
+		got := begin(t, l, m.batch(), keysOf(there))
+		l.Abort(t.Context())
+		checkFound(t, got, there, 1)
+	})
+}
+
 func TestConflictsWriteNothing(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db storetest.DB) {
