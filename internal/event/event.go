@@ -9,6 +9,7 @@ package event
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"aorta/internal/id"
 	"aorta/internal/payment"
@@ -140,13 +141,79 @@ func (c Change) Over(p payment.Payment, o payment.Operation, a payment.Attempt) 
 	return Snapshot{p, o, a}
 }
 
-// Encode writes what the event keeps of the snapshot.
+// Encode writes what the event keeps of the snapshot: the JSON of its Change, as
+// encoding/json writes it, by hand, since that was a tenth of what the book's lanes do.
 func (s Snapshot) Encode() string {
-	text, err := json.Marshal(s.Change())
-	if err != nil {
-		panic("change of plain fields cannot fail to encode: " + err.Error())
+	p, o, a := &s.Payment, &s.Operation, &s.Attempt
+	b := make([]byte, 0, 640) // on the stack
+	b = member(b, `{"payment":{"status":`, string(p.Status))
+	b = text(b, `,"awaiting":`, string(p.Awaiting))
+	b = text(b, `,"code":`, p.Code)
+	b = text(b, `,"message":`, p.Message)
+	b = integer(b, `,"captured":`, p.CapturedMinor)
+	b = integer(b, `,"refunded":`, p.RefundedMinor)
+	b = integer(b, `,"refunding":`, p.RefundingMinor)
+	b = number(b, `,"changed":`, p.ChangedUS)
+	b = integer(b, `,"tries_left":`, p.TriesLeft)
+	b = integer(b, `,"retry":`, p.RetryUS)
+	b = append(b, '}')
+	if (OperationChange{o.Status, o.Code, o.Message, o.ChangedUS}) != (OperationChange{}) {
+		b = member(b, `,"operation":{"status":`, string(o.Status))
+		b = text(b, `,"code":`, o.Code)
+		b = text(b, `,"message":`, o.Message)
+		b = number(b, `,"changed":`, o.ChangedUS)
+		b = append(b, '}')
 	}
-	return string(text)
+	if s.Change().Attempt != (AttemptChange{}) {
+		b = member(b, `,"attempt":{"id":`, a.ID.String())
+		b = member(b, `,"status":`, string(a.Status))
+		b = text(b, `,"provider_id":`, a.ProviderID)
+		b = text(b, `,"provider_code":`, a.ProviderCode)
+		b = text(b, `,"provider_message":`, a.ProviderMessage)
+		b = integer(b, `,"provider_us":`, a.ProviderUS)
+		if a.Redirect != "" {
+			b = append(b, `,"redirected":true`...)
+		}
+		b = number(b, `,"changed":`, a.ChangedUS)
+		b = append(b, '}')
+	}
+	return string(append(b, '}'))
+}
+
+// member appends a member that is always there.
+func member(b []byte, name, v string) []byte {
+	b = append(b, name...)
+	for n := range len(v) {
+		if c := v[n]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			escaped, err := json.Marshal(v)
+			if err != nil {
+				panic("a text cannot fail to encode: " + err.Error())
+			}
+			return append(b, escaped...)
+		}
+	}
+	return append(append(append(b, '"'), v...), '"')
+}
+
+// text appends a member unless it is empty.
+func text(b []byte, name, v string) []byte {
+	if v == "" {
+		return b
+	}
+	return member(b, name, v)
+}
+
+// integer appends a member unless it is zero.
+func integer(b []byte, name string, v int64) []byte {
+	if v == 0 {
+		return b
+	}
+	return number(b, name, v)
+}
+
+// number appends a member that is always there.
+func number(b []byte, name string, v int64) []byte {
+	return strconv.AppendInt(append(b, name...), v, 10)
 }
 
 // Decode reads what the event keeps of its snapshot.

@@ -1,6 +1,8 @@
 package event_test
 
 import (
+	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -46,6 +48,38 @@ func TestSnapshotRoundTrip(t *testing.T) {
 		now := later(want)
 		if got := c.Over(now.Payment, now.Operation, now.Attempt); err != nil || got != want {
 			t.Fatalf("Encode(%+v) over %+v = %+v, %v", want, now, got, err)
+		}
+	})
+}
+
+// What is written by hand is what encoding/json writes: every text, and every
+// value that it leaves out.
+func TestSnapshotIsItsChangeAsJSON(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var s event.Snapshot
+		for _, row := range []any{&s.Payment, &s.Operation, &s.Attempt} {
+			if rapid.IntRange(0, 9).Draw(t, "empty") == 0 {
+				continue
+			}
+			v := reflect.ValueOf(row).Elem()
+			for n := range v.NumField() {
+				if rapid.Bool().Draw(t, "zero") {
+					continue
+				}
+				switch f := v.Field(n); f.Kind() {
+				case reflect.String:
+					f.SetString(text(t, v.Type().Field(n).Name))
+				case reflect.Int64:
+					f.SetInt(rapid.Int64().Draw(t, v.Type().Field(n).Name))
+				case reflect.Array:
+					f.Set(reflect.ValueOf(id.Derive(3, text(t, v.Type().Field(n).Name))).Convert(f.Type()))
+				}
+			}
+		}
+		want, err := json.Marshal(s.Change())
+		if got := s.Encode(); err != nil || got != string(want) {
+			t.Fatalf("Encode of %+v:\n%s\nwant\n%s", s, got, want)
 		}
 	})
 }

@@ -37,38 +37,64 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 	if len(f.opts.Lookups) > 0 {
 		lookups = f.opts.Lookups
 	}
-	ap := application{out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects}
-	applied, err := book.Do(ctx, f.book, book.Act[payment.Attempt]{
-		Name: string(known.Kind) + ".apply", Bucket: known.ID.Bucket(),
-		Hint: func(p *book.Page) {
-			p.Attempts.Get(known.ID)
-			p.Operations.Get(known.Operation)
-			p.Payments.Get(known.Payment)
-			p.Due.Get(known.ID.Raw())
-			if out.Kind == connector.Approved && known.Kind == payment.KindSale {
-				b, cur := known.ID.Bucket(), known.Amount.Currency
-				p.Accounts.Get(ledger.AccountID(b, known.PSP(), ledger.Clearing, cur))
-				p.Accounts.Get(ledger.AccountID(b, known.Payee, payeePurpose(known.Payee), cur))
-			}
-		},
-		Decide: func(p *book.Page) (payment.Attempt, error) {
-			a, ok := p.Attempts.Get(known.ID)
-			if !ok {
-				return a, ErrNoAttempt
-			}
-			op, _ := p.Operations.Get(a.Operation)
-			pay, _ := p.Payments.Get(a.Payment)
-			x := ap
-			x.page, x.attempt, x.op, x.pay = p, a, op, pay
-			err := x.apply()
-			return x.attempt, err
-		},
-	})
+	n := &news{known: known, out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects}
+	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: actName(known.Kind), Bucket: known.ID.Bucket(), Hint: n.hint, Decide: n.decide})
 	if err != nil {
-		return fmt.Errorf("apply %s to %s: %w", out.Kind, known.ID, err)
+		return fmt.Errorf("apply %s to %s: %w", n.out.Kind, n.known.ID, err)
 	}
-	f.recent.put(applied)
+	f.recent.put(n.known)
 	return nil
+}
+
+// actName spares the common ones a concatenation.
+func actName(k payment.OperationKind) string {
+	switch k {
+	case payment.KindSale:
+		return "sale.apply"
+	case payment.KindRefund:
+		return "refund.apply"
+	case payment.KindManualChange:
+	}
+	return string(k) + ".apply"
+}
+
+// news is an outcome and the attempt that it is of: all that the act knows, in
+// one piece of memory.
+type news struct {
+	known      payment.Attempt // as the caller knows it, and once applied as it is
+	out        connector.Outcome
+	lookups    []time.Duration
+	movesMoney bool
+	projects   func(int64) (project.Project, bool)
+}
+
+// hint names the rows that apply will want.
+func (n *news) hint(p *book.Page) {
+	known := &n.known
+	p.Attempts.Get(known.ID)
+	p.Operations.Get(known.Operation)
+	p.Payments.Get(known.Payment)
+	p.Due.Get(known.ID.Raw())
+	if n.out.Kind == connector.Approved && known.Kind == payment.KindSale {
+		b, cur := known.ID.Bucket(), known.Amount.Currency
+		p.Accounts.Get(ledger.AccountID(b, known.PSP(), ledger.Clearing, cur))
+		p.Accounts.Get(ledger.AccountID(b, known.Payee, payeePurpose(known.Payee), cur))
+	}
+}
+
+func (n *news) decide(p *book.Page) (struct{}, error) {
+	a, ok := p.Attempts.Get(n.known.ID)
+	if !ok {
+		return struct{}{}, ErrNoAttempt
+	}
+	x := application{page: p, out: n.out, lookups: n.lookups, movesMoney: n.movesMoney, projects: n.projects, attempt: a}
+	x.op, _ = p.Operations.Get(a.Operation)
+	x.pay, _ = p.Payments.Get(a.Payment)
+	if err := x.apply(); err != nil {
+		return struct{}{}, err
+	}
+	n.known = x.attempt
+	return struct{}{}, nil
 }
 
 // application is one run of apply: an outcome and the rows it falls on.
