@@ -123,7 +123,8 @@ func (h *house) build(ctx context.Context) error {
 	h.public, h.ops = newServer(handler), newServer(ops)
 	h.public.ErrorLog, h.ops.ErrorLog = slog.NewLogLogger(h.log.Handler(), slog.LevelDebug), slog.NewLogLogger(h.log.Handler(), slog.LevelDebug)
 	h.public.TLSConfig = secured
-	go h.serve(h.public, publicListener)
+	connections, _ := shares()
+	go h.serve(h.public, bound(publicListener, connections))
 	go h.serve(h.ops, opsListener)
 	return nil
 }
@@ -148,7 +149,8 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	if err != nil {
 		return nil, nil, err
 	}
-	h.worker = worker.New(worker.Options{Now: time.Now, Log: h.log, Metrics: h.metrics})
+	_, pool := shares()
+	h.worker = worker.New(worker.Options{Now: time.Now, Log: h.log, Metrics: h.metrics, Pool: pool})
 	parts := &parts{}
 	h.worker.Serve(due.Ask, parts.flow)
 	h.worker.Serve(due.AskLater, parts.flow)

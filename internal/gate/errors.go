@@ -44,6 +44,7 @@ var (
 	errNoEndpoint = &refusal{status: http.StatusNotFound, code: codeMalformed}
 	errNotPost    = &refusal{status: http.StatusMethodNotAllowed, code: codeMalformed}
 	errKnown      = invalid(problem{code: codePaymentIDKnown, field: "general.payment_id", constraint: "unique"})
+	errCrowded    = &refusal{status: http.StatusServiceUnavailable, code: codeTryAgain, retryAfter: patience}
 	errNoRequest  = &refusal{status: http.StatusNotFound, code: codeNoPayment, problems: []problem{{code: codeNoPayment, field: "request_id"}}}
 )
 

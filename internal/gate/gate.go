@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"aorta/internal/flow"
@@ -56,6 +57,11 @@ type Options struct {
 	Rate  float64 // requests per second that one project may make; 0: any number
 	Burst int     // requests that may come at once; 0 means one second's
 
+	// InFlight bounds the requests that are being answered at once; 0 means 512.
+	// What comes beyond is refused unread: requests that wait for a processor
+	// wait in no queue that anybody bounds, and all become slow together.
+	InFlight int
+
 	Log     *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil: counted, not registered
 }
@@ -65,6 +71,7 @@ type Gate struct {
 	opts    Options
 	rules   map[endpoint][]rule
 	metrics *metrics
+	within  atomic.Int64 // requests being answered
 
 	mu     sync.Mutex
 	limits map[int64]*rate.Limiter // by project; as many as there are projects
@@ -77,6 +84,9 @@ func New(o Options) *Gate {
 	}
 	if o.ClientIP == nil {
 		o.ClientIP = socketIP
+	}
+	if o.InFlight == 0 {
+		o.InFlight = 512
 	}
 	if o.Burst == 0 {
 		o.Burst = max(1, int(o.Rate))
@@ -189,6 +199,10 @@ func (g *Gate) answer(w http.ResponseWriter, c *call) ([]byte, error) {
 	}
 	if c.http.Method != http.MethodPost {
 		return nil, errNotPost
+	}
+	defer g.within.Add(-1)
+	if g.within.Add(1) > int64(g.opts.InFlight) {
+		return nil, errCrowded
 	}
 	raw, err := read(w, c.http)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -499,6 +500,31 @@ func TestPace(t *testing.T) {
 	h.pass(2 * time.Second)
 	if w := ask(); w.Code != http.StatusBadRequest {
 		t.Errorf("after Retry-After = %d", w.Code)
+	}
+}
+
+// TestCrowd: beyond so many requests at once the next one is refused unread, and
+// taken again when one has ended.
+func TestCrowd(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(_ *house, o *gate.Options) { o.InFlight = 1 })
+	body, slow := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.gate.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, statusPath, body))
+	}()
+	if _, err := slow.Write([]byte("{")); err != nil { // it is being read
+		t.Fatal(err)
+	}
+	w := h.post(statusPath, signed(statusBody))
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "2" || !strings.Contains(w.Body.String(), `"code":"601"`) {
+		t.Errorf("a request beyond the bound = %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	_ = slow.Close()
+	<-ended
+	if w := h.post(statusPath, signed(statusBody)); w.Code != http.StatusBadRequest {
+		t.Errorf("when the other has ended: %d %s", w.Code, w.Body)
 	}
 }
 

@@ -40,8 +40,10 @@ var laneSettings = map[string]string{
 	"plan_cache_mode":   "force_generic_plan",
 	"client_encoding":   "UTF8",
 	// A lane whose process hangs must not hold its locks for long, and one that
-	// waits for such locks must not wait for ever.
-	"idle_in_transaction_session_timeout": "30000",
+	// waits for such locks must not wait for ever. Between its two trips a lane
+	// only computes, for milliseconds: with 30 s a process that was stopped in
+	// that moment kept all others from writing for a quarter of a minute.
+	"idle_in_transaction_session_timeout": "5000",
 	"lock_timeout":                        "3000",
 }
 

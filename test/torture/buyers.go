@@ -63,6 +63,9 @@ func (w *World) Buyers(platforms ...*Platform) *Buyers {
 	}
 }
 
+// thinking is a buyer's pause between two sales.
+const thinking = 20 * time.Millisecond
+
 // Go lets n buyers in.
 func (b *Buyers) Go(n int) {
 	for range n {
@@ -71,7 +74,7 @@ func (b *Buyers) Go(n int) {
 				select {
 				case <-b.stop:
 					return
-				default:
+				case <-time.After(thinking):
 					b.buy()
 				}
 			}

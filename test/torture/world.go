@@ -72,7 +72,7 @@ func NewWorldOn(t testing.TB, database string) *World {
 func newWorld(t testing.TB, kind, database string) *World {
 	w := &World{
 		t: t, Store: kind, Database: database, Dir: t.TempDir(),
-		client: &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 512}},
+		client: &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1024}},
 	}
 	t.Cleanup(w.client.CloseIdleConnections)
 	return w
@@ -133,6 +133,7 @@ type Platform struct {
 	Binary   string
 	Env      []string // beside the test's own
 	Database string   // the world's, unless set before Start: a proxy's
+	Limits   string   // arguments of the shell's ulimit, and others after "; ulimit"; empty: none
 
 	config  string
 	log     string
@@ -210,6 +211,9 @@ func (p *Platform) Launch() {
 		p.w.t.Fatal(err)
 	}
 	p.process = exec.Command(p.Binary, "serve", "--config", p.config)
+	if p.Limits != "" {
+		p.process = exec.Command("sh", "-c", "ulimit "+p.Limits+` && exec "$0" "$@"`, p.Binary, "serve", "--config", p.config)
+	}
 	p.process.Stdout, p.process.Stderr = f, f
 	p.process.Env = append(os.Environ(), p.Env...)
 	if p.Database != "" {

@@ -1,0 +1,62 @@
+package torture
+
+import (
+	"database/sql"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite" // to spoil a database with
+)
+
+// TestBuyersSee: what the buyers are there to find, they find, when it is done
+// to the books on purpose.
+func TestBuyersSee(t *testing.T) {
+	t.Parallel()
+	w := NewWorld(t, "sqlite")
+	p := w.NewPlatform("p", "")
+	p.Start()
+	w.Control("approve", "sale", 1_000_000)
+	b := w.Buyers(p)
+	b.Go(4)
+	if err := b.AwaitTaken(20, 30*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	b.Stop(time.Minute)
+	if wrong := b.Settle(40 * time.Second); len(wrong) > 0 {
+		t.Fatalf("before anything was spoiled: %s", Some(wrong))
+	}
+	p.Kill()
+	db, err := sql.Open("sqlite", filepath.Join(p.Data, "aorta.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	sees := func(what, want string) {
+		t.Helper()
+		if wrong := b.Settle(0); len(wrong) == 0 || !strings.Contains(strings.Join(wrong, "\n"), want) {
+			t.Errorf("%s: found %q, want %q", what, wrong, want)
+		}
+	}
+	spoil := func(do, undo, want string) {
+		t.Helper()
+		if _, err := db.Exec(do); err != nil {
+			t.Fatalf("%s: %v", do, err)
+		}
+		sees(do, want)
+		if _, err := db.Exec(undo); err != nil {
+			t.Fatalf("%s: %v", undo, err)
+		}
+	}
+	b.sales["ghost"] = taken{payment: "ghost", minor: 1}
+	sees("a sale that is nowhere", "sale ghost was acknowledged and is not in the books")
+	delete(b.sales, "ghost")
+	spoil("UPDATE attempt SET status = 'declined' WHERE kind = 'sale' AND status = 'approved'",
+		"UPDATE attempt SET status = 'approved' WHERE kind = 'sale' AND status = 'declined'", "the provider moved")
+	spoil("UPDATE delivery SET body = body || ' '", "UPDATE delivery SET body = rtrim(body)", "a callback came that is not stored so")
+	spoil("UPDATE account SET minor = minor + 1 WHERE purpose = 'clearing'", "UPDATE account SET minor = minor - 1 WHERE purpose = 'clearing'", "clearing holds")
+	if wrong := b.Settle(0); len(wrong) > 0 {
+		t.Errorf("when all was put right again: %s", Some(wrong))
+	}
+}

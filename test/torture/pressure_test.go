@@ -1,0 +1,104 @@
+package torture_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"aorta/test/torture"
+)
+
+// What a process gets in T26: private memory that the kernel lets it have
+// (RLIMIT_DATA, which counts what is mapped and not only what is used, so it is
+// stricter than a cgroup), and descriptors.
+const (
+	pressureMiB   = 256
+	pressureFiles = 256
+)
+
+// TestPressure is T26: a process that may have 256 MiB and 256 descriptors meets
+// more connections than it can hold, under load. It refuses or keeps waiting,
+// does not die, and goes on when they are gone.
+func TestPressure(t *testing.T) {
+	t.Parallel()
+	for _, store := range stores {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			pressure(t, store)
+		})
+	}
+}
+
+func pressure(t *testing.T, store string) {
+	row := torture.Row{ID: "T26", Fault: "256 MiB (RLIMIT_DATA), 256 descriptors, 400 idle connections, under load", Store: store, Planned: torture.Count(t, 20, 1)}
+	w := torture.NewWorld(t, store)
+	p := w.NewPlatform("p", "")
+	p.Limits = fmt.Sprintf("-n %d && ulimit -d %d", pressureFiles, pressureMiB<<10)
+	p.Start()
+	w.Control("approve", "sale", many)
+	b := w.Buyers(p)
+	b.Go(32)
+	pid := p.PID()
+	memory := &watermark{pid: pid}
+	done := make(chan struct{})
+	defer close(done)
+	go memory.watch(done)
+	for n := range row.Planned {
+		if err := b.AwaitMore(20, afterwards); err != nil {
+			t.Fatalf("round %d: before it: %v", n, err)
+		}
+		crowd := occupy(t, p, 400)
+		row.Injected++
+		// Nobody new gets in, and what is inside must not break.
+		time.Sleep(3 * time.Second)
+		for _, c := range crowd {
+			_ = c.Close()
+		}
+		if err := b.AwaitMore(20, afterwards); err != nil {
+			t.Fatalf("round %d: after it: %v", n, err)
+		}
+		awaitReady(t, p, http.StatusOK, afterwards)
+		if !p.Running() || p.PID() != pid {
+			t.Fatalf("round %d: the process has died: %s", n, p.Log())
+		}
+		row.Survived++
+	}
+	b.Stop(ending)
+	wrong := b.Settle(ending)
+	row.Violations += len(wrong)
+	if len(wrong) > 0 {
+		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
+	}
+	held := memory.take()
+	if held > pressureMiB<<20 {
+		t.Errorf("it held %d MiB", held>>20)
+		row.Violations++
+	}
+	p.Verify()
+	t.Logf("%d acknowledged; refused: %d with 503, %d with 500; an answer took at most %v; at most %d MiB resident", b.Taken(), b.Refused(503), b.Refused(500), b.Slowest(), held>>20)
+	torture.Report(t, row)
+}
+
+// occupy opens connections to the public listener and sends half a request on
+// each, as a slow client does.
+func occupy(t *testing.T, p *torture.Platform, n int) (crowd []io.Closer) {
+	t.Helper()
+	for range n {
+		c, err := net.DialTimeout("tcp", strings.TrimPrefix(p.Public, "http://"), time.Second)
+		if err != nil {
+			var timeout net.Error
+			if errors.As(err, &timeout) {
+				break // the backlog is full, too
+			}
+			t.Fatalf("connect: %v", err)
+		}
+		_, _ = io.WriteString(c, "POST /v2/payment/status HTTP/1.1\r\nHost: x\r\n")
+		crowd = append(crowd, c)
+	}
+	return crowd
+}
