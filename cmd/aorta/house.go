@@ -28,6 +28,7 @@ import (
 	"aorta/internal/opsapi"
 	"aorta/internal/paypage"
 	"aorta/internal/store"
+	"aorta/internal/verify"
 	"aorta/internal/worker"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,7 +68,8 @@ type house struct {
 	unlock    func()
 	stop      context.CancelFunc
 	failed    chan error
-	gone      atomic.Bool // see lost
+	gone      atomic.Bool   // see lost
+	guarded   chan struct{} // closed when the background check has ended
 }
 
 // open builds a house and starts it on its two listeners. Close ends it.
@@ -188,6 +190,11 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop = stop
 	h.worker.Start(run, h.book, db, db, epoch)
+	guard := verify.NewGuard(db, verify.GuardOptions{
+		Now: time.Now, Log: h.log, Metrics: h.metrics, Broken: func(err error) { h.lost(fmt.Errorf("%w: %w", errLedger, err)) },
+	})
+	h.guarded = make(chan struct{})
+	go func() { defer close(h.guarded); guard.Run(run) }()
 
 	mux := http.NewServeMux()
 	mux.Handle("/v2/", gates)
@@ -302,6 +309,9 @@ func (h *house) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), graceful/2)
 	defer cancel()
 	h.stop()
+	if h.guarded != nil {
+		<-h.guarded // it reads for a moment at most
+	}
 	if h.worker != nil {
 		h.worker.Wait(ctx)
 	}

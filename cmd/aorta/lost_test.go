@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
@@ -124,5 +125,33 @@ func TestFailedFlushEndsTheProcess(t *testing.T) {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
 		t.Error("something still answers")
+	}
+}
+
+// Books that do not balance end the process: a wrong ledger is worse than none
+// (design section 8).
+func TestBrokenLedgerEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(p.data, "aorta.db")+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	changed, err := db.ExecContext(t.Context(), "UPDATE account SET minor = minor + 1 WHERE account.purpose = 'clearing'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := changed.RowsAffected(); err != nil || n != 1 {
+		t.Fatalf("%d accounts changed (%v), want one", n, err)
+	}
+	if code := p.end(t, time.Minute); code != 70 {
+		t.Errorf("exit code %d, want 70; log %s", code, p.log)
+	}
+	if !strings.Contains(p.log.String(), "ALARM") || !strings.Contains(p.log.String(), "sum to 1 minor units, not to zero") {
+		t.Errorf("the log does not say why: %s", p.log)
+	}
+	if err := p.verify(t); !errors.Is(err, errViolated) {
+		t.Errorf("verify afterwards: %v, want %v", err, errViolated)
 	}
 }

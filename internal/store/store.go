@@ -18,6 +18,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/crash"
+	"aorta/internal/ledger"
 	"aorta/internal/store/schema"
 
 	"github.com/pressly/goose/v3"
@@ -29,6 +30,8 @@ type DB interface {
 	book.Reader
 	book.Processes
 
+	// Sums adds up all accounts, as they are at one moment.
+	Sums(ctx context.Context) ([]ledger.Sum, error)
 	// Migrate brings the schema up to date. Running it again costs little.
 	Migrate(ctx context.Context) error
 	// Ready answers ErrSchema unless the database answers and its schema is the

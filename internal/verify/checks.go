@@ -25,11 +25,18 @@ const (
 // told what was seen outside of it: see Options, and Secrets for C10.
 var always = []Check{C1, C3, C5, C6, C11, C13}
 
+// finding is a violation. In a run its key is its sentence; where two runs are
+// compared, what the sentence is about.
+type finding struct {
+	check     Check
+	key, text string
+}
+
 // findings gathers violations, a bounded number of them.
 type findings struct {
-	sentences []string
-	counts    map[Check]int // of every check that ran
-	unlisted  int           // violations beyond maxViolations
+	found    []finding
+	counts   map[Check]int // of every check that ran
+	unlisted int           // violations beyond maxViolations
 }
 
 // maxViolations bounds a report. A store that is wrong in more places is wrong
@@ -37,27 +44,31 @@ type findings struct {
 const maxViolations = 1000
 
 func newFindings(ran ...Check) findings {
-	f := findings{sentences: []string{}, counts: map[Check]int{}}
+	f := findings{counts: map[Check]int{}}
 	for _, c := range ran {
 		f.counts[c] = 0
 	}
 	return f
 }
 
-// violation adds a sentence: "C1: Account … holds …".
 func (f *findings) violation(c Check, format string, args ...any) {
 	f.counts[c]++
-	if len(f.sentences) == maxViolations {
+	if len(f.found) == maxViolations {
 		f.unlisted++
 		return
 	}
-	f.sentences = append(f.sentences, string(c)+": "+fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	f.found = append(f.found, finding{c, text, text})
 }
 
-// list gives all sentences, and how many are not among them.
+// list gives all as sentences, "C1: Account … holds …", and how many are not among them.
 func (f *findings) list() []string {
-	if f.unlisted > 0 {
-		return append(f.sentences, fmt.Sprintf("There are %d more violations.", f.unlisted))
+	out := make([]string, 0, len(f.found)+1)
+	for _, x := range f.found {
+		out = append(out, string(x.check)+": "+x.text)
 	}
-	return f.sentences
+	if f.unlisted > 0 {
+		out = append(out, fmt.Sprintf("There are %d more violations.", f.unlisted))
+	}
+	return out
 }

@@ -1,0 +1,28 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/money"
+)
+
+// Sums adds up all accounts by bucket and currency, in one statement and so in
+// one moment, whatever is written meanwhile. It reads every account: its cost
+// grows with the number of wallets, not with that of payments.
+func (r reader) Sums(ctx context.Context) ([]ledger.Sum, error) {
+	var out []ledger.Sum
+	err := r.q.query(ctx, sums, nil, func(v values) error {
+		out = append(out, ledger.Sum{Bucket: id.Bucket(v.int(0)), Currency: money.Currency(v.text(1)), Minor: v.int(2)})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sum accounts: %w", err)
+	}
+	return out, nil
+}
+
+const sums = `SELECT account.bucket, account.currency, CAST(SUM(account.minor) AS BIGINT) FROM account
+GROUP BY account.bucket, account.currency ORDER BY account.bucket, account.currency`
