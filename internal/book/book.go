@@ -49,7 +49,7 @@ var (
 type Home struct {
 	Store   Store
 	Lanes   int         // committers: 1 on SQLite, 2 on PostgreSQL
-	Keep    bool        // this process's lane is the only writer: rows are kept between batches
+	Keep    bool        // this process's lane is the only writer: rows that it keeps between batches need no check
 	Buckets []id.Bucket // nil: all of them
 }
 
