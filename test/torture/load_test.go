@@ -302,7 +302,8 @@ func (c *crowd) settle(within time.Duration) []string {
 // withoutAbandoned leaves out what the simulator does and a provider cannot: it
 // takes the money for an order by itself, although the customer was never led
 // to its page, since the answer with its address died with the process and the
-// sale went on with another order (payment-loop.md L15); and it tells nobody.
+// sale went on with another order (payment-loop.md L15); and it tells nobody, or has not yet: its schedule has
+// pauses of minutes.
 func (c *crowd) withoutAbandoned(violations []string) []string {
 	untold := map[string]bool{}
 	entries, err := c.books.provider(0)
@@ -310,7 +311,7 @@ func (c *crowd) withoutAbandoned(violations []string) []string {
 		c.t.Fatal(err)
 	}
 	for _, e := range entries {
-		untold[e.OrderID] = e.Kind == "sale" && (e.Behaviour == "silent" || e.Behaviour == "wrong_signature")
+		untold[e.OrderID] = e.Kind == "sale" && (!e.Told || e.Behaviour == "silent" || e.Behaviour == "wrong_signature")
 	}
 	abandoned := map[string]bool{}
 	unknown := map[id.Attempt]bool{}
@@ -333,19 +334,10 @@ func (c *crowd) withoutAbandoned(violations []string) []string {
 	})
 }
 
-// open says what is not ended, here or at the provider; "" if all is. A refund of which the provider
+// open says what is not ended; "" if all is. A refund of which the provider
 // knows nothing may wait (C11).
 func (c *crowd) open() (why string) {
-	entries, err := c.books.provider(c.books.told)
-	if err != nil {
-		return err.Error()
-	}
-	for _, e := range entries {
-		if decided := e.State == "paid" || e.State == "failed"; decided && !e.Told {
-			return fmt.Sprintf("the provider has not told us of %s%s yet", e.OrderID, e.RefID)
-		}
-	}
-	err = c.books.read(func(r book.Reader) error {
+	err := c.books.read(func(r book.Reader) error {
 		late := map[id.Raw]bool{}
 		if err := every(r.ScanDue, func(d due.Due) id.Raw {
 			late[d.ID] = d.Kind == due.Watch

@@ -203,8 +203,9 @@ type victim struct {
 
 func newVictim(t *testing.T, store string) *victim {
 	w := torture.NewWorld(t, store)
-	// The provider repeats a notification soon, and a declined customer may try again.
-	w.Sandbox = sandbox.Options{NotifyUnit: 200 * time.Millisecond, RefundAfter: 10 * time.Millisecond}
+	// The provider repeats a notification soon, decides when its page is known for certain, and a declined customer
+	// may try again.
+	w.Sandbox = sandbox.Options{NotifyUnit: 200 * time.Millisecond, RefundAfter: 10 * time.Millisecond, DecideAfter: 150 * time.Millisecond}
 	w.Projects = "page_attempts = 3"
 	p := w.NewPlatform("victim", "")
 	p.Binary = torture.CrashBinary(t)
