@@ -41,12 +41,26 @@ func NewHTTPSender(allowed []netip.Prefix) *HTTPSender {
 	return &HTTPSender{secure: newClient(dialRule{allowed, true}), plain: newClient(dialRule{allowed, false})}
 }
 
+// Dial connects to an address, as net.Dialer's DialContext does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// NewHTTPSenderOver makes a sender that reaches merchants by dial in place of
+// the machine's network, as tests do. Which addresses may be reached is dial's
+// to say: nothing is refused here.
+func NewHTTPSenderOver(dial Dial) *HTTPSender {
+	return &HTTPSender{secure: clientOver(dial), plain: clientOver(dial)}
+}
+
 func newClient(rule dialRule) *http.Client {
 	dialer := &net.Dialer{Timeout: sendTimeout, Control: rule.control}
+	return clientOver(dialer.DialContext)
+}
+
+func clientOver(dial Dial) *http.Client {
 	return &http.Client{
 		Timeout: sendTimeout,
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, Proxy: nil, MaxIdleConns: 1024, MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute,
+			DialContext: dial, Proxy: nil, MaxIdleConns: 1024, MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute,
 			TLSHandshakeTimeout: sendTimeout, MaxResponseHeaderBytes: maxAnswerHead, ForceAttemptHTTP2: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -196,6 +196,26 @@ func (m *Model) SaleAnswered(name, payment string) {
 	}
 }
 
+// Named gives the payment of a merchant's name; "" if none was committed.
+func (m *Model) Named(name string) string { return m.byName[fold(name)] }
+
+// SaleTaken: the merchant was told that his sale was taken, or is known (C2).
+func (m *Model) SaleTaken(name string) {
+	if m.Named(name) == "" {
+		m.fault("sale %s was acknowledged, and was never committed (C2)", name)
+	}
+}
+
+// RefundTaken: the merchant was told that his refund of this name was taken (C2).
+func (m *Model) RefundTaken(name string) {
+	for _, o := range m.ops {
+		if o.RefundName == name {
+			return
+		}
+	}
+	m.fault("refund %s was acknowledged, and was never committed (C2)", name)
+}
+
 // RefundAsked: a merchant asks for a refund. One with a name is one request,
 // however often it is sent.
 func (m *Model) RefundAsked(r Refund) {

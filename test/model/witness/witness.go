@@ -91,6 +91,24 @@ func (w *Witness) Again(p id.Payment, declined id.Operation) {
 	w.tell(func(m *model.Model) { m.AgainAsked(p.String(), declined.String()) })
 }
 
+// The same for those who know only the merchant's names.
+
+// SaleTaken is told when the merchant has heard that his sale was taken, or is known.
+func (w *Witness) SaleTaken(name string) { w.tell(func(m *model.Model) { m.SaleTaken(name) }) }
+
+// RefundOf is told before a merchant's request is sent.
+func (w *Witness) RefundOf(name, refund string, minor int64) {
+	w.tell(func(m *model.Model) { m.RefundAsked(model.Refund{Payment: m.Named(name), Name: refund, Minor: minor}) })
+}
+
+// RefundTaken is told when the merchant has heard that his refund was taken.
+func (w *Witness) RefundTaken(refund string) { w.tell(func(m *model.Model) { m.RefundTaken(refund) }) }
+
+// AgainOf is told before a customer's press on "try again" is sent.
+func (w *Witness) AgainOf(name string, declined id.Operation) {
+	w.tell(func(m *model.Model) { m.AgainAsked(m.Named(name), declined.String()) })
+}
+
 // Restarted is told when the platform has died, before it begins again.
 func (w *Witness) Restarted() { w.tell((*model.Model).Restarted) }
 
@@ -133,7 +151,11 @@ func headerOf(n payment.Inbox) http.Header {
 // The provider.
 
 // Provider gives the connector to use in place of the one that is watched.
-func (w *Witness) Provider() Connector { return provider{w.inner, w} }
+func (w *Witness) Provider() Connector { return w.Watch(w.inner) }
+
+// Watch is Provider for another connector of the same provider, as a platform
+// that begins again has.
+func (w *Witness) Watch(c Connector) Connector { return provider{c, w} }
 
 type provider struct {
 	Connector
