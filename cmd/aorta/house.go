@@ -157,7 +157,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	h.worker.Serve(due.Ask, parts.flow)
 	h.worker.Serve(due.AskLater, parts.flow)
 	h.worker.Serve(due.Watch, parts.flow)
-	h.worker.Serve(due.Deliver, parts.callback)
+	h.worker.ServeWide(due.Deliver, parts.callback, callback.MostAtOnce)
 	h.worker.Serve(due.Notice, parts.inbox)
 	h.book, err = book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{
 		Buckets: buckets, Now: time.Now, Random: rand.Reader, Epoch: epoch, Work: h.worker.Work, Log: h.log, Metrics: h.metrics,

@@ -5,8 +5,10 @@
 //
 // It keeps order per payment: a newer event waits while an older one is still
 // in the first phase of its schedule. It never follows a redirect and never
-// reads more than a little of an answer. Its known weakness: merchants share
-// one pool, so many slow ones at once delay the others.
+// reads more than a little of an answer. Merchants who do not answer quickly get
+// few calls at once, so that the others do not wait for them (crowd). Its known
+// weakness: that is counted by host and process, so a merchant with many hosts
+// has the room of many.
 package callback
 
 import (
@@ -69,6 +71,7 @@ type Callbacks struct {
 	opts Options
 
 	results *prometheus.CounterVec
+	crowd   crowd
 }
 
 // New makes the deliverer over a book.
@@ -133,6 +136,11 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	if !known {
 		return c.result(ctx, w.Delivery, style, Answer{}, fmt.Errorf("%w %q", errStyle, w.Delivery.Door))
 	}
+	leave, at, room := c.crowd.enter(w.Delivery.URL, c.opts.Now())
+	if !room {
+		return c.postpone(ctx, w.Delivery, at)
+	}
+	defer leave()
 	var fresh []byte
 	var header http.Header
 	if w.Delivery.Body == "" || rerender {
@@ -147,6 +155,27 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	answer, err := c.opts.Sender.Send(ctx, w.Delivery.URL, header, []byte(body))
 	crash.At(crash.CallbackSent)
 	return c.result(ctx, w.Delivery, style, answer, err)
+}
+
+// postpone has a delivery wait for room. That is no try.
+func (c *Callbacks) postpone(ctx context.Context, known event.Delivery, at time.Time) error {
+	_, err := book.Do(ctx, c.book, book.Act[struct{}]{
+		Name: "callback.postpone", Bucket: known.ID.Bucket(), Background: true,
+		Hint: func(p *book.Page) { p.Deliveries.Get(known.ID); p.Due.Get(known.ID.Raw()) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			if d, ok := p.Deliveries.Get(known.ID); !ok || d.State != event.DeliveryPending {
+				endDue(p, known.ID)
+				return struct{}{}, nil
+			}
+			setDue(p, due.At(known.ID.Raw(), due.Deliver, at.UnixMicro()))
+			return struct{}{}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("postpone %s: %w", known.ID, err)
+	}
+	c.results.WithLabelValues("postponed").Inc()
+	return nil
 }
 
 func (c *Callbacks) render(style Style, w event.Work) ([]byte, http.Header, error) {

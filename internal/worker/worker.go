@@ -44,10 +44,13 @@ type Options struct {
 
 // Worker runs due work.
 type Worker struct {
-	opts    Options
-	pools   map[due.Kind]chan due.Due
-	handler map[due.Kind]Handler
-	wg      sync.WaitGroup
+	opts  Options
+	pools map[due.Kind]*pool
+	wg    sync.WaitGroup
+	run   atomic.Pointer[context.Context] // set by Start: ends when no more work is to be begun
+
+	mu   sync.Mutex
+	over bool // Wait was called: nobody joins any more
 
 	book  *book.Book
 	read  book.Reader
@@ -58,6 +61,18 @@ type Worker struct {
 
 	done, failed, dropped, taken *prometheus.CounterVec
 	overdue                      prometheus.Gauge
+}
+
+// pool is who does one kind of work: Options.Pool goroutines that stay, and up
+// to more others that come when all are busy and go when nothing waits.
+type pool struct {
+	kind    due.Kind
+	handler Handler
+	waiting chan due.Due
+	stay    int64
+	more    int64
+	load    atomic.Int64 // pieces that wait or are being done
+	extra   atomic.Int64 // goroutines that have come
 }
 
 // page bounds the rows of one sweep.
@@ -74,7 +89,7 @@ func New(o Options) *Worker {
 	def(&o.Silence, 15*time.Second)
 	def(&o.Pool, 192)
 	def(&o.Waiting, 16384)
-	w := &Worker{opts: o, pools: map[due.Kind]chan due.Due{}, handler: map[due.Kind]Handler{}}
+	w := &Worker{opts: o, pools: map[due.Kind]*pool{}}
 	vec := func(name, help string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "aorta_due_" + name, Help: help}, []string{"kind"})
 	}
@@ -97,18 +112,20 @@ func def[T comparable](v *T, d T) {
 }
 
 // Serve names who does a kind of work. All are named before the book is opened.
-func (w *Worker) Serve(k due.Kind, h Handler) {
-	w.handler[k] = h
-	w.pools[k] = make(chan due.Due, w.opts.Waiting)
+func (w *Worker) Serve(k due.Kind, h Handler) { w.ServeWide(k, h, w.opts.Pool) }
+
+// ServeWide is Serve for work that mostly waits for others: up to most pieces of
+// it are done at once, so that slow ones leave room. Its goroutines beyond the
+// pool exist only while all of the pool are busy.
+func (w *Worker) ServeWide(k due.Kind, h Handler, most int) {
+	w.pools[k] = &pool{kind: k, handler: h, waiting: make(chan due.Due, w.opts.Waiting), stay: int64(w.opts.Pool), more: int64(max(0, most-w.opts.Pool))}
 }
 
 // Work takes rows that this process has just leased to itself. It never blocks:
 // what finds no place waits for its lease to end.
 func (w *Worker) Work(rows []due.Due) {
 	for _, d := range rows {
-		select {
-		case w.pools[d.Kind] <- d:
-		default:
+		if p := w.pools[d.Kind]; p == nil || !w.take(p, d) {
 			w.dropped.WithLabelValues(string(d.Kind)).Inc()
 		}
 	}
@@ -118,12 +135,68 @@ func (w *Worker) Work(rows []due.Due) {
 // Wait lets the work under way finish.
 func (w *Worker) Start(ctx context.Context, b *book.Book, r book.Reader, p book.Processes, epoch int64) {
 	w.book, w.read, w.procs, w.epoch = b, r, p, epoch
-	for k, pool := range w.pools {
+	for _, p := range w.pools {
 		for range w.opts.Pool {
-			w.wg.Go(func() { w.drain(ctx, k, pool) })
+			w.wg.Go(func() { w.drain(ctx, p) })
 		}
 	}
 	w.wg.Go(func() { w.sweep(ctx) })
+	w.run.Store(&ctx)
+}
+
+// take puts a piece of work where it waits; false if that is full.
+func (w *Worker) take(p *pool, d due.Due) bool {
+	p.load.Add(1)
+	select {
+	case p.waiting <- d:
+		w.help(p)
+		return true
+	default:
+		p.load.Add(-1)
+		return false
+	}
+}
+
+// help has another goroutine do what waits, if all are busy and there may be
+// more of them.
+func (w *Worker) help(p *pool) {
+	run := w.run.Load()
+	if run == nil || p.more == 0 || !p.short() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		p.extra.Add(-1)
+		return
+	}
+	w.wg.Go(func() {
+		for (*run).Err() == nil {
+			select {
+			case d := <-p.waiting:
+				w.do(context.WithoutCancel(*run), p, d)
+			default:
+				if p.extra.Add(-1); !p.short() { // what has come meanwhile took us for one who would do it
+					return
+				}
+			}
+		}
+		p.extra.Add(-1)
+	})
+}
+
+// short reports whether something waits for which there is no goroutine, and
+// counts one more that will be there for it.
+func (p *pool) short() bool {
+	for {
+		extra := p.extra.Load()
+		if extra >= p.more || p.load.Load() <= p.stay+extra {
+			return false
+		}
+		if p.extra.CompareAndSwap(extra, extra+1) {
+			return true
+		}
+	}
 }
 
 // Speaks reports whether the last sign of life was written: whether the store
@@ -132,6 +205,9 @@ func (w *Worker) Speaks() bool { return !w.mute.Load() }
 
 // Wait returns when all work under way has ended, or ctx has.
 func (w *Worker) Wait(ctx context.Context) {
+	w.mu.Lock()
+	w.over = true
+	w.mu.Unlock()
 	ended := make(chan struct{})
 	go func() { w.wg.Wait(); close(ended) }()
 	select {
@@ -142,27 +218,33 @@ func (w *Worker) Wait(ctx context.Context) {
 
 // drain works until ctx ends. Work already begun is finished: its context
 // outlives ctx.
-func (w *Worker) drain(ctx context.Context, k due.Kind, pool <-chan due.Due) {
-	h, work := w.handler[k], context.WithoutCancel(ctx)
-	done, failed := w.done.WithLabelValues(string(k)), w.failed.WithLabelValues(string(k))
+func (w *Worker) drain(ctx context.Context, p *pool) {
+	work := context.WithoutCancel(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case d := <-pool:
-			if w.opts.Now().UnixMicro() >= d.DueUS {
-				// It waited longer than its lease, and may be another's by now.
-				w.dropped.WithLabelValues(string(k)).Inc()
-				continue
-			}
-			if err := h(work, d); err != nil {
-				failed.Inc()
-				w.opts.Log.Warn("due work comes again", "kind", k, "subject", d.ID, "error", err)
-				continue
-			}
-			done.Inc()
+		case d := <-p.waiting:
+			w.do(work, p, d)
 		}
 	}
+}
+
+// do does one piece of work.
+func (w *Worker) do(ctx context.Context, p *pool, d due.Due) {
+	defer p.load.Add(-1)
+	kind := string(p.kind)
+	if w.opts.Now().UnixMicro() >= d.DueUS {
+		// It waited longer than its lease, and may be another's by now.
+		w.dropped.WithLabelValues(kind).Inc()
+		return
+	}
+	if err := p.handler(ctx, d); err != nil {
+		w.failed.WithLabelValues(kind).Inc()
+		w.opts.Log.Warn("due work comes again", "kind", kind, "subject", d.ID, "error", err)
+		return
+	}
+	w.done.WithLabelValues(kind).Inc()
 }
 
 // sweep takes over what is overdue, again and again.

@@ -76,14 +76,16 @@ func newProcess(t *testing.T, home *book.Memory, instance string, o worker.Optio
 	}
 	o.Now, o.Metrics = time.Now, p.metrics
 	p.worker = worker.New(o)
-	for _, k := range []due.Kind{due.Ask, due.AskLater, due.Watch} {
-		p.worker.Serve(k, func(ctx context.Context, d due.Due) error {
-			p.mu.Lock()
-			p.done = append(p.done, done{time.Since(start), d})
-			p.mu.Unlock()
-			return handle(p, ctx, d)
-		})
+	note := func(ctx context.Context, d due.Due) error {
+		p.mu.Lock()
+		p.done = append(p.done, done{time.Since(start), d})
+		p.mu.Unlock()
+		return handle(p, ctx, d)
 	}
+	for _, k := range []due.Kind{due.Ask, due.AskLater, due.Watch} {
+		p.worker.Serve(k, note)
+	}
+	p.worker.ServeWide(due.Deliver, note, o.Pool+2)
 	p.book, err = book.New(t.Context(), []book.Home{{Store: home}}, book.Options{
 		Now: time.Now, Random: seeded{rand.NewChaCha8([32]byte{byte(p.epoch)})}, Epoch: p.epoch, Work: p.worker.Work,
 	})
@@ -383,6 +385,26 @@ func TestAFullPoolDropsAndTheLeaseBringsItBack(t *testing.T) {
 		if n := len(p.seen()); n != 5 {
 			t.Errorf("handled %d pieces, want 5", n)
 		}
+		if left := p.left(); len(left) != 0 {
+			t.Errorf("left is %v, want nothing", left)
+		}
+	})
+}
+
+// Slow work of a kind that is served widely leaves room, up to its bound.
+func TestAWidePoolGrowsAndShrinks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newProcess(t, book.NewMemory(), "a", worker.Options{Pool: 1}, func(p *process, _ context.Context, d due.Due) error {
+			time.Sleep(10 * time.Second)
+			return p.end(d.ID)
+		})
+		deliver := func(pg *book.Page) due.Due { return due.Now(pg.Mint(), due.Deliver, pg.NowUS(), pg.Epoch(), nil) }
+		p.put(5, deliver)
+		time.Sleep(25 * time.Second)
+		p.want(0, 0, 0, 10*time.Second, 10*time.Second)
+		p.put(2, deliver) // those that came have gone, and come again
+		time.Sleep(15 * time.Second)
+		p.want(0, 0, 0, 10*time.Second, 10*time.Second, 25*time.Second, 25*time.Second)
 		if left := p.left(); len(left) != 0 {
 			t.Errorf("left is %v, want nothing", left)
 		}

@@ -247,7 +247,7 @@ func (w *world) start() {
 	for _, k := range []due.Kind{due.Ask, due.AskLater, due.Watch} {
 		l.worker.Serve(k, func(ctx context.Context, d due.Due) error { return flows.Handle(ctx, d) })
 	}
-	l.worker.Serve(due.Deliver, func(ctx context.Context, d due.Due) error { return callbacks.Handle(ctx, d) })
+	l.worker.ServeWide(due.Deliver, func(ctx context.Context, d due.Due) error { return callbacks.Handle(ctx, d) }, callback.MostAtOnce)
 	l.worker.Serve(due.Notice, func(ctx context.Context, d due.Due) error { return notices.Handle(ctx, d) })
 	_, keep := w.db.(store.DB)
 	opts := book.Options{Now: time.Now, Random: rand.Reader, Epoch: epoch, Work: l.worker.Work}

@@ -1,0 +1,102 @@
+package callback
+
+import (
+	"net/url"
+	"sync"
+	"time"
+)
+
+// crowd is who is being called. It keeps slow merchants from taking all the
+// goroutines that there are for callbacks: as long as one answers quickly he may
+// have many calls at once, and once he does not, few.
+type crowd struct {
+	mu    sync.Mutex
+	hosts map[string]*host
+	slow  int // calls under way that are slow, of all hosts
+}
+
+// host is one merchant's server.
+type host struct {
+	calls  int // under way
+	slow   int // of them
+	nextUS int64
+}
+
+// Bounds on the calls under way (torture.md T16).
+const (
+	// MostAtOnce is how many callbacks the bounds are made for: a worker that does
+	// no more at once is full before they bite.
+	MostAtOnce = 1024
+
+	maxOfHost     = MostAtOnce / 8 // calls to one host
+	maxSlowOfHost = 8              // of them slow
+	maxSlow       = MostAtOnce / 2 // slow ones of all hosts: the rest is left to those who answer
+	slowAfter     = time.Second    // a call that takes longer is slow
+	longestWait   = time.Minute    // of a call that found no room
+	keptHosts     = 4096           // beyond it hosts that nobody waits for are forgotten
+)
+
+// enter begins a call to a host, and gives what ends it. Where there is no room
+// it answers when there may be: calls that wait come back one after another, at
+// the pace of a host that lets every call time out.
+func (c *crowd) enter(address string, now time.Time) (leave func(), at time.Time, ok bool) {
+	name := hostOf(address)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.host(name, now)
+	if h.calls >= maxOfHost || h.slow >= maxSlowOfHost || (h.slow > 0 && c.slow >= maxSlow) {
+		nowUS := now.UnixMicro()
+		first := max(h.nextUS, nowUS+slowAfter.Microseconds())
+		h.nextUS = min(first+(sendTimeout/maxSlowOfHost).Microseconds(), nowUS+longestWait.Microseconds())
+		return nil, time.UnixMicro(first), false
+	}
+	h.calls++
+	slow, ended := false, false
+	timer := time.AfterFunc(slowAfter, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !ended {
+			slow = true
+			h.slow++
+			c.slow++
+		}
+	})
+	return func() {
+		timer.Stop()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		ended = true
+		h.calls--
+		if slow {
+			h.slow--
+			c.slow--
+		}
+	}, time.Time{}, true
+}
+
+func (c *crowd) host(name string, now time.Time) *host {
+	if h := c.hosts[name]; h != nil {
+		return h
+	}
+	if len(c.hosts) >= keptHosts {
+		for k, h := range c.hosts {
+			if h.calls == 0 && h.nextUS <= now.UnixMicro() {
+				delete(c.hosts, k)
+			}
+		}
+	}
+	if c.hosts == nil {
+		c.hosts = map[string]*host{}
+	}
+	h := &host{}
+	c.hosts[name] = h
+	return h
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "" // the sender says what is wrong with it
+	}
+	return u.Host
+}
