@@ -33,7 +33,7 @@ func run(t *testing.T, seed uint64, path string) (r Result) {
 		if w.rate(Kill) > 0 {
 			for n := range 1 + int(w.draw("kills")*4) {
 				time.Sleep(max(0, time.Duration(w.draw("kill", n)*float64(12*time.Minute))))
-				w.injected[Kill]++
+				w.happened(Kill)
 				w.restart()
 			}
 		}

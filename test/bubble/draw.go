@@ -75,10 +75,15 @@ func (w *world) chance(f Fault, about string) bool {
 	if time.Since(w.begun) > quietFrom || w.draw(string(f), about) >= w.rate(f) {
 		return false
 	}
+	w.happened(f)
+	return true
+}
+
+// happened counts a fault.
+func (w *world) happened(f Fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.injected[f]++
-	return true
 }
 
 // span draws a duration up to most; short ones are more frequent.
