@@ -55,7 +55,7 @@ test/race: setup ## every package under the race detector, the slow ones too
 sim: ## the simulator: SEEDS (2000) from FIRST (1) on, FAULTS and PAYMENTS with commas between (all)
 	go test -count=1 -v -timeout 60m -run 'TestSeeds$$' ./test/sim -sim.seeds='$(or $(SEEDS),2000)' -sim.first='$(or $(FIRST),1)' -sim.faults='$(FAULTS)' -sim.payments='$(PAYMENTS)'
 
-torture: setup ## the crash and fault programme; most of an hour. SEEDS and KILLS make it shorter
+torture: setup ## the crash and fault programme; most of an hour. SEEDS (100000) makes it shorter
 	@test/postgres.sh test/torture.sh
 
 bench: setup ## the benchmarks on both stores, their table into bench.md; minutes on an idle machine

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # torture.sh runs the whole crash and fault programme (torture.md) and prints one table: fault, injected, survived,
-# violations; torture.md has it too. SEEDS (100000) and BUBBLES (2000) make the simulators shorter or longer. It makes
+# violations; torture.md has it too. SEEDS (100000) and BUBBLES (1000) make the simulators shorter or longer. It makes
 # every store itself; AORTA_TORTURE_DATABASE may name an empty PostgreSQL database instead. Run it under
 # test/postgres.sh, on a machine that does nothing else: it takes most of an hour on two processors.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seeds=${SEEDS:-100000}
+seeds=${SEEDS:-100000} bubbles=${BUBBLES:-1000}
 work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-torture.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export AORTA_TORTURE=full AORTA_TORTURE_TABLE=$work/rows AORTA_TEST_ALL=1
@@ -29,6 +29,7 @@ try() {
 }
 
 try simulator ./test/sim -sim.seeds="$seeds"
+try bubbles ./test/bubble -bubble.seeds="$bubbles"
 try mistakes ./test/mutation
 try processes ./test/torture
 try kills ./test/kill

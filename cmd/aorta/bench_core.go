@@ -129,6 +129,9 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 		if err := bench.pay(ctx, c.Callers, int64(c.Prefill), nil); err != nil {
 			return coreResult{}, fmt.Errorf("prefill: %w", err)
 		}
+		if err := ctx.Err(); err != nil {
+			return coreResult{}, fmt.Errorf("prefill ended early, with %d payments: %w", bench.done.Load(), err)
+		}
 		fmt.Fprintf(s.err, "prefilled %d payments in %.0f s\n", c.Prefill, time.Since(begun).Seconds())
 	}
 	return c.timed(ctx, s, bench)
