@@ -30,7 +30,7 @@ try() {
 
 try simulator ./test/sim -sim.seeds="$seeds"
 try bubbles ./test/bubble -bubble.seeds="$bubbles"
-try mistakes ./test/mutation
+AORTA_TORTURE_TABLE= try mistakes ./test/mutation
 try processes ./test/torture
 try kills ./test/kill
 try scenarios ./test/scenario

@@ -97,7 +97,9 @@ func TestSeedsRepeat(t *testing.T) {
 			if a.History != b.History || a.History == "" {
 				t.Errorf("seed %d gave two histories:\n%s", seed, difference(a.History, b.History))
 			}
-			if fmt.Sprint(a.Injected) != fmt.Sprint(b.Injected) {
+			// How often a fault befell a call that is made again and again is the
+			// schedule's, which a bubble does not fix; which faults there were is not.
+			if x, y := slices.Sorted(maps.Keys(a.Injected)), slices.Sorted(maps.Keys(b.Injected)); !slices.Equal(x, y) {
 				t.Errorf("seed %d had other faults the second time:\n%v\n%v", seed, a.Injected, b.Injected)
 			}
 		})
