@@ -37,8 +37,10 @@ const (
 )
 
 // enter begins a call to a host, and gives what ends it. Where there is no room
-// it answers when there may be: calls that wait come back one after another, at
-// the pace of a host that lets every call time out.
+// it answers when there may be: calls that wait come back one after another. A
+// host that is slow is taken for one that lets every call time out; one that is
+// not, and has only much to hear, after an outage of ours for one, ends all its
+// calls before they count as slow.
 func (c *crowd) enter(address string, now time.Time) (leave func(), at time.Time, ok bool) {
 	name := hostOf(address)
 	c.mu.Lock()
@@ -46,8 +48,12 @@ func (c *crowd) enter(address string, now time.Time) (leave func(), at time.Time
 	h := c.host(name, now)
 	if h.calls >= maxOfHost || h.slow >= maxSlowOfHost || (h.slow > 0 && c.slow >= maxSlow) {
 		nowUS := now.UnixMicro()
+		pace := slowAfter / maxOfHost
+		if h.slow > 0 {
+			pace = sendTimeout / maxSlowOfHost
+		}
 		first := max(h.nextUS, nowUS+slowAfter.Microseconds())
-		h.nextUS = min(first+(sendTimeout/maxSlowOfHost).Microseconds(), nowUS+longestWait.Microseconds())
+		h.nextUS = min(first+pace.Microseconds(), nowUS+longestWait.Microseconds())
 		return nil, time.UnixMicro(first), false
 	}
 	h.calls++
@@ -70,6 +76,9 @@ func (c *crowd) enter(address string, now time.Time) (leave func(), at time.Time
 		if slow {
 			h.slow--
 			c.slow--
+			if h.slow == 0 {
+				h.nextUS = 0 // that was a slow host's pace
+			}
 		}
 	}, time.Time{}, true
 }

@@ -1,0 +1,90 @@
+package callback_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"aorta/internal/callback"
+)
+
+// TestCrowdOfQuickHost: a merchant who answers quickly, and is told a thousand
+// things at once, as after an outage of ours, hears them in seconds. They come
+// back at a pace that he keeps up with, not at that of one who never answers.
+func TestCrowdOfQuickHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const calls = 1000
+		begun := time.Now()
+		var c callback.Crowd
+		var told, tries atomic.Int64
+		for range calls {
+			go func() {
+				for {
+					tries.Add(1)
+					leave, at, ok := c.Enter("https://quick.example/callback", time.Now())
+					if ok {
+						time.Sleep(30 * time.Millisecond)
+						leave()
+						told.Add(1)
+						return
+					}
+					time.Sleep(time.Until(at))
+				}
+			}()
+		}
+		for told.Load() < calls {
+			if time.Since(begun) > 15*time.Second {
+				t.Fatalf("%d of %d calls to a quick host were made in 15 s", told.Load(), calls)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if tries.Load() > 2*calls {
+			t.Errorf("%d calls took %d tries; each that waits should find room when it comes back", calls, tries.Load())
+		}
+	})
+}
+
+// TestCrowdOfSlowHost: calls to a host that lets every one time out wait at its
+// pace, at most a minute, and once it is quick again no new one does.
+func TestCrowdOfSlowHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const address = "https://slow.example/callback"
+		var c callback.Crowd
+		var ends []func()
+		for range callback.MaxSlowOfHost {
+			leave, _, ok := c.Enter(address, time.Now())
+			if !ok {
+				t.Fatal("there is no room for the first calls")
+			}
+			ends = append(ends, leave)
+		}
+		time.Sleep(2 * time.Second)
+		now := time.Now()
+		var last time.Duration
+		for n := range 100 {
+			_, at, ok := c.Enter(address, now)
+			if wait := at.Sub(now); ok || wait < last || wait > time.Minute {
+				t.Fatalf("call %d beyond those that are slow: let in %t, to wait %v after one that waits %v", n, ok, wait, last)
+			} else {
+				last = wait
+			}
+		}
+		if last < 30*time.Second {
+			t.Errorf("the last of 100 waits %v: more than a host that times out can answer", last)
+		}
+		for _, leave := range ends {
+			leave()
+		}
+		for range callback.MaxOfHost {
+			if _, _, ok := c.Enter(address, time.Now()); !ok {
+				t.Fatal("a host that is quick again has no room")
+			}
+		}
+		if _, at, ok := c.Enter(address, time.Now()); ok || time.Until(at) > 2*time.Second {
+			t.Errorf("one call too many of a host that is quick again: let in %t, to wait %v", ok, time.Until(at))
+		}
+	})
+}
