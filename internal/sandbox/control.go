@@ -157,6 +157,17 @@ func (s *Sandbox) showJournal(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"connector": "paytm", "entries": entries, "next": next, "more": more})
 }
 
+// notify is POST /control/notify?connector=paytm: the provider tells now, signed
+// right, what of its books the platform has taken no notification of.
+func (s *Sandbox) notify(w http.ResponseWriter, r *http.Request) {
+	if name := r.URL.Query().Get("connector"); name != "paytm" {
+		s.refuse(w, fmt.Errorf("connector %q notifies nobody; paytm does", name))
+		return
+	}
+	told, taken := s.paytm.TellAll(r.Context())
+	writeJSON(w, http.StatusOK, map[string]any{"connector": "paytm", "told": told, "taken": taken})
+}
+
 // refuse answers 400 and lists what exists.
 func (s *Sandbox) refuse(w http.ResponseWriter, err error) {
 	writeJSON(w, http.StatusBadRequest, map[string]any{"error": err.Error(), "connectors": s.known()})

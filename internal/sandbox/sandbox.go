@@ -153,6 +153,7 @@ func (s *Sandbox) routes(front http.Handler) http.Handler {
 	mux.HandleFunc("GET /control", s.showControl)
 	mux.HandleFunc("DELETE /control", s.clearControl)
 	mux.HandleFunc("GET /control/journal", s.showJournal)
+	mux.HandleFunc("POST /control/notify", s.notify)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	// Browsers ask for it by themselves; a 404 would stand in every console.
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })

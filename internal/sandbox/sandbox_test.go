@@ -137,6 +137,9 @@ func TestControlRefusesWhatDoesNotExist(t *testing.T) {
 	if status, _ := b.do(http.MethodDelete, "/control?connector=stripe", ""); status != http.StatusBadRequest {
 		t.Errorf("DELETE /control of an unknown connector = %d, want 400", status)
 	}
+	if status, _ := b.do(http.MethodPost, "/control/notify?connector=merchant", ""); status != http.StatusBadRequest {
+		t.Errorf("POST /control/notify of who notifies nobody = %d, want 400", status)
+	}
 	for _, query := range []string{"", "connector=merchant", "connector=paytm&after=x", "connector=paytm&limit=0", "connector=paytm&limit=10001"} {
 		if status, _ := b.do(http.MethodGet, "/control/journal?"+query, ""); status != http.StatusBadRequest {
 			t.Errorf("GET /control/journal?%s = %d, want 400", query, status)

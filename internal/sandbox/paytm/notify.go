@@ -2,10 +2,13 @@ package paytm
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"aorta/internal/sandbox/fault"
@@ -66,11 +69,18 @@ func (s *Simulator) tellOne(t task) {
 		s.opts.Log.Error("paytm sandbox: write a notification", "seq", t.seq, "error", err)
 		return
 	}
-	status, err := s.post(url, s.sealed(r, body))
+	signer := r.fate().account.key
+	if r.fate().next == fault.WrongSignature {
+		signer = r.fate().account.forged
+	}
+	status, err := s.post(url, s.sealed(r, signer, body))
 	if s.stopped.Err() != nil {
 		return // not told; the next start takes it up
 	}
 	done := err == nil && (status/100 == 2 || status/100 == 4)
+	if done && status/100 == 2 {
+		s.taken(r)
+	}
 	if !done {
 		s.opts.Log.Debug("paytm sandbox: notification not taken", "seq", t.seq, "status", status, "error", err)
 		if int(t.attempt) < len(retryUnits) {
@@ -83,6 +93,60 @@ func (s *Simulator) tellOne(t task) {
 		s.opts.Log.Warn("paytm sandbox: notification given up", "seq", t.seq, "attempts", notifyTries)
 	}
 	s.settleTold(r)
+}
+
+// taken notes that the platform has the news.
+func (s *Simulator) taken(r record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.fate().taken = true
+}
+
+// TellAll tells, at once and with a good signature, what became of every
+// decided record of which the platform has taken no notification: whether a
+// fault rule kept it from being told, or its next repetition is hours away. It
+// waits for the answers, and gives how many it told and how many were taken.
+func (s *Simulator) TellAll(ctx context.Context) (told, taken int) {
+	s.mu.Lock()
+	var rest []record
+	for _, r := range s.records {
+		if f := r.fate(); f.state != waiting && !f.taken && *f.account.notify.Load() != "" {
+			rest = append(rest, r)
+		}
+	}
+	s.mu.Unlock()
+	var next, sent, good atomic.Int64
+	var wg sync.WaitGroup
+	for range min(s.opts.Workers, len(rest)) {
+		wg.Go(func() {
+			for n := next.Add(1); n <= int64(len(rest)) && ctx.Err() == nil; n = next.Add(1) {
+				sent.Add(1)
+				if s.tellNow(rest[n-1]) {
+					good.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return int(sent.Load()), int(good.Load())
+}
+
+// tellNow sends one good notification; false if it was not taken.
+func (s *Simulator) tellNow(r record) bool {
+	s.mu.Lock()
+	a := r.fate().account
+	body, err := json.Marshal(r.notification())
+	s.mu.Unlock()
+	if err != nil {
+		s.opts.Log.Error("paytm sandbox: write a notification", "seq", r.fate().seq, "error", err)
+		return false
+	}
+	status, err := s.post(*a.notify.Load(), s.sealed(r, a.key, body))
+	if err != nil || status/100 != 2 {
+		return false
+	}
+	s.taken(r)
+	return true
 }
 
 // settleTold notes that one of the record's notifications needs no more care.
@@ -121,12 +185,7 @@ func (s *Simulator) post(url string, body []byte) (status int, err error) {
 }
 
 // sealed puts the signed head in front of a body. Each attempt has its own salt.
-func (s *Simulator) sealed(r record, body []byte) []byte {
-	f := r.fate()
-	signer := f.account.key
-	if f.next == fault.WrongSignature {
-		signer = f.account.forged
-	}
+func (s *Simulator) sealed(r record, signer *Key, body []byte) []byte {
 	version := ""
 	if r.refund != nil {
 		version = `,"version":"v1"` // only the refund pages show it

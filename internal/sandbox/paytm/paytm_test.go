@@ -866,6 +866,60 @@ func TestNotificationIsRepeatedUntilTaken(t *testing.T) {
 	w.quiet()
 }
 
+// TestTellAll: what a rule kept from being heard, or the receiver's absence, is
+// told on demand, signed right, and what was taken is not told again.
+func TestTellAll(t *testing.T) {
+	t.Parallel()
+	w := start(t, func(o *paytm.Options) { o.NotifyUnit = time.Hour })
+	told := func(want ...string) {
+		t.Helper()
+		sent, taken := w.sim.TellAll(t.Context())
+		if sent != len(want) || taken != len(want) {
+			t.Fatalf("TellAll = %d told, %d taken, want %d of %v", sent, taken, len(want), want)
+		}
+		var got []string
+		for range want {
+			n := w.notified()
+			if !w.key.Verify(n.Body, n.Head.Signature) {
+				t.Errorf("notification %s is not signed", n.Body)
+			}
+			got = append(got, fmt.Sprint(n.form["orderId"]))
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("TellAll told of %v, want %v", got, want)
+		}
+	}
+	w.open("unpaid")
+	heard := func(order string) {
+		for !w.entry(order).Told {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	w.press("heard", w.open("heard"), "approve")
+	w.notified()
+	heard("heard")
+	told()
+	for _, next := range []fault.Behaviour{fault.Silent, fault.WrongSignature} {
+		if err := w.faults.Add(fault.Rule{Next: next, Left: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w.answers.Store(http.StatusUnauthorized)
+		w.open(string(next))
+		w.until("01", func() map[string]any { return w.status(string(next)) })
+	}
+	heard(string(fault.WrongSignature))
+	w.answers.Store(http.StatusServiceUnavailable)
+	w.press("away", w.open("away"), "decline")
+	if sent, taken := w.sim.TellAll(t.Context()); sent != 3 || taken != 0 {
+		t.Errorf("TellAll while nobody listens = %d told, %d taken, want 3, 0", sent, taken)
+	}
+	w.answers.Store(http.StatusOK)
+	told("away", string(fault.Silent), string(fault.WrongSignature))
+	told()
+	w.quiet()
+}
+
 func TestNotificationsWaitForAnAddress(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)

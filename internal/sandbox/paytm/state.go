@@ -41,6 +41,7 @@ type fate struct {
 	delay     time.Duration // of the fault rule; 0 means the simulator's own
 	copies    uint8         // notifications still under way
 	told      bool          // nothing is left to be told
+	taken     bool          // the platform has answered 2xx to a notification; not remembered across restarts
 }
 
 // reported is the amount that answers and notifications carry.
