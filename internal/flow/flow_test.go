@@ -647,6 +647,28 @@ func TestLostAnswerToACallThatMovesNoMoney(t *testing.T) {
 	h.wantStatus(b.Payment.ID, payment.StatusCaptured, "0")
 	h.apply(b.Attempt, approved(250)) // and the lost one was paid as well
 	h.wantBalances(map[string]int64{"clearing": 500, "payable": 250, "refund_due": 250})
+	if got := h.cases(); fmt.Sprint(got) != "[late_success]" {
+		t.Errorf("cases %v, want one late_success", got)
+	}
+}
+
+// The same, and the sale has ended without money when the news comes that the
+// first order, whose page nobody was led to, was paid all the same.
+func TestAbandonedOrderIsPaidAfterTheDecline(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{{Kind: connector.Unknown}, redirected}
+	h.psp.lookup = []connector.Outcome{{Kind: connector.Pending}}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.pass(31 * time.Minute)
+	h.wantStatus(b.Payment.ID, payment.StatusDeclined, "603")
+	h.apply(b.Attempt, approved(250))
+	h.wantStatus(b.Payment.ID, payment.StatusDeclined, "603")
+	h.wantBalances(map[string]int64{"clearing": 250, "refund_due": 250})
+	if got := h.cases(); fmt.Sprint(got) != "[late_success]" {
+		t.Errorf("cases %v, want one late_success", got)
+	}
 }
 
 // The process that was asking has died: what it sent is unknown.
