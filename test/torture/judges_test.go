@@ -64,4 +64,7 @@ func TestJudgesSee(t *testing.T) {
 	if err != nil || len(found) != 2 {
 		t.Errorf("differences %q, %v; want clearing and the attempt", found, err)
 	}
+	if found, _, err := b.unnoticed(); err != nil || len(found) != 1 {
+		t.Errorf("unnoticed %q, %v; want the sale, whose page the merchant was told of", found, err)
+	}
 }

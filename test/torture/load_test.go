@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -257,22 +256,21 @@ func (c *crowd) refund(b *bought, minor int64) {
 	})
 }
 
-// settle stops the crowd, waits until nothing is left to do, ends the
-// platforms, and has everything checked: the stored money, what the clients
-// were told, the provider's books, what the merchant received. It gives what is
-// not as it must be.
+// settle stops the crowd, waits until nothing is left to do, has the provider
+// tell what nobody has heard yet, ends the platforms, and has everything
+// checked: the stored money, what the clients were told, the provider's books,
+// what the merchant received. It gives what is not as it must be.
 func (c *crowd) settle(within time.Duration) []string {
 	c.t.Helper()
 	c.stop()
-	why := ""
-	for deadline := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
-		if why = c.open(); why == "" || time.Now().After(deadline) {
-			break
-		}
+	c.rest(within)
+	violations, abandoned, err := c.books.unnoticed()
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	if why != "" {
-		c.t.Errorf("%v after the load there is still something to do: %s", within, why)
-	}
+	c.t.Logf("the provider took the money of %d abandoned orders that we have not heard of", abandoned)
+	c.tell()
+	c.rest(within)
 	for _, p := range c.platforms {
 		p.Kill()
 	}
@@ -296,42 +294,34 @@ func (c *crowd) settle(within time.Duration) []string {
 		c.t.Fatal(err)
 	}
 	c.t.Logf("%d payments, %d transfers, %d answers, checks %v", report.Payments, report.Transfers, c.answered.Load(), report.Checks)
-	return c.withoutAbandoned(report.Violations)
+	return append(violations, report.Violations...)
 }
 
-// withoutAbandoned leaves out what the simulator does and a provider cannot: it
-// takes the money for an order by itself, although the customer was never led
-// to its page, since the answer with its address died with the process and the
-// sale went on with another order (payment-loop.md L15); and it tells nobody, or has not yet: its schedule has
-// pauses of minutes.
-func (c *crowd) withoutAbandoned(violations []string) []string {
-	untold := map[string]bool{}
-	entries, err := c.books.provider(0)
+// rest waits until nothing is left to do.
+func (c *crowd) rest(within time.Duration) {
+	c.t.Helper()
+	why := ""
+	for deadline := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
+		if why = c.open(); why == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Errorf("%v after the load there is still something to do: %s", within, why)
+			return
+		}
+	}
+}
+
+// tell has the provider tell all that the platform has not taken yet.
+func (c *crowd) tell() {
+	c.t.Helper()
+	a, err := c.w.Tell()
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	for _, e := range entries {
-		untold[e.OrderID] = e.Kind == "sale" && (!e.Told || e.Behaviour == "silent" || e.Behaviour == "wrong_signature")
+	if told, taken := a.Body["told"], a.Body["taken"]; a.Status != http.StatusOK || told != taken {
+		c.t.Errorf("the provider told: %d %v, want all taken", a.Status, a.Body)
 	}
-	abandoned := map[string]bool{}
-	unknown := map[id.Attempt]bool{}
-	err = c.books.read(func(r book.Reader) error {
-		return every(r.ScanAttempts, func(a payment.Attempt) id.Attempt {
-			if a.Kind == payment.KindSale && a.Status == payment.AttemptUnknown && a.Redirect == "" {
-				unknown[a.ID] = true
-			}
-			if unknown[a.Prev] && untold[a.Prev.String()] {
-				abandoned[a.Prev.String()] = true
-			}
-			return a.ID
-		})
-	})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return slices.DeleteFunc(violations, func(v string) bool {
-		return strings.HasPrefix(v, "C4: The provider moved ") && slices.ContainsFunc(slices.Collect(maps.Keys(abandoned)), func(a string) bool { return strings.Contains(v, a) })
-	})
 }
 
 // open says what is not ended; "" if all is. A refund of which the provider

@@ -402,6 +402,12 @@ func (w *World) Control(next, operation string, count int) {
 	}
 }
 
+// Tell has the PSP's simulator notify, now, of all whose notification no
+// platform has taken yet.
+func (w *World) Tell() (Answer, error) {
+	return w.post(context.Background(), w.OtherURL+"/control/notify?connector=paytm", struct{}{})
+}
+
 // Sale is the body of a Gate sale of minor units of INR.
 func Sale(name string, minor int64) map[string]any {
 	return map[string]any{
