@@ -43,4 +43,5 @@ field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 		echo "| Gate's answer at half of that | $store | $(field half_rate "$r") | $(field gate_p50_ms "$r") ms | $(field gate_p99_ms "$r") ms | from when each sale was due |"
 		echo "| sale to final callback | $store | $(field half_rate "$r") | $(field callback_p50_ms "$r") ms | $(field callback_p99_ms "$r") ms | |"
 	done
+	test/two.sh "$pairs" "$seconds" # the last, since it fails where a target is missed
 } | tee "$file"

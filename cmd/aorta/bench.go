@@ -25,6 +25,7 @@ type benchCmd struct {
 	Duration time.Duration `help:"How long to measure." default:"20s"`
 	Rate     string        `help:"With --flow: payments begun a second while latency is measured; auto: half of the most. With --core: payments begun a second at their due times, instead of as many as there are callers." default:"auto"`
 	Accounts int           `help:"With --core: PSP accounts, each with a project and a currency of its own, that payments take in turn; at most 150." default:"1"`
+	Lanes    int           `help:"With --core: committers of this process; 0 means as many as serve has, which on SQLite is the only number there is." default:"0"`
 	Data     string        `help:"Directory for a SQLite database; empty: a temporary one."`
 	Database string        `help:"PostgreSQL address of a database of the bench's own; instead of --data."`
 	Prefill  int           `help:"With --core: payments to store before the measurement."`
@@ -44,6 +45,9 @@ func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	}
 	if c.Accounts < 1 || c.Accounts > maxAccounts {
 		return fmt.Errorf("--accounts: 1 to %d", maxAccounts)
+	}
+	if c.Lanes < 0 || c.Lanes > maxLanes || (c.Lanes > 1 && c.Database == "") {
+		return fmt.Errorf("--lanes: 0 to %d on PostgreSQL, 0 or 1 on SQLite", maxLanes)
 	}
 	if rate, err := strconv.ParseFloat(c.Rate, 64); c.Rate != "auto" && (err != nil || rate <= 0 || rate > 1e6) {
 		return fmt.Errorf("--rate: %q is neither auto nor payments a second", c.Rate)
@@ -78,6 +82,9 @@ const benchProject = 4294967295
 
 // maxAccounts bounds --accounts: there are about so many currencies.
 const maxAccounts = 150
+
+// maxLanes bounds --lanes: each bucket prefers one lane, and there are as many buckets.
+const maxLanes = buckets
 
 // ownDatabase makes sure that the database holds a bench's payments alone:
 // nobody wants a million of them among their own.

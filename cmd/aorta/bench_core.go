@@ -23,6 +23,8 @@ import (
 	"aorta/internal/project"
 	"aorta/internal/sign"
 	"aorta/internal/store"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // coreResult is the last line of `bench --core --json`. A latency is that of a
@@ -38,7 +40,9 @@ type coreResult struct {
 	Payments          int64     `json:"payments"`
 	Prefilled         int       `json:"prefilled"`
 	ActsPerBatch      float64   `json:"acts_per_batch"`
-	BatchDeciles      []int     `json:"batch_deciles"` // acts of the batch at 5 %, 15 % … 95 % of all batches
+	BatchDeciles      []int     `json:"batch_deciles"`     // acts of the batch at 5 %, 15 % … 95 % of all batches
+	RetriesPerBatch   float64   `json:"retries_per_batch"` // runs again since another committer was there first
+	Lanes             int       `json:"lanes"`
 	AllocsPerPayment  float64   `json:"allocs_per_payment"`
 	BytesPerPayment   float64   `json:"alloc_bytes_per_payment"`
 	Minutes           []float64 `json:"minutes,omitempty"` // payments a second, minute by minute
@@ -74,9 +78,10 @@ payment p50    %.1f ms
 payment p99    %.1f ms
 payments       %d in %.1f s
 acts a batch   %.0f
+run again      %.2f %% of the batches
 allocations    %.0f a payment, %.0f bytes
 `, result.Store, result.Callers, result.PaymentsPerSecond, result.P50MS, result.P99MS, result.Payments, result.DurationS, result.ActsPerBatch,
-		result.AllocsPerPayment, result.BytesPerPayment)
+		100*result.RetriesPerBatch, result.AllocsPerPayment, result.BytesPerPayment)
 	if f := result.Flushes; f != nil {
 		fmt.Fprintf(s.out, "fdatasync p50  %.2f ms: payment p50 %.1f, p99 %.1f times as long\n", f.FdatasyncP50MS, f.P50, f.P99)
 	}
@@ -102,13 +107,16 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 	if err := ownDatabase(ctx, db); err != nil {
 		return coreResult{}, err
 	}
+	if c.Lanes > 0 {
+		lanes = c.Lanes
+	}
 	epoch, err := db.Enter(ctx, "bench", time.Now())
 	if err != nil {
 		return coreResult{}, err
 	}
-	sizes := new(batchSizes)
+	sizes, metrics := new(batchSizes), prometheus.NewRegistry()
 	b, err := book.New(ctx, []book.Home{{Store: countedStore{db, sizes}, Lanes: lanes, Keep: keep}}, book.Options{
-		Buckets: buckets, Now: time.Now, Random: rand.Reader, Epoch: epoch, Log: log,
+		Buckets: buckets, Now: time.Now, Random: rand.Reader, Epoch: epoch, Log: log, Metrics: metrics,
 		Work: func([]due.Due) {}, // the rows are written; nothing is sent
 	})
 	if err != nil {
@@ -117,7 +125,7 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 	defer b.Close()
 	projects := benchProjects(c.Accounts)
 	bench := &coreBench{
-		projects: projects, run: strconv.FormatInt(epoch, 36) + "-" + rand.Text()[:6], sizes: sizes,
+		projects: projects, run: strconv.FormatInt(epoch, 36) + "-" + rand.Text()[:6], sizes: sizes, metrics: metrics, lanes: lanes,
 		flows: flow.New(b, db, flow.Options{
 			Projects:   projectsByID(projects),
 			Connectors: func(string, string) (connector.Connector, bool) { return nil, false },
@@ -161,6 +169,10 @@ func (c benchCmd) timed(ctx context.Context, s streams, bench *coreBench) (coreR
 	defer cancel()
 	bench.done.Store(0)
 	bench.sizes.reset()
+	batchesBefore, retriesBefore, err := bench.batches()
+	if err != nil {
+		return coreResult{}, err
+	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	begun := time.Now()
@@ -185,12 +197,17 @@ func (c benchCmd) timed(ctx context.Context, s streams, bench *coreBench) (coreR
 	}
 	took := min(time.Since(begun), c.Duration)
 	runtime.ReadMemStats(&after)
+	batches, retries, err := bench.batches()
+	if err != nil {
+		return coreResult{}, err
+	}
 	paid := float64(max(bench.done.Load(), 1))
 	result := coreResult{
 		PaymentsPerSecond: rounded(float64(len(all)) / took.Seconds()), P50MS: rounded(all.ms(0.50)), P99MS: rounded(all.ms(0.99)),
 		Store: c.storeName(), Callers: c.Callers, Accounts: c.Accounts, DurationS: rounded(took.Seconds()), Payments: int64(len(all)),
 		Prefilled: c.Prefill, AllocsPerPayment: rounded(float64(after.Mallocs-before.Mallocs) / paid),
 		BytesPerPayment: rounded(float64(after.TotalAlloc-before.TotalAlloc) / paid), Flushes: measured, Minutes: <-watched,
+		RetriesPerBatch: (retries - retriesBefore) / max(batches-batchesBefore, 1), Lanes: bench.lanes,
 	}
 	result.ActsPerBatch, result.BatchDeciles = bench.sizes.spread()
 	if measured != nil {
@@ -241,6 +258,8 @@ type coreBench struct {
 	flows    *flow.Flows
 	projects []project.Project // taken in turn
 	sizes    *batchSizes
+	metrics  *prometheus.Registry // the book's
+	lanes    int
 	run      string // begins the payments' names
 	begun    atomic.Int64
 	done     atomic.Int64
@@ -342,6 +361,24 @@ func (b *coreBench) one(ctx context.Context, number int64) error {
 		Kind: connector.Approved, Amount: begun.Attempt.Amount, ProviderID: "20261120" + strconv.FormatInt(number, 10), ProviderCode: "01",
 		ProviderMessage: "Txn Success", ProviderTime: time.Now(),
 	})
+}
+
+// batches is how many batches the book has taken, and how often one ran again,
+// as its own metrics say.
+func (b *coreBench) batches() (taken, retries float64, err error) {
+	families, err := b.metrics.Gather()
+	if err != nil {
+		return 0, 0, fmt.Errorf("gather metrics: %w", err)
+	}
+	for _, f := range families {
+		switch f.GetName() {
+		case "aorta_book_batch_acts":
+			taken = float64(f.GetMetric()[0].GetHistogram().GetSampleCount())
+		case "aorta_book_batch_retries_total":
+			retries = f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return taken, retries, nil
 }
 
 // countedStore tells how many acts each batch has.

@@ -2,8 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
+
+	"aorta/internal/store/storetest"
 )
 
 // A short bench says all it must, and has been verified.
@@ -18,7 +22,7 @@ func TestBenchCore(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &r); err != nil {
 		t.Fatalf("bench printed %q: %v", out, err)
 	}
-	if r.Store != "sqlite" || r.Callers != 8 || r.Prefilled != 50 || r.Payments == 0 || r.PaymentsPerSecond <= 0 || r.P50MS <= 0 || r.P99MS < r.P50MS ||
+	if r.Store != "sqlite" || r.Callers != 8 || r.Prefilled != 50 || r.Payments == 0 || r.PaymentsPerSecond <= 0 || r.Lanes != 1 || r.RetriesPerBatch != 0 || r.P50MS <= 0 || r.P99MS < r.P50MS ||
 		int64(r.Verified) < r.Payments+50 {
 		t.Errorf("bench says %+v", r)
 	}
@@ -76,10 +80,49 @@ func TestBenchProjects(t *testing.T) {
 
 func TestBenchRefuses(t *testing.T) {
 	t.Parallel()
-	for _, flags := range [][]string{{"--accounts", "0"}, {"--accounts", "151"}, {"--rate", "fast"}, {"--rate", "-1"}} {
+	for _, flags := range [][]string{{"--accounts", "0"}, {"--accounts", "151"}, {"--rate", "fast"}, {"--rate", "-1"}, {"--lanes", "-1"}, {"--lanes", "2"}} {
 		if _, _, err := aorta(t, append([]string{"bench", "--core", "--duration", "10ms", "--data", t.TempDir()}, flags...)...); err == nil {
 			t.Errorf("bench takes %q", flags)
 		}
+	}
+}
+
+// Two processes on one database count how often they met, and what they wrote
+// together is right.
+func TestBenchCoreTwoProcesses(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.Database(t)
+	ended := make(chan error, 1)
+	run := func() (r coreResult, err error) {
+		out, log, err := aorta(t, "bench", "--core", "--json", "--no-verify", "--lanes", "1", "--callers", "32", "--duration", "2s", "--database", dsn)
+		if err != nil {
+			return r, fmt.Errorf("%w: %s", err, log)
+		}
+		return r, json.Unmarshal([]byte(out), &r)
+	}
+	if _, log, err := aorta(t, "migrate", "--database", dsn); err != nil {
+		t.Fatalf("migrate: %v: %s", err, log)
+	}
+	var other coreResult
+	go func() {
+		var err error
+		other, err = run()
+		ended <- err
+	}()
+	one, err := run()
+	if err := errors.Join(err, <-ended); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []coreResult{one, other} {
+		if r.Lanes != 1 || r.Payments == 0 || r.RetriesPerBatch < 0 || r.RetriesPerBatch > 0.5 {
+			t.Errorf("bench says %+v", r)
+		}
+	}
+	if one.RetriesPerBatch+other.RetriesPerBatch == 0 {
+		t.Error("two processes made the same house accounts at once, and no batch ran again")
+	}
+	if _, log, err := aorta(t, "verify", "--database", dsn); err != nil {
+		t.Errorf("verify: %v: %s", err, log)
 	}
 }
 

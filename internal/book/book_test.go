@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -393,10 +395,132 @@ func TestRowsAreKept(t *testing.T) {
 	}
 }
 
-// loads counts the accounts that are loaded.
+// While others write the same rows, a lane loads rows of that kind before it reads
+// them instead of being refused each time; rows of other kinds it still keeps. Once
+// the others are silent it keeps all.
+func TestRowsOfOthersAreLoadedFirst(t *testing.T) {
+	t.Parallel()
+	m := &loads{Memory: book.NewMemory()}
+	m.Shared = true
+	c := newClock()
+	metrics := prometheus.NewRegistry()
+	mine := open(t, book.Options{Now: c.now, Metrics: metrics}, book.Home{Store: m, Lanes: 1})
+	theirs := open(t, book.Options{Now: c.now, Random: &dice{rand.NewChaCha8([32]byte{7})}}, book.Home{Store: m.Memory, Lanes: 1})
+	a, own := account(1, "x"), customer.Customer{ID: customer.KeyOf(1, "shop", "ann")}
+	sum := int64(0)
+	pay := func() {
+		t.Helper()
+		c.advance(400 * time.Millisecond)
+		sum++
+		got, err := book.Do(t.Context(), mine, book.Act[int64]{Name: "test.pay", Bucket: 1, Decide: func(p *book.Page) (int64, error) {
+			who, ok := p.Customers.Get(own.ID)
+			if !ok {
+				who = own
+			}
+			who.CreatedUS++
+			p.Customers.Put(who)
+			return count(a).Decide(p)
+		}})
+		if err != nil || got != sum {
+			t.Fatalf("Do = %d, %v; want %d", got, err, sum)
+		}
+	}
+	again := func() float64 { return metric(t, metrics, "aorta_book_batch_retries_total") }
+
+	pay()
+	for n := range 40 { // 16 s, longer than a lane is wary without a reason
+		if _, err := book.Do(t.Context(), theirs, count(a)); err != nil {
+			t.Fatal(err)
+		}
+		sum++
+		before := m.customers.Load()
+		pay()
+		if loaded := m.customers.Load() - before; n > 0 && loaded != 0 {
+			t.Errorf("turn %d loads the customer that nobody else has changed", n)
+		}
+	}
+	if n := again(); n != 1 {
+		t.Errorf("%v batches ran again, want the first alone", n)
+	}
+	for range 15 { // 6 s
+		pay()
+	}
+	before := m.accounts.Load()
+	pay()
+	if n := m.accounts.Load() - before; n != 0 {
+		t.Error("the account is loaded, though nobody else has changed it for six seconds")
+	}
+	if n := again(); n != 1 {
+		t.Errorf("%v batches ran again, want the first alone", n)
+	}
+}
+
+// A batch that is refused leaves nothing of what it had decided, not even in rows
+// that its second run does not ask for.
+func TestRefusedBatchIsForgotten(t *testing.T) {
+	t.Parallel()
+	m := &loads{Memory: book.NewMemory()}
+	m.Shared = true
+	c := newClock()
+	mine := open(t, book.Options{Now: c.now}, book.Home{Store: m, Lanes: 1})
+	theirs := open(t, book.Options{Now: c.now, Random: &dice{rand.NewChaCha8([32]byte{7})}}, book.Home{Store: m.Memory, Lanes: 1})
+	a, b := account(1, "x"), account(1, "y")
+	for _, act := range []book.Act[int64]{count(a), count(b)} {
+		if _, err := book.Do(t.Context(), mine, act); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := book.Do(t.Context(), theirs, count(a)); err != nil { // to 2
+		t.Fatal(err)
+	}
+	// Where x is 1, which it is not any more, y would be a thousand.
+	if _, err := book.Do(t.Context(), mine, book.Act[int64]{Name: "test.either", Bucket: 1, Decide: func(p *book.Page) (int64, error) {
+		x, _ := p.Accounts.Get(a.ID)
+		if x.Minor == 1 {
+			y, _ := p.Accounts.Get(b.ID)
+			y.Minor = 1000
+			p.Accounts.Put(y)
+		}
+		return x.Minor, nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // 10 s, after which a lane trusts what it knows
+		c.advance(500 * time.Millisecond)
+		if _, err := book.Do(t.Context(), mine, count(account(1, "z"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := book.Do(t.Context(), mine, count(b)); got != 2 || err != nil {
+		t.Errorf("Do = %d, %v; want 2", got, err)
+	}
+}
+
+// Batches that keep to a part of the buckets take both parts in turn, as long as
+// both have something to do, and leave nothing behind.
+func TestBatchesApart(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		buckets []id.Bucket // odd: background
+		want    [][]id.Bucket
+	}{
+		{name: "both parts", buckets: []id.Bucket{0, 2, 4, 6, 8, 10}, want: [][]id.Bucket{{2, 6, 10}, {0, 4, 8}}},
+		{name: "one part", buckets: []id.Bucket{0, 4, 8}, want: [][]id.Bucket{{0, 4, 8}}},
+		{name: "background", buckets: []id.Bucket{0, 1, 2, 3, 6}, want: [][]id.Bucket{{2, 6, 3}, {0, 1}}},
+		{name: "background of the other part", buckets: []id.Bucket{2, 1, 6}, want: [][]id.Bucket{{2, 6}, {1}}},
+	}
+	for _, test := range tests {
+		if got := book.TakenApart(test.buckets...); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: %v are taken as %v, want %v", test.name, test.buckets, got, test.want)
+		}
+	}
+}
+
+// loads counts the accounts and customers that are loaded.
 type loads struct {
 	*book.Memory
-	accounts atomic.Int64
+	accounts, customers atomic.Int64
 }
 
 func (l *loads) Lane(ctx context.Context) (book.Lane, error) {
@@ -411,11 +535,13 @@ type countingLane struct {
 
 func (c *countingLane) Begin(ctx context.Context, batch, forget id.Batch, want *book.Keys) (*book.Found, error) {
 	c.l.accounts.Add(int64(len(want.Accounts)))
+	c.l.customers.Add(int64(len(want.Customers)))
 	return c.Lane.Begin(ctx, batch, forget, want)
 }
 
 func (c *countingLane) Load(ctx context.Context, want *book.Keys) (*book.Found, error) {
 	c.l.accounts.Add(int64(len(want.Accounts)))
+	c.l.customers.Add(int64(len(want.Customers)))
 	return c.Lane.Load(ctx, want)
 }
 

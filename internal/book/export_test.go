@@ -34,10 +34,30 @@ func TakenFromFullQueue(each, maxBatch int) int {
 		}
 	}
 	background := 0
-	for _, c := range q.take(nil) {
+	for _, c := range q.take(nil, false) {
 		if c.background {
 			background++
 		}
 	}
 	return background
+}
+
+// TakenApart fills a queue with acts of these buckets, the odd ones background,
+// and gives the buckets of the batches that keep to a part of them.
+func TakenApart(buckets ...id.Bucket) [][]id.Bucket {
+	q := newQueue(Options{MaxQueue: len(buckets), MaxAge: time.Hour, MaxBatch: 512})
+	for _, b := range buckets {
+		if err := q.add(&call{bucket: b, background: b%2 == 1, done: make(chan struct{})}, time.Unix(0, 0)); err != nil {
+			panic(err)
+		}
+	}
+	var batches [][]id.Bucket
+	for q.waiting() > 0 {
+		var batch []id.Bucket
+		for _, c := range q.take(nil, true) {
+			batch = append(batch, c.bucket)
+		}
+		batches = append(batches, batch)
+	}
+	return batches
 }

@@ -21,7 +21,7 @@ type lane struct {
 	book    *Book
 	conn    Lane
 	keep    bool      // nobody else writes: rows are kept without a doubt
-	met     time.Time // when it last met another committer
+	apart   int       // batches left that keep to a part of the buckets
 	settled time.Time // when its last batch ended
 	queue   *queue
 	busy    atomic.Int64 // since when it is at a batch, in unix microseconds; 0: it waits
@@ -77,7 +77,7 @@ func (l *lane) loop(ctx context.Context) {
 	}()
 	var acts []*call
 	for {
-		acts = l.queue.take(acts[:0])
+		acts = l.queue.take(acts[:0], l.apart > 0)
 		if acts == nil {
 			return
 		}
@@ -96,12 +96,20 @@ func (l *lane) loop(ctx context.Context) {
 // A lane that is not the only writer keeps rows between batches as well: it
 // mostly is, for its buckets, and rows that it reads so and others have changed
 // make the store refuse the batch, by version (Change.Check). Then it runs
-// again, and for a while the lane loads and locks all rows first: two that
-// write the same rows would else refuse each other all the time. Rows of a lane
-// that had nothing to do are likely to be old.
+// again with all of its rows loaded and locked first, and so do later batches
+// with those of the kinds that others had changed, until they have not for a
+// while: two that write the same rows would else refuse each other all the time.
+// Rows of a lane that had nothing to do are likely to be old.
+//
+// Two that load first still wait for one another where each batch is about all
+// buckets: house accounts are in every one. So while others are seen to write
+// the same rows, a lane's batches are about one part of the buckets and the
+// other in turn. Who finds a part taken waits for it once; from then on both
+// write at the same time, each the part that the other has just left.
 const (
-	careful = 5 * time.Second
-	keptFor = time.Second
+	careful  = 5 * time.Second
+	keptFor  = time.Second
+	apartFor = 8 // batches after the last one that saw others
 )
 
 // batch sees to it that every act has its answer when it returns.
@@ -112,6 +120,7 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 	if !l.keep && now.Sub(l.settled).Abs() > keptFor {
 		l.page.forget()
 	}
+	l.page.open(now)
 	for _, c := range acts {
 		l.page.hints(c)
 	}
@@ -125,7 +134,10 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 		switch {
 		case err == nil:
 			l.settled = l.book.opts.Now()
-			l.page.settle(l.keep || l.settled.Sub(l.met).Abs() > careful)
+			l.apart = max(l.apart-1, 0)
+			if l.page.settle(l.settled) {
+				l.apart = apartFor
+			}
 			if len(work) > 0 {
 				l.book.opts.Work(work)
 			}
@@ -133,9 +145,12 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 			return
 		case errors.Is(err, ErrConflict) && run < l.book.opts.MaxRetries:
 			m.retries.Inc()
-			l.met = l.book.opts.Now()
+			l.page.again = true
 			l.page.drop()
 		case errors.As(err, &data) || errors.Is(err, ErrConflict):
+			if l.page.again {
+				l.page.suspect(l.book.opts.Now())
+			}
 			l.page.forget()
 			l.halve(ctx, acts, err)
 			return

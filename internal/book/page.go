@@ -42,6 +42,7 @@ type Page struct {
 	out    Changes
 	batch  uint64 // counts batches, and runs of them
 	shared bool   // others may have changed rows since an earlier batch: see Change.Check
+	again  bool   // this batch met another committer, and runs again
 	act    string
 	bucket id.Bucket
 	holds  func(id.Bucket) bool // buckets of this home
@@ -77,9 +78,12 @@ type table interface {
 	fill(*Found)
 	want(k *Keys, first bool) bool
 	collect(*Changes)
-	settle(keep bool)
+	settle()
 	drop()
 	forget()
+	open(now time.Time)
+	suspect(now time.Time)
+	changedByOthers() bool
 }
 
 // miss ends a run of Decide that asked for a row which is not loaded.
@@ -105,6 +109,10 @@ type Rows[R any, K comparable] struct {
 	mark     int // of touched, where the act at hand begins
 	undos    []undo[R]
 	created  []K
+
+	others bool      // a row that was loaded again had been changed by others
+	wary   bool      // rows of earlier batches are loaded again before an act reads them
+	until  time.Time // when wary ends
 }
 
 type entry[R any] struct {
@@ -215,17 +223,28 @@ func (t *Rows[R, K]) check(k K) {
 }
 
 func (t *Rows[R, K]) lookup(k K) *entry[R] {
-	e, ok := t.cur[k]
-	if !ok {
-		if e, ok = t.old[k]; !ok {
-			return nil
-		}
-		t.cur[k] = e
+	e := t.known(k)
+	if e == nil {
+		return nil
 	}
 	if e.batch != t.page.batch {
+		if t.wary || t.page.again {
+			return nil
+		}
 		e.batch = t.page.batch
 		if t.page.shared {
 			t.kept = append(t.kept, kept[R, K]{k, e})
+		}
+	}
+	return e
+}
+
+// known is a row as this or an earlier batch left it.
+func (t *Rows[R, K]) known(k K) *entry[R] {
+	e, ok := t.cur[k]
+	if !ok {
+		if e, ok = t.old[k]; ok {
+			t.cur[k] = e
 		}
 	}
 	return e
@@ -287,6 +306,9 @@ func (t *Rows[R, K]) reload() {
 func (t *Rows[R, K]) fill(f *Found) {
 	for _, s := range *t.found(f) {
 		k := t.key(s.Row)
+		if was := t.known(k); was != nil && was.stored && was.version != s.Version {
+			t.others = true
+		}
 		t.cur[k] = &entry[R]{row: s.Row, exists: true, stored: true, version: s.Version, batch: t.page.batch}
 		delete(t.missing, k)
 	}
@@ -317,10 +339,10 @@ func (t *Rows[R, K]) collect(c *Changes) {
 	}
 }
 
-// settle ends a batch that was committed: rows are forgotten, or kept with
-// the versions they now have. That a row is absent is remembered only where
+// settle ends a batch that was committed: rows are kept with the versions they
+// now have. That a row is absent is remembered only where
 // nobody else could make it: no store can hold what is not there.
-func (t *Rows[R, K]) settle(keep bool) {
+func (t *Rows[R, K]) settle() {
 	for _, e := range t.touched {
 		e.changed = false
 		switch {
@@ -337,21 +359,22 @@ func (t *Rows[R, K]) settle(keep bool) {
 	}
 	t.touched = t.touched[:0]
 	clear(t.wanted)
-	switch {
-	case !keep:
-		clear(t.cur)
-		t.old = nil
-	case len(t.cur) > keptRows:
+	if len(t.cur) > keptRows {
 		t.old = t.cur
 		t.cur = make(map[K]*entry[R], keptRows)
 	}
-	if t.page.shared {
-		for _, k := range t.absent {
-			t.lose(t.cur, k)
-			t.lose(t.old, k)
-		}
-	}
+	t.loseAbsent()
 	t.end()
+}
+
+func (t *Rows[R, K]) loseAbsent() {
+	if !t.page.shared {
+		return
+	}
+	for _, k := range t.absent {
+		t.lose(t.cur, k)
+		t.lose(t.old, k)
+	}
 }
 
 // lose forgets a row that is absent.
@@ -367,12 +390,21 @@ func (t *Rows[R, K]) end() {
 	t.kept, t.absent = t.kept[:0], t.absent[:0]
 }
 
-// drop forgets every row, since the batch came to nothing, but remembers what
-// was asked for, so that the next run loads it all at once.
+// drop ends a run of a batch that came to nothing, but remembers what was asked
+// for, so that the next run loads it all at once: all that was read is loaded
+// anew. Until then, where others may write, it keeps the versions, by which the
+// next run sees which rows they have changed.
 func (t *Rows[R, K]) drop() {
 	t.reload()
-	clear(t.cur)
-	t.old = nil
+	if t.page.shared {
+		for _, e := range t.touched {
+			t.absent = append(t.absent, t.key(e.row))
+		}
+		t.loseAbsent()
+	} else {
+		clear(t.cur)
+		t.old = nil
+	}
 	t.touched = t.touched[:0]
 	t.begin()
 	t.end()
@@ -382,9 +414,22 @@ func (t *Rows[R, K]) drop() {
 // forget is drop for a batch that will not run again.
 func (t *Rows[R, K]) forget() {
 	t.drop()
+	clear(t.cur)
+	t.old = nil
 	clear(t.wanted)
 	clear(t.missing)
 }
+
+// open begins a batch.
+func (t *Rows[R, K]) open(now time.Time) {
+	left := t.until.Sub(now)
+	t.wary, t.others = left > 0 && left <= careful, false // more: the clock was set back
+}
+
+// suspect has rows of earlier batches loaded again for a while.
+func (t *Rows[R, K]) suspect(now time.Time) { t.until = now.Add(careful) }
+
+func (t *Rows[R, K]) changedByOthers() bool { return t.others }
 
 // keptRows bounds the rows of one kind that a lane keeps between batches: at
 // most twice as many are held.
@@ -412,8 +457,11 @@ func (l *Log[R]) undo()                 { l.rows = l.rows[:l.mark] }
 func (l *Log[R]) fill(*Found)           {}
 func (l *Log[R]) want(*Keys, bool) bool { return false }
 func (l *Log[R]) collect(c *Changes)    { *l.change(c) = l.rows }
-func (l *Log[R]) settle(bool)           { l.drop() }
+func (l *Log[R]) settle()               { l.drop() }
 func (l *Log[R]) forget()               { l.drop() }
+func (l *Log[R]) open(time.Time)        {}
+func (l *Log[R]) suspect(time.Time)     {}
+func (l *Log[R]) changedByOthers() bool { return false }
 func (l *Log[R]) drop()                 { clear(l.rows); l.rows = l.rows[:0] }
 
 func newLog[R any](p *Page, bucket func(R) id.Bucket, change func(*Changes) *[]R) *Log[R] {
@@ -550,14 +598,41 @@ func (c *Change[R, K]) empty() bool {
 	return len(c.Insert)+len(c.Update)+len(c.Delete)+len(c.Check) == 0
 }
 
-func (p *Page) settle(keep bool) {
+// open begins a batch.
+func (p *Page) open(now time.Time) {
+	p.again = false
+	for _, t := range p.tables {
+		t.open(now)
+	}
+}
+
+// settle ends a batch that was committed, and reports whether others were seen
+// to have changed rows that this lane knew. Kinds of which they did are then
+// loaded first for a while; all are, if nobody can tell whom the batch met.
+func (p *Page) settle(now time.Time) (others bool) {
+	for _, t := range p.tables {
+		if t.changedByOthers() {
+			t.suspect(now)
+			others = true
+		}
+	}
+	if p.again && !others {
+		p.suspect(now)
+	}
 	for _, e := range p.Due.touched {
 		e.row.Carry = nil // not stored, so not kept either
 	}
 	for _, t := range p.tables {
-		t.settle(keep)
+		t.settle()
 	}
 	p.batch++
+	return others
+}
+
+func (p *Page) suspect(now time.Time) {
+	for _, t := range p.tables {
+		t.suspect(now)
+	}
 }
 
 func (p *Page) drop() {

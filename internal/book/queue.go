@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"aorta/internal/id"
 )
 
 // queue holds the acts that wait for one lane, interactive ones before
@@ -19,6 +21,7 @@ type queue struct {
 	interactive []*call
 	background  []*call
 	closed      bool
+	part        id.Bucket     // of the last batch that kept to one
 	wake        chan struct{} // holds one token when something waits
 	length      atomic.Int64  // of both lists
 }
@@ -61,15 +64,21 @@ func (q *queue) ring() {
 }
 
 // take waits for work and gives the next batch; nil when the queue is closed
-// and empty.
-func (q *queue) take(into []*call) []*call {
+// and empty. With apart set all of a batch is of one part of the buckets: the
+// other than last time, if any of it waits.
+func (q *queue) take(into []*call, apart bool) []*call {
 	for q.idle(); ; q.idle() {
 		<-q.wake
 		q.mu.Lock()
-		// Background work waits behind interactive acts, but a sixteenth of a full batch is its own: under an
-		// overload that lasts it must not stand still.
-		into = q.move(into, &q.interactive, q.maxBatch-min(len(q.background), q.maxBatch/16))
-		into = q.move(into, &q.background, min(q.maxBatch, len(into)+max(1, q.maxBatch/4)))
+		if apart {
+			q.part = 1 - q.part
+			if into = q.fill(into, func(c *call) bool { return partOf(c.bucket) == q.part }); len(into) == 0 {
+				q.part = 1 - q.part
+			}
+		}
+		if len(into) == 0 {
+			into = q.fill(into, func(*call) bool { return true })
+		}
 		left := len(q.interactive) + len(q.background)
 		q.length.Store(int64(left))
 		closed := q.closed
@@ -86,18 +95,35 @@ func (q *queue) take(into []*call) []*call {
 	}
 }
 
-// move takes calls until into has upTo of them; callers who have gone are
-// skipped: nothing happened to them.
-func (q *queue) move(into []*call, from *[]*call, upTo int) []*call {
-	n := 0
-	for ; n < len(*from) && len(into) < upTo; n++ {
-		if c := (*from)[n]; !c.taken.Swap(true) {
+// partOf is one of two parts of the buckets, the same in every process. Lanes of
+// one process prefer buckets by the bit below, so each has half of either part.
+func partOf(b id.Bucket) id.Bucket { return b >> 1 & 1 }
+
+// fill moves a batch of the acts that are wanted. Background work waits behind
+// interactive acts, but a sixteenth of a full batch is its own: under an overload
+// that lasts it must not stand still.
+func (q *queue) fill(into []*call, wanted func(*call) bool) []*call {
+	into = move(into, &q.interactive, q.maxBatch-min(len(q.background), q.maxBatch/16), wanted)
+	return move(into, &q.background, min(q.maxBatch, len(into)+max(1, q.maxBatch/4)), wanted)
+}
+
+// move takes the wanted calls until into has upTo of them; callers who have gone
+// are skipped: nothing happened to them.
+func move(into []*call, from *[]*call, upTo int, wanted func(*call) bool) []*call {
+	left := (*from)[:0]
+	for n, c := range *from {
+		if len(into) >= upTo {
+			left = append(left, (*from)[n:]...)
+			break
+		}
+		if !wanted(c) {
+			left = append(left, c)
+		} else if !c.taken.Swap(true) {
 			into = append(into, c)
 		}
 	}
-	rest := copy(*from, (*from)[n:])
-	clear((*from)[rest:])
-	*from = (*from)[:rest]
+	clear((*from)[len(left):])
+	*from = left
 	return into
 }
 
