@@ -37,7 +37,8 @@ type Buyers struct {
 	refunds   map[string]taken
 	refused   map[int]int // by HTTP status
 	wrong     []string
-	slowest   time.Duration // the longest wait for an answer of any kind
+	slowest   time.Duration     // the longest wait for an answer of any kind
+	waiting   []payment.Attempt // refunds that were found to wait, the last time that the books were judged
 
 	begun atomic.Int64
 	acked atomic.Int64
@@ -258,6 +259,10 @@ func (b *Buyers) Settle(within time.Duration) []string {
 		}
 		time.Sleep(250 * time.Millisecond)
 	}
+	for _, a := range b.waiting {
+		b.w.t.Logf("refund %s is %s: the provider had no record of it %d times, %v after it was begun", a.ID, a.Status, a.NoRecords,
+			time.Duration(a.NoRecordUS-a.CreatedUS)*time.Microsecond)
+	}
 	return append(wrong, open...)
 }
 
@@ -313,14 +318,27 @@ func (b *Buyers) judge(r book.Reader) (out []string) {
 		left[d.ID] = d
 	}
 	// A refund that the provider has no record of, once, waits ten minutes to hear it again before it is sent anew
-	// (payment-loop L15): it has not ended, and is where it should be as long as its look-up is to come.
+	// (payment-loop L15): it has not ended, and is where it should be as long as its look-up is to come, and the
+	// provider has indeed no record of it.
 	waits := map[id.Operation]bool{}
+	b.waiting = nil
 	for _, a := range scanAll(w, r.ScanAttempts, func(a payment.Attempt) id.Attempt { return a.ID }) {
 		d, ok := left[a.ID.Raw()]
-		if ok && a.Kind == payment.KindRefund && a.NoRecords > 0 && d.Kind == due.Watch && d.DueUS > time.Now().Add(-time.Minute).UnixMicro() {
-			waits[a.Operation] = true
-			delete(left, d.ID)
+		if ok && a.Kind == payment.KindRefund && a.Status == payment.AttemptUnknown && a.NoRecords > 0 &&
+			d.Kind == due.Watch && d.DueUS > time.Now().Add(-time.Minute).UnixMicro() {
+			b.waiting = append(b.waiting, a)
 		}
+	}
+	if len(b.waiting) > 0 {
+		known := map[string]bool{}
+		for _, e := range w.entries() {
+			known[e.RefID] = true
+		}
+		b.waiting = slices.DeleteFunc(b.waiting, func(a payment.Attempt) bool { return known[a.ID.String()] })
+	}
+	for _, a := range b.waiting {
+		waits[a.Operation] = true
+		delete(left, a.ID.Raw())
 	}
 	if len(left) > 0 {
 		missing("%d pieces of work are not done", len(left))
@@ -374,32 +392,15 @@ func (b *Buyers) judge(r book.Reader) (out []string) {
 func (w *World) compare(r book.Reader) (out []string) {
 	moved := map[string]int64{} // by the attempt's id, the provider's name for it
 	var balance int64
-	for after := int64(0); ; {
-		var page struct {
-			Entries []struct {
-				Kind        string `json:"kind"`
-				OrderID     string `json:"order_id"`
-				RefID       string `json:"ref_id"`
-				State       string `json:"state"`
-				AmountMinor int64  `json:"amount_minor"`
-			} `json:"entries"`
-			Next int64 `json:"next"`
-			More bool  `json:"more"`
-		}
-		w.get(fmt.Sprintf("%s/control/journal?connector=paytm&limit=10000&after=%d", w.OtherURL, after), &page)
-		for _, e := range page.Entries {
-			switch {
-			case e.State != "paid":
-			case e.Kind == "refund":
-				moved[e.RefID] += e.AmountMinor
-				balance -= e.AmountMinor
-			default:
-				moved[e.OrderID] += e.AmountMinor
-				balance += e.AmountMinor
-			}
-		}
-		if after = page.Next; !page.More {
-			break
+	for _, e := range w.entries() {
+		switch {
+		case e.State != "paid":
+		case e.Kind == "refund":
+			moved[e.RefID] += e.AmountMinor
+			balance -= e.AmountMinor
+		default:
+			moved[e.OrderID] += e.AmountMinor
+			balance += e.AmountMinor
 		}
 	}
 	for _, a := range scanAll(w, r.ScanAttempts, func(a payment.Attempt) id.Attempt { return a.ID }) {
@@ -425,6 +426,31 @@ func (w *World) compare(r book.Reader) (out []string) {
 		out = append(out, fmt.Sprintf("clearing holds %d minor units, the provider %d", clearing, balance))
 	}
 	return out
+}
+
+// entry is a line of the provider's own journal.
+type entry struct {
+	Kind        string `json:"kind"`
+	OrderID     string `json:"order_id"`
+	RefID       string `json:"ref_id"`
+	State       string `json:"state"`
+	AmountMinor int64  `json:"amount_minor"`
+}
+
+func (w *World) entries() (all []entry) {
+	w.t.Helper()
+	for after := int64(0); ; {
+		var page struct {
+			Entries []entry `json:"entries"`
+			Next    int64   `json:"next"`
+			More    bool    `json:"more"`
+		}
+		w.get(fmt.Sprintf("%s/control/journal?connector=paytm&limit=10000&after=%d", w.OtherURL, after), &page)
+		all = append(all, page.Entries...)
+		if after = page.Next; !page.More {
+			return all
+		}
+	}
 }
 
 // heard lists where what merchants were sent differs from what the books say

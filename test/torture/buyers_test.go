@@ -18,14 +18,25 @@ func TestBuyersSee(t *testing.T) {
 	p := w.NewPlatform("p", "")
 	p.Start()
 	w.Control("approve", "sale", 1_000_000)
+	w.Control("http_500", "refund", 1) // one that the provider never had, and whose answer says nothing
 	b := w.Buyers(p)
 	b.Go(4)
+	refunded := func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.refunds) > 0
+	}
+	for deadline := time.Now().Add(30 * time.Second); !refunded() && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	}
 	if err := b.AwaitTaken(20, 30*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	b.Stop(time.Minute)
 	if wrong := b.Settle(40 * time.Second); len(wrong) > 0 {
 		t.Fatalf("before anything was spoiled: %s", Some(wrong))
+	}
+	if len(b.waiting) != 1 {
+		t.Errorf("refunds that wait for it to be sure that they were not sent: %+v, want the one that met 500", b.waiting)
 	}
 	p.Kill()
 	db, err := sql.Open("sqlite", filepath.Join(p.Data, "aorta.db"))
@@ -56,6 +67,8 @@ func TestBuyersSee(t *testing.T) {
 		"UPDATE attempt SET status = 'approved' WHERE kind = 'sale' AND status = 'declined'", "the provider moved")
 	spoil("UPDATE delivery SET body = body || ' '", "UPDATE delivery SET body = rtrim(body)", "a callback came that is not stored so")
 	spoil("UPDATE account SET minor = minor + 1 WHERE purpose = 'clearing'", "UPDATE account SET minor = minor - 1 WHERE purpose = 'clearing'", "clearing holds")
+	spoil("UPDATE attempt SET no_records = -no_records WHERE status = 'unknown'", "UPDATE attempt SET no_records = -no_records WHERE status = 'unknown'",
+		"is processing")
 	if wrong := b.Settle(0); len(wrong) > 0 {
 		t.Errorf("when all was put right again: %s", Some(wrong))
 	}
