@@ -10,9 +10,10 @@ import (
 // goroutines that there are for callbacks: as long as one answers quickly he may
 // have many calls at once, and once he does not, few.
 type crowd struct {
-	mu    sync.Mutex
-	hosts map[string]*host
-	slow  int // calls under way that are slow, of all hosts
+	mu     sync.Mutex
+	hosts  map[string]*host
+	slow   int   // calls under way that are slow, of all hosts
+	nextUS int64 // when the next call to a slow host may come back
 }
 
 // host is one merchant's server.
@@ -32,29 +33,27 @@ const (
 	maxSlowOfHost = 8              // of them slow
 	maxSlow       = MostAtOnce / 2 // slow ones of all hosts: the rest is left to those who answer
 	slowAfter     = time.Second    // a call that takes longer is slow
-	longestWait   = time.Minute    // of a call that found no room
-	keptHosts     = 4096           // beyond it hosts that nobody waits for are forgotten
+	pace          = slowAfter / maxOfHost
+	slowPace      = 4 * time.Millisecond
+	longestWait   = time.Minute // of a call that found no room
+	keptHosts     = 4096        // beyond it hosts that nobody waits for are forgotten
 )
 
 // enter begins a call to a host, and gives what ends it. Where there is no room
-// it answers when there may be: calls that wait come back one after another. A
-// host that is slow is taken for one that lets every call time out; one that is
-// not, and has only much to hear, after an outage of ours for one, ends all its
-// calls before they count as slow.
+// it answers when there may be. Calls that wait come back one after another: to a
+// host that only has much to hear, after an outage of ours for one, as fast as he
+// can be called; to slow ones, all together, as often as we can afford to look
+// whether there is room, so that one who was slow for a moment soon hears the rest.
 func (c *crowd) enter(address string, now time.Time) (leave func(), at time.Time, ok bool) {
 	name := hostOf(address)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.host(name, now)
 	if h.calls >= maxOfHost || h.slow >= maxSlowOfHost || (h.slow > 0 && c.slow >= maxSlow) {
-		nowUS := now.UnixMicro()
-		pace := slowAfter / maxOfHost
 		if h.slow > 0 {
-			pace = sendTimeout / maxSlowOfHost
+			return nil, wait(&c.nextUS, slowPace, now), false
 		}
-		first := max(h.nextUS, nowUS+slowAfter.Microseconds())
-		h.nextUS = min(first+pace.Microseconds(), nowUS+longestWait.Microseconds())
-		return nil, time.UnixMicro(first), false
+		return nil, wait(&h.nextUS, pace, now), false
 	}
 	h.calls++
 	slow, ended := false, false
@@ -76,11 +75,16 @@ func (c *crowd) enter(address string, now time.Time) (leave func(), at time.Time
 		if slow {
 			h.slow--
 			c.slow--
-			if h.slow == 0 {
-				h.nextUS = 0 // that was a slow host's pace
-			}
 		}
 	}, time.Time{}, true
+}
+
+// wait gives when a call may come back, and the next one a pace later.
+func wait(nextUS *int64, pace time.Duration, now time.Time) time.Time {
+	nowUS := now.UnixMicro()
+	first := max(*nextUS, nowUS+slowAfter.Microseconds())
+	*nextUS = min(first+pace.Microseconds(), nowUS+longestWait.Microseconds())
+	return time.UnixMicro(first)
 }
 
 func (c *crowd) host(name string, now time.Time) *host {
