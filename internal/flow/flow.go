@@ -42,6 +42,7 @@ type Options struct {
 	Log        *slog.Logger                                           // nil discards
 	Lookups    []time.Duration                                        // overrides every connector's look-up schedule; the last repeats
 	CallLimit  time.Duration                                          // for one PSP call; 0 means 25s, less than a lease
+	Sleep      func(context.Context, time.Duration)                   // between tries to book an answer; nil sleeps, or until the context ends
 }
 
 // New makes the flows. The reader must read what the book writes.
@@ -51,6 +52,9 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 	}
 	if o.CallLimit == 0 {
 		o.CallLimit = 25 * time.Second
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
 	}
 	return &Flows{book: b, read: r, opts: o}
 }
@@ -95,10 +99,14 @@ func (f *Flows) ask(ctx context.Context, d due.Due) error {
 		return f.takeOver(ctx, d)
 	}
 	defer close(work.done)
-	return f.call(ctx, work.payment, work.attempt, work.person)
+	return f.call(ctx, work.payment, work.attempt, work.person, leaseOf(d))
 }
 
-func (f *Flows) call(ctx context.Context, p payment.Payment, a payment.Attempt, person connector.Person) error {
+// leaseOf is when the lease of a piece of work ends.
+func leaseOf(d due.Due) time.Time { return time.UnixMicro(d.DueUS) }
+
+// call asks the PSP for an attempt, and books its answer while the lease lasts.
+func (f *Flows) call(ctx context.Context, p payment.Payment, a payment.Attempt, person connector.Person, lease time.Time) error {
 	c, ok := f.opts.Connectors(a.Connector, a.Account)
 	if !ok {
 		return fmt.Errorf("%w: %s/%s", ErrNoConnector, a.Connector, a.Account)
@@ -117,7 +125,7 @@ func (f *Flows) call(ctx context.Context, p payment.Payment, a payment.Attempt, 
 	crash.At(crash.BeforeCall)
 	out := f.send(limited, c, f.order(p, a, person))
 	crash.At(crash.AnswerReceived)
-	return f.Apply(ctx, a, out)
+	return f.settle(ctx, a, out, lease)
 }
 
 func (f *Flows) send(ctx context.Context, c connector.Connector, o connector.Order) connector.Outcome {
@@ -164,15 +172,16 @@ func (f *Flows) order(p payment.Payment, a payment.Attempt, person connector.Per
 }
 
 // Confirm looks an attempt up at its PSP and books what it says. It is how a
-// notification is acted upon: as a reason to ask, not as the answer.
-func (f *Flows) Confirm(ctx context.Context, a payment.Attempt) (connector.Outcome, error) {
+// notification is acted upon: as a reason to ask, not as the answer. What the PSP
+// says is booked while d's lease lasts, should the store be away.
+func (f *Flows) Confirm(ctx context.Context, a payment.Attempt, d due.Due) (connector.Outcome, error) {
 	c, ok := f.opts.Connectors(a.Connector, a.Account)
 	if !ok {
 		return connector.Outcome{}, fmt.Errorf("%w: %s/%s", ErrNoConnector, a.Connector, a.Account)
 	}
 	out := f.lookup(ctx, c, f.order(payment.Payment{}, a, connector.Person{}))
 	crash.At(crash.AnswerReceived)
-	return out, f.Apply(ctx, a, out)
+	return out, f.settle(ctx, a, out, leaseOf(d))
 }
 
 // View is a payment as the doors show it.

@@ -147,6 +147,7 @@ func newHouse(t *testing.T, homes int, change func(*project.Project)) *house {
 		Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
 		NotifyURL:  func(string, string) string { return "https://pay.example/n/paytm/demo" },
 		Now:        h.clock,
+		Sleep:      func(_ context.Context, d time.Duration) { h.mu.Lock(); h.now = h.now.Add(d); h.mu.Unlock() },
 	})
 	return h
 }
@@ -354,7 +355,7 @@ func TestSalePaidOnThePSPsPage(t *testing.T) {
 	h.wantStatus(b.Payment.ID, payment.StatusAwaitingCustomer, "")
 	h.wantBalances(nil)
 	h.psp.lookup = []connector.Outcome{approved(250)}
-	out, err := h.flows.Confirm(t.Context(), b.Attempt)
+	out, err := h.flows.Confirm(t.Context(), b.Attempt, due.Due{})
 	if err != nil || out.Kind != connector.Approved {
 		t.Fatalf("Confirm() = %s, %v", out.Kind, err)
 	}
@@ -849,5 +850,93 @@ func TestStatusShowsTheNewestOperationsOldestFirst(t *testing.T) {
 		if v.Operations[n].Operation.Prev != v.Operations[n-1].Operation.ID {
 			t.Errorf("operation %d does not follow operation %d", n, n-1)
 		}
+	}
+}
+
+// The store is away when the PSP answers: the answer is kept, and booked once the
+// store is back, but not after the lease. Nobody is asked again.
+func TestAnswerOutlivesTheStore(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		away time.Duration
+		kept bool
+	}{
+		{away: 3 * time.Second, kept: true},
+		{away: 25 * time.Second, kept: true},
+		{away: 10 * time.Minute, kept: false},
+	}
+	for _, test := range tests {
+		t.Run(test.away.String(), func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, 1, nil)
+			h.psp.sale = []connector.Outcome{redirected}
+			b := h.begin("order-1", 250)
+			begun := h.clock()
+			h.away(test.away)
+			err := h.flows.Handle(t.Context(), h.takeWork())
+			if kept := err == nil; kept != test.kept {
+				t.Fatalf("Handle: %v; want the answer booked: %t", err, test.kept)
+			}
+			if took := h.clock().Sub(begun); took < min(test.away, 25*time.Second) || took >= 30*time.Second {
+				t.Errorf("it tried for %s, of a lease of 30s", took)
+			}
+			if len(h.psp.asked) != 1 {
+				t.Errorf("the PSP was asked %d times", len(h.psp.asked))
+			}
+			if test.kept {
+				h.wantStatus(b.Payment.ID, payment.StatusAwaitingCustomer, "")
+				h.wantTold(b.Payment.ID, event.PaymentAwaiting)
+			}
+		})
+	}
+}
+
+// away takes the home from the book for a while.
+func (h *house) away(d time.Duration) {
+	back := h.clock().Add(d)
+	h.homes[0].Fail = func(s book.Step) book.Fault {
+		if s == book.StepBegin && h.clock().Before(back) {
+			return book.FaultAway
+		}
+		return book.FaultNone
+	}
+}
+
+// takeWork gives the one piece of work that is at hand.
+func (h *house) takeWork() due.Due {
+	h.t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.work) != 1 {
+		h.t.Fatalf("%d pieces of work are at hand, want 1", len(h.work))
+	}
+	d := h.work[0]
+	h.work = nil
+	return d
+}
+
+// An answer of the look-up is kept as well.
+func TestLookupOutlivesTheStore(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale, h.psp.lookup = []connector.Outcome{redirected}, []connector.Outcome{approved(250)}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.away(3 * time.Second)
+	if _, err := h.flows.Confirm(t.Context(), b.Attempt, due.Now(b.Attempt.ID.Raw(), due.Watch, h.clock().UnixMicro(), 1, nil)); err != nil {
+		t.Errorf("Confirm: %v", err)
+	}
+	h.wantStatus(b.Payment.ID, payment.StatusCaptured, "0")
+}
+
+// That the PSP is silent is no answer to keep.
+func TestSilenceIsNotKept(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.begin("order-1", 250)
+	h.away(time.Minute)
+	before := h.clock()
+	if err := h.flows.Handle(t.Context(), h.takeWork()); !errors.Is(err, book.ErrNotRun) || !h.clock().Equal(before) {
+		t.Errorf("Handle: %v after %s; want ErrNotRun at once", err, h.clock().Sub(before))
 	}
 }

@@ -245,5 +245,5 @@ func (f *Flows) takeOver(ctx context.Context, d due.Due) error {
 	if a.Kind == payment.KindSale && pay.Status.Final() { // by an earlier attempt: the PSP must not be asked for more
 		return f.Apply(ctx, a, connector.Outcome{Kind: connector.NotSent})
 	}
-	return f.call(ctx, pay, a, connector.Person{})
+	return f.call(ctx, pay, a, connector.Person{}, leaseOf(d))
 }

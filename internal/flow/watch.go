@@ -23,7 +23,7 @@ func (f *Flows) watch(ctx context.Context, d due.Due) error {
 		return f.expire(ctx, a) // the PSP has said its last word: what ends here is the offer to try again
 	}
 	// A sale of an account that is not configured any more has nobody to ask, and ends by its time all the same.
-	if _, err := f.Confirm(ctx, a); err != nil && (a.Kind != payment.KindSale || !errors.Is(err, ErrNoConnector)) {
+	if _, err := f.Confirm(ctx, a, d); err != nil && (a.Kind != payment.KindSale || !errors.Is(err, ErrNoConnector)) {
 		return err
 	}
 	if a.Kind != payment.KindSale {

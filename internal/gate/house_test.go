@@ -284,7 +284,7 @@ func (h *house) pay(paymentID string, pays bool) {
 	h.psp.mu.Lock()
 	h.psp.decide(a, pays)
 	h.psp.mu.Unlock()
-	if _, err := h.flows.Confirm(h.t.Context(), a); err != nil {
+	if _, err := h.flows.Confirm(h.t.Context(), a, due.Due{}); err != nil {
 		h.t.Fatal(err)
 	}
 	h.settle()

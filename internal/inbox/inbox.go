@@ -289,7 +289,7 @@ func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
 		out := connector.Outcome{Kind: work.news.Kind, Amount: work.news.Amount}
 		return errors.Join(n.opts.Flows.Apply(ctx, a, out), n.end(ctx, k, verdict{reason: "trusted"}))
 	}
-	out, err := n.opts.Flows.Confirm(ctx, a)
+	out, err := n.opts.Flows.Confirm(ctx, a, d)
 	if errors.Is(err, flow.ErrNoConnector) {
 		return n.end(ctx, k, verdict{again: true, reason: "its PSP account is not configured"})
 	}

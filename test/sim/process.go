@@ -83,7 +83,8 @@ func (w *world) start(slot int) {
 	projects := func(n int64) (project.Project, bool) { return w.project, n == w.project.ID }
 	connectors := func(name, _ string) (connector.Connector, bool) { return w.witness.Provider(), name == "sim" }
 	p.flows = flow.New(p.book, w.store, flow.Options{
-		Projects: projects, Connectors: connectors, Now: p.clock, NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" },
+		Projects: projects, Connectors: connectors, Now: p.clock, Sleep: func(_ context.Context, d time.Duration) { w.pause(d) },
+		NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" },
 	})
 	p.callbacks = callback.New(p.book, w.store, callback.Options{
 		Styles: map[string]callback.Style{
