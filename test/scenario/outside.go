@@ -26,9 +26,12 @@ var Again = map[payment.OperationKind]string{payment.KindSale: "3041", payment.K
 // Journal is what all clients of a run were answered. A line is on disk before
 // the client reads its next answer.
 type Journal struct {
-	t    testing.TB
-	mu   sync.Mutex
-	file *os.File
+	t       testing.TB
+	file    *os.File
+	mu      sync.Mutex
+	written int // lines
+	flush   sync.Mutex
+	flushed int // lines
 }
 
 // NewJournal begins a journal in a file of its own.
@@ -59,17 +62,37 @@ func (j *Journal) Write(a verify.Asked, status int, answer map[string]any) {
 		a.Answer = string(text)
 		text, err = json.Marshal(a)
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	if err == nil {
-		_, err = j.file.Write(append(text, '\n'))
-	}
-	if err == nil {
-		err = j.file.Sync()
+		err = j.keep(append(text, '\n'))
 	}
 	if err != nil {
 		j.t.Errorf("clients' journal: %v", err)
 	}
+}
+
+// keep has a line on disk when it returns. One flush serves all who wait for it.
+func (j *Journal) keep(line []byte) error {
+	j.mu.Lock()
+	_, err := j.file.Write(line)
+	j.written++
+	own := j.written
+	j.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	j.flush.Lock()
+	defer j.flush.Unlock()
+	if j.flushed >= own {
+		return nil
+	}
+	j.mu.Lock()
+	all := j.written
+	j.mu.Unlock()
+	if err := j.file.Sync(); err != nil {
+		return err
+	}
+	j.flushed = all
+	return nil
 }
 
 // Read gives all that the clients have noted.
