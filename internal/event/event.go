@@ -115,6 +115,21 @@ type AttemptChange struct {
 	ChangedUS       int64                 `json:"changed"`
 }
 
+// UnmarshalJSON also reads what was stored before decision 008: the way to the
+// page itself.
+func (c *AttemptChange) UnmarshalJSON(text []byte) error {
+	type plain AttemptChange
+	was := struct {
+		*plain
+		Redirect string `json:"redirect"`
+	}{plain: (*plain)(c)}
+	if err := json.Unmarshal(text, &was); err != nil {
+		return fmt.Errorf("change of an attempt: %w", err)
+	}
+	c.Redirected = c.Redirected || was.Redirect != ""
+	return nil
+}
+
 // Change gives what of the snapshot may change.
 func (s Snapshot) Change() Change {
 	p, o, a := &s.Payment, &s.Operation, &s.Attempt

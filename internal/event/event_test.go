@@ -84,6 +84,26 @@ func TestSnapshotIsItsChangeAsJSON(t *testing.T) {
 	})
 }
 
+// An event of before decision 008 has the way to the PSP's page itself.
+func TestOldSnapshot(t *testing.T) {
+	t.Parallel()
+	now := payment.Attempt{Redirect: "the newest way"}
+	for text, want := range map[string]string{
+		`{"attempt":{"status":"accepted","redirect":"{\"url\":\"https://psp.example\"}"}}`: now.Redirect,
+		`{"attempt":{"status":"accepted","redirected":true}}`:                              now.Redirect,
+		`{"attempt":{"status":"accepted"}}`:                                                "",
+	} {
+		c, err := event.Event{Snapshot: text}.Decode()
+		if err != nil {
+			t.Fatalf("Decode(%s): %v", text, err)
+		}
+		s := c.Over(payment.Payment{}, payment.Operation{}, now)
+		if s.Attempt.Redirect != want || s.Attempt.Status != payment.AttemptAccepted {
+			t.Errorf("of %s: status %s, redirect %q; want %q", text, s.Attempt.Status, s.Attempt.Redirect, want)
+		}
+	}
+}
+
 // later gives the rows after they have changed in all that may.
 func later(s event.Snapshot) event.Snapshot {
 	p, o, a := &s.Payment, &s.Operation, &s.Attempt
