@@ -27,7 +27,7 @@ import (
 // Flows are the flows over one book.
 type Flows struct {
 	book *book.Book
-	read book.Reader
+	read reads
 	opts Options
 
 	recent recent
@@ -56,7 +56,7 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 	if o.Sleep == nil {
 		o.Sleep = sleep
 	}
-	return &Flows{book: b, read: r, opts: o}
+	return &Flows{book: b, read: reads{r}, opts: o}
 }
 
 var (

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,8 @@ type house struct {
 // reader reads from whichever home has the row.
 type reader struct {
 	book.Reader
-	homes []*book.Memory
+	homes  []*book.Memory
+	broken *atomic.Bool // operations cannot be read
 }
 
 func (r reader) of(b id.Bucket) *book.Memory { return r.homes[int(b)%len(r.homes)] }
@@ -48,6 +50,9 @@ func (r reader) Payment(ctx context.Context, p id.Payment) (payment.Payment, boo
 }
 
 func (r reader) Operation(ctx context.Context, o id.Operation) (payment.Operation, bool, error) {
+	if r.broken.Load() {
+		return payment.Operation{}, false, errors.New("connect: refused")
+	}
 	return r.of(o.Bucket()).Operation(ctx, o)
 }
 
@@ -132,7 +137,7 @@ func newHouse(t *testing.T, homes int, change func(*project.Project)) *house {
 		}
 		cfg = append(cfg, book.Home{Store: m, Buckets: buckets})
 	}
-	h.read = reader{Reader: h.homes[0], homes: h.homes}
+	h.read = reader{Reader: h.homes[0], homes: h.homes, broken: new(atomic.Bool)}
 	b, err := book.New(t.Context(), cfg, book.Options{
 		Now: h.clock, Random: seeded{rand.NewChaCha8([32]byte{1})}, Epoch: 1,
 		Work: func(rows []due.Due) { h.mu.Lock(); h.work = append(h.work, rows...); h.mu.Unlock() },
@@ -938,5 +943,20 @@ func TestSilenceIsNotKept(t *testing.T) {
 	before := h.clock()
 	if err := h.flows.Handle(t.Context(), h.takeWork()); !errors.Is(err, book.ErrNotRun) || !h.clock().Equal(before) {
 		t.Errorf("Handle: %v after %s; want ErrNotRun at once", err, h.clock().Sub(before))
+	}
+}
+
+// A refund reads before its act. A store that does not answer then is away, as for
+// an act, and not our mistake: the doors say 503.
+func TestStoreThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{approved(250)}
+	b := h.begin("order-1", 250)
+	h.settle()
+	h.read.broken.Store(true)
+	_, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID), Amount: inr(100)})
+	if !errors.Is(err, book.ErrNotRun) {
+		t.Errorf("BeginRefund: %v, want ErrNotRun", err)
 	}
 }

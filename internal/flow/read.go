@@ -1,0 +1,37 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+
+	"aorta/internal/book"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+)
+
+// reads are the rows that a flow looks at outside an act. A store that does not
+// answer is said by book.ErrNotRun, as by an act: nothing happened, and every
+// door asks for another try.
+type reads struct{ from book.Reader }
+
+func (r reads) Payment(ctx context.Context, p id.Payment) (payment.Payment, bool, error) {
+	row, ok, err := r.from.Payment(ctx, p)
+	return row, ok, unread(err)
+}
+
+func (r reads) Operation(ctx context.Context, o id.Operation) (payment.Operation, bool, error) {
+	row, ok, err := r.from.Operation(ctx, o)
+	return row, ok, unread(err)
+}
+
+func (r reads) Attempt(ctx context.Context, a id.Attempt) (payment.Attempt, bool, error) {
+	row, ok, err := r.from.Attempt(ctx, a)
+	return row, ok, unread(err)
+}
+
+func unread(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", book.ErrNotRun, err)
+}
