@@ -497,7 +497,7 @@ func TestT01Random(t *testing.T) {
 			}
 			p.Kill()
 			p.Start()
-			if (k+1)%25 == 0 {
+			if (k+1)%100 == 0 {
 				p.Verify()
 			}
 			if t.Failed() {

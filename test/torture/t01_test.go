@@ -233,8 +233,12 @@ func (v *victim) turn(course, point int, p crash.Point) bool {
 
 func (v *victim) start(wish string) {
 	v.t.Helper()
+	env := append(slices.Clip(v.env), "AORTA_CRASH="+wish)
+	if wish == "" && v.p.Running() && slices.Equal(env, v.p.Env) {
+		return // it is not to die, and runs since the trial before
+	}
 	v.p.Kill()
-	v.p.Env = append(slices.Clip(v.env), "AORTA_CRASH="+wish)
+	v.p.Env = env
 	v.p.Start()
 }
 
