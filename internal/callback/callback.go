@@ -140,7 +140,7 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	if !room {
 		return c.postpone(ctx, w.Delivery, at)
 	}
-	defer leave()
+	defer func() { leave(c.opts.Now()) }()
 	var fresh []byte
 	var header http.Header
 	if w.Delivery.Body == "" || rerender {

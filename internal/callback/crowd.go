@@ -18,9 +18,10 @@ type crowd struct {
 
 // host is one merchant's server.
 type host struct {
-	calls  int // under way
-	slow   int // of them
-	nextUS int64
+	calls  int           // under way
+	slow   int           // of them
+	nextUS int64         // when the next call may come back
+	took   time.Duration // by a call of late, about
 }
 
 // Bounds on the calls under way (torture.md T16).
@@ -33,7 +34,8 @@ const (
 	maxSlowOfHost = 8              // of them slow
 	maxSlow       = MostAtOnce / 2 // slow ones of all hosts: the rest is left to those who answer
 	slowAfter     = time.Second    // a call that takes longer is slow
-	pace          = slowAfter / maxOfHost
+	usualCall     = slowAfter / 10 // as long as nothing is known of a host
+	quickPace     = 100 * time.Microsecond
 	slowPace      = 4 * time.Millisecond
 	longestWait   = time.Minute // of a call that found no room
 	keptHosts     = 4096        // beyond it hosts that nobody waits for are forgotten
@@ -41,19 +43,20 @@ const (
 
 // enter begins a call to a host, and gives what ends it. Where there is no room
 // it answers when there may be. Calls that wait come back one after another: to a
-// host that only has much to hear, after an outage of ours for one, as fast as he
-// can be called; to slow ones, all together, as often as we can afford to look
-// whether there is room, so that one who was slow for a moment soon hears the rest.
-func (c *crowd) enter(address string, now time.Time) (leave func(), at time.Time, ok bool) {
+// host that only has much to hear, after an outage of ours for one, half as fast as
+// it has answered of late, which leaves room for what is new; to slow ones, all
+// together, as often as we can afford to look whether there is room, so that one who
+// was slow for a moment soon hears the rest.
+func (c *crowd) enter(address string, now time.Time) (leave func(end time.Time), at time.Time, ok bool) {
 	name := hostOf(address)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.host(name, now)
 	if h.calls >= maxOfHost || h.slow >= maxSlowOfHost || (h.slow > 0 && c.slow >= maxSlow) {
 		if h.slow > 0 {
-			return nil, wait(&c.nextUS, slowPace, now), false
+			return nil, wait(&c.nextUS, slowAfter, slowPace, now), false
 		}
-		return nil, wait(&h.nextUS, pace, now), false
+		return nil, wait(&h.nextUS, min(10*h.took, slowAfter), max(2*h.took/maxOfHost, quickPace), now), false
 	}
 	h.calls++
 	slow, ended := false, false
@@ -66,11 +69,12 @@ func (c *crowd) enter(address string, now time.Time) (leave func(), at time.Time
 			c.slow++
 		}
 	})
-	return func() {
+	return func(end time.Time) {
 		timer.Stop()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		ended = true
+		h.took += (min(max(end.Sub(now), 0), slowAfter) - h.took) / 8
 		h.calls--
 		if slow {
 			h.slow--
@@ -79,10 +83,10 @@ func (c *crowd) enter(address string, now time.Time) (leave func(), at time.Time
 	}, time.Time{}, true
 }
 
-// wait gives when a call may come back, and the next one a pace later.
-func wait(nextUS *int64, pace time.Duration, now time.Time) time.Time {
+// wait gives when a call may come back, after least, and the next one a pace later.
+func wait(nextUS *int64, least, pace time.Duration, now time.Time) time.Time {
 	nowUS := now.UnixMicro()
-	first := max(*nextUS, nowUS+slowAfter.Microseconds())
+	first := max(*nextUS, nowUS+least.Microseconds())
 	*nextUS = min(first+pace.Microseconds(), nowUS+longestWait.Microseconds())
 	return time.UnixMicro(first)
 }
@@ -101,7 +105,7 @@ func (c *crowd) host(name string, now time.Time) *host {
 	if c.hosts == nil {
 		c.hosts = map[string]*host{}
 	}
-	h := &host{}
+	h := &host{took: usualCall}
 	c.hosts[name] = h
 	return h
 }

@@ -9,13 +9,13 @@ import (
 	"aorta/internal/callback"
 )
 
-// TestCrowdOfQuickHost: a merchant who answers quickly, and is told a thousand
+// TestCrowdOfQuickHost: a merchant who answers quickly, and is told thousands of
 // things at once, as after an outage of ours, hears them in seconds. They come
 // back at a pace that he keeps up with, not at that of one who never answers.
 func TestCrowdOfQuickHost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const calls = 1000
+		const calls = 5000
 		begun := time.Now()
 		var c callback.Crowd
 		var told, tries atomic.Int64
@@ -26,7 +26,7 @@ func TestCrowdOfQuickHost(t *testing.T) {
 					leave, at, ok := c.Enter("https://quick.example/callback", time.Now())
 					if ok {
 						time.Sleep(30 * time.Millisecond)
-						leave()
+						leave(time.Now())
 						told.Add(1)
 						return
 					}
@@ -40,8 +40,8 @@ func TestCrowdOfQuickHost(t *testing.T) {
 			}
 			time.Sleep(time.Millisecond)
 		}
-		if tries.Load() > 2*calls {
-			t.Errorf("%d calls took %d tries; each that waits should find room when it comes back", calls, tries.Load())
+		if tries.Load() > 3*calls {
+			t.Errorf("%d calls took %d tries; what waits should mostly find room when it comes back", calls, tries.Load())
 		}
 	})
 }
@@ -54,7 +54,7 @@ func TestCrowdOfSlowHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const address, little, much = "https://slow.example/callback", 200, 20_000
 		var c callback.Crowd
-		var ends []func()
+		var ends []func(time.Time)
 		for range callback.MaxSlowOfHost {
 			leave, _, ok := c.Enter(address, time.Now())
 			if !ok {
@@ -86,7 +86,7 @@ func TestCrowdOfSlowHost(t *testing.T) {
 			}
 		}
 		for _, leave := range ends {
-			leave()
+			leave(time.Now())
 		}
 		for range callback.MaxOfHost {
 			if _, _, ok := c.Enter(address, time.Now()); !ok {

@@ -18,7 +18,7 @@ func (s *HTTPSender) Clients() []*http.Client { return []*http.Client{s.secure, 
 type Crowd struct{ crowd }
 
 // Enter begins a call to an address, or answers when there may be room.
-func (c *Crowd) Enter(address string, now time.Time) (leave func(), at time.Time, ok bool) {
+func (c *Crowd) Enter(address string, now time.Time) (leave func(time.Time), at time.Time, ok bool) {
 	return c.enter(address, now)
 }
 
