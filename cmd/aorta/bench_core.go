@@ -179,6 +179,7 @@ func (c benchCmd) timed(ctx context.Context, s streams, bench *coreBench) (coreR
 	watched := make(chan []float64, 1)
 	go func() { watched <- c.watch(timed, s, &bench.done, begun) }()
 	var all samples
+	callers := c.Callers
 	if measured == nil {
 		latencies := make([]samples, c.Callers)
 		if err := bench.pay(timed, c.Callers, 1<<60, latencies); err != nil {
@@ -193,7 +194,7 @@ func (c benchCmd) timed(ctx context.Context, s streams, bench *coreBench) (coreR
 		if err != nil {
 			return coreResult{}, err
 		}
-		c.Callers = 0
+		callers = 0
 	}
 	took := min(time.Since(begun), c.Duration)
 	runtime.ReadMemStats(&after)
@@ -204,7 +205,7 @@ func (c benchCmd) timed(ctx context.Context, s streams, bench *coreBench) (coreR
 	paid := float64(max(bench.done.Load(), 1))
 	result := coreResult{
 		PaymentsPerSecond: rounded(float64(len(all)) / took.Seconds()), P50MS: rounded(all.ms(0.50)), P99MS: rounded(all.ms(0.99)),
-		Store: c.storeName(), Callers: c.Callers, Accounts: c.Accounts, DurationS: rounded(took.Seconds()), Payments: int64(len(all)),
+		Store: c.storeName(), Callers: callers, Accounts: c.Accounts, DurationS: rounded(took.Seconds()), Payments: int64(len(all)),
 		Prefilled: c.Prefill, AllocsPerPayment: rounded(float64(after.Mallocs-before.Mallocs) / paid),
 		BytesPerPayment: rounded(float64(after.TotalAlloc-before.TotalAlloc) / paid), Flushes: measured, Minutes: <-watched,
 		RetriesPerBatch: (retries - retriesBefore) / max(batches-batchesBefore, 1), Lanes: bench.lanes,
