@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/due"
 	"aorta/internal/id"
 	"aorta/internal/payment"
 	"aorta/internal/store"
@@ -203,6 +204,7 @@ func (h *hunt) settled(round int, accepted <-chan struct{}) {
 	}
 	close(todo)
 	defer func() {
+		h.allTold(round)
 		for n := range atOnce { // now: the merchant forgets, if it is restarted often enough
 			h.received = append(h.received, h.demo.Received(name(round, n))...)
 		}
@@ -277,6 +279,28 @@ func (h *hunt) told(paymentID string) []string {
 		words = append(words, c.Word())
 	}
 	return words
+}
+
+// allTold waits until nothing is to be told any more: a callback whose time came
+// again and again may arrive after the ones behind it.
+func (h *hunt) allTold(round int) {
+	h.t.Helper()
+	waiting := 0
+	for deadline := time.Now().Add(settledSoon); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		waiting = 0
+		h.read(func(r book.Reader) {
+			each(h.t, r.ScanDue, func(d due.Due) id.Raw {
+				if d.Kind == due.Deliver {
+					waiting++
+				}
+				return d.ID
+			})
+		})
+		if waiting == 0 {
+			return
+		}
+	}
+	h.t.Errorf("round %d: %d callbacks are still to be sent", round, waiting)
 }
 
 // hold is how long a callback waits for an older one: six units of the schedule.
