@@ -966,7 +966,7 @@ func TestRestart(t *testing.T) {
 
 	for _, how := range []string{"from the lines", "from a dump"} {
 		v := &world{t: t, notices: make(chan notice, 100), faults: &fault.Queue{}, key: w.key}
-		v.answers.Store(http.StatusOK)
+		v.answers.Store(http.StatusServiceUnavailable) // until the dump is made: it is to hold what was not told
 		receiver := httptest.NewServer(http.HandlerFunc(v.receive))
 		t.Cleanup(receiver.Close)
 		v.sim = v.boot(receiver.URL, nil, lines)
@@ -977,6 +977,7 @@ func TestRestart(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
+		v.answers.Store(http.StatusOK)
 		for order, want := range map[string]string{"paid": "01", "open": "331", "left": "402", "untold": "227", "none": "331"} {
 			if got := v.status(order); code(got) != want {
 				t.Errorf("%s: status of %s = %v, want %s", how, order, got, want)
