@@ -49,8 +49,8 @@ func passing(err error) bool {
 func settlePause(a id.Attempt, try int) time.Duration {
 	const least, first, most = 20 * time.Millisecond, 200 * time.Millisecond, 3 * time.Second
 	raw := a.Raw()
-	part := rand.New(rand.NewPCG(binary.BigEndian.Uint64(raw[8:]), uint64(try))).Float64()
-	return least + time.Duration(part*float64(min(first<<min(try, 5), most)))
+	dice := rand.New(rand.NewPCG(binary.BigEndian.Uint64(raw[8:]), uint64(try)))
+	return least + time.Duration(dice.Int64N(int64(min(first<<min(try, 5), most))))
 }
 
 // sleep returns after d, or once ctx ends.

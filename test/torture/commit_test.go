@@ -37,11 +37,7 @@ func TestCommitLost(t *testing.T) {
 		}
 		row.Survived++
 	}
-	b.Stop(ending)
-	wrong := b.Settle(ending)
-	if len(wrong) > 0 {
-		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
-	}
+	wrong := conclude(t, b)
 	p.Verify()
 	t.Logf("%d cut before and %d after COMMIT; %d acknowledged; refused: %d with 503, %d with 500; an answer took at most %v",
 		cutter.Before(), cutter.After(), b.Taken(), b.Refused(503), b.Refused(500), b.Slowest())
@@ -49,7 +45,7 @@ func TestCommitLost(t *testing.T) {
 		t.Errorf("%d were told that it is unknown whether they were taken, though the server could be asked", n)
 	}
 	for _, at := range []storetest.Cut{storetest.CutBefore, storetest.CutAfter} {
-		rows[at].Violations += len(wrong)
+		rows[at].Violations += wrong
 		torture.Report(t, *rows[at])
 	}
 }

@@ -101,12 +101,7 @@ func diskFull(t *testing.T, w *torture.World, v *torture.Volume, row torture.Row
 		awaitReady(t, p, http.StatusOK, 10*time.Second)
 		row.Survived++
 	}
-	b.Stop(ending)
-	wrong := b.Settle(ending)
-	row.Violations += len(wrong)
-	if len(wrong) > 0 {
-		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
-	}
+	row.Violations += conclude(t, b)
 	if !p.Running() || p.PID() != pid {
 		t.Error("the platform has not lived through it")
 	}

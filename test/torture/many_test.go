@@ -59,12 +59,7 @@ func TestSecondProcess(t *testing.T) {
 		}
 		row.Survived++
 	}
-	b.Stop(ending)
-	wrong := b.Settle(ending)
-	row.Violations += len(wrong)
-	if len(wrong) > 0 {
-		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
-	}
+	row.Violations += conclude(t, b)
 	first.Verify()
 	torture.Report(t, row)
 }
@@ -150,12 +145,7 @@ func freeze(t *testing.T, processes, frozen, rounds int) (injected, survived, vi
 			survived++
 		}
 	}
-	b.Stop(ending)
-	wrong := b.Settle(ending)
-	violations += len(wrong)
-	if len(wrong) > 0 {
-		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
-	}
+	violations += conclude(t, b)
 	all[0].Verify()
 	t.Logf("%d acknowledged; refused: %d with 503, %d with 500; an answer took at most %v", b.Taken(), b.Refused(503), b.Refused(500), b.Slowest())
 	return injected, survived, violations

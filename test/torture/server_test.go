@@ -108,12 +108,7 @@ func TestPostgresKilled(t *testing.T) {
 		back = append(back, time.Since(up))
 		row.Survived++
 	}
-	b.Stop(ending)
-	wrong := b.Settle(ending)
-	row.Violations += len(wrong)
-	if len(wrong) > 0 {
-		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
-	}
+	row.Violations += conclude(t, b)
 	if !p.Running() || p.PID() != pid {
 		t.Error("the platform has not lived through it")
 	}

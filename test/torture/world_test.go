@@ -2,6 +2,7 @@ package torture_test
 
 import (
 	"fmt"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -11,6 +12,26 @@ import (
 
 // stores are what every fault is tried on.
 var stores = []string{"sqlite", "postgres"}
+
+// unavailable skips a test that the machine cannot run, unless all must run.
+func unavailable(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("AORTA_TEST_ALL") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// conclude ends the load and counts what is wrong then.
+func conclude(t *testing.T, b *torture.Buyers) (violations int) {
+	t.Helper()
+	b.Stop(ending)
+	wrong := b.Settle(ending)
+	if len(wrong) > 0 {
+		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
+	}
+	return len(wrong)
+}
 
 // TestWorld: payments of all six accounts pass through a platform in a process
 // of its own, which is killed, started again, and ends when it is told to.
