@@ -18,7 +18,7 @@ done
 # One build for every test that starts the binary.
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
-go build -o "$bin/aorta" ./cmd/aorta
+CGO_ENABLED=0 go build -o "$bin/aorta" ./cmd/aorta
 export AORTA_BIN=$bin/aorta
 
 echo "== under the race detector"

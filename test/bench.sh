@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 file=$1 seconds=${SECONDS_EACH:-20} pairs=${PAIRS:-5}
 work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-go build -o "$work/aorta" ./cmd/aorta
+CGO_ENABLED=0 go build -o "$work/aorta" ./cmd/aorta
 
 # place STORE gives the flags of an empty store.
 place() {

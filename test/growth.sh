@@ -22,7 +22,7 @@ if [ -n "${FULL:-}" ]; then
 fi
 work=$(mktemp -d "$near/aorta-growth.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-go build -o "$work/aorta" ./cmd/aorta
+CGO_ENABLED=0 go build -o "$work/aorta" ./cmd/aorta
 
 # place NAME gives the flags of a store of that name, made anew.
 place() {

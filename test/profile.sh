@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-profile.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-go build -o "$work/aorta" ./cmd/aorta
+CGO_ENABLED=0 go build -o "$work/aorta" ./cmd/aorta
 psql -q "$AORTA_TEST_POSTGRES" -c "CREATE DATABASE profile"
 
 for store in sqlite postgres; do

@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 store=${1:-sqlite} pairs=${2:-5} seconds=${3:-20}
 work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-ratio.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-go build -o "$work/aorta" ./cmd/aorta
-go build -o "$work/limit" ./test/limit
+CGO_ENABLED=0 go build -o "$work/aorta" ./cmd/aorta
+CGO_ENABLED=0 go build -o "$work/limit" ./test/limit
 
 # place gives the flags of a store, made anew.
 place() {

@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 export AORTA_TORTURE=full AORTA_TORTURE_TABLE=$work/rows AORTA_TEST_ALL=1
 failed=0
 
-go build -o "$work/aorta" ./cmd/aorta
+CGO_ENABLED=0 go build -o "$work/aorta" ./cmd/aorta
 export AORTA_BIN=$work/aorta
 
 # try NAME PACKAGE ARGUMENTS… runs tests and keeps what they said.

@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 pairs=${1:-5} seconds=${2:-20}
 work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-two.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-go build -o "$work/aorta" ./cmd/aorta
+CGO_ENABLED=0 go build -o "$work/aorta" ./cmd/aorta
 database=$(sed -E "s,^([a-z]+://[^/]*)/[^?]*,\1/two," <<<"$AORTA_TEST_POSTGRES")
 
 # place makes the database anew, with its tables: two processes begin on it at once.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 
 	"aorta/internal/id"
 
@@ -96,8 +97,34 @@ func (a *arena) close() {
 	*a = arena{}
 }
 
+// slots gives SQLite the memory of its page caches in one piece, enough for the
+// writer's. One by one a page of 8 KiB and its header would take 16: libc's
+// allocator rounds sizes up to a power of two. What the slots do not hold is
+// asked for alone, as everything is if something else has begun to use SQLite.
+// (sqlite.org/c3ref/c_config_covering_index_scan.html, SQLITE_CONFIG_PAGECACHE)
+var slots = sync.OnceFunc(func() {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	args := libc.Xcalloc(tls, 4, 8)
+	defer libc.Xfree(tls, args)
+	header := libc.GoBytes(args+3*8, 4)
+	if rc := sqlite3.Xsqlite3_config(tls, sqlite3.SQLITE_CONFIG_PCACHE_HDRSZ, libc.VaList(args, args+3*8)); rc != sqlite3.SQLITE_OK {
+		return
+	}
+	slot := pageBytes + int(binary.NativeEndian.Uint32(header))
+	n := writerCacheKiB << 10 / slot
+	memory := libc.Xmalloc(tls, libc.Tsize_t(slot*n))
+	if memory == 0 {
+		return
+	}
+	if rc := sqlite3.Xsqlite3_config(tls, sqlite3.SQLITE_CONFIG_PAGECACHE, libc.VaList(args, memory, int32(slot), int32(n))); rc != sqlite3.SQLITE_OK {
+		libc.Xfree(tls, memory)
+	}
+})
+
 // openConn opens a database file and runs the pragmas on the connection.
 func openConn(path string, readOnly bool, pragmas ...string) (*conn, error) {
+	slots()
 	flags := int32(sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_CREATE | sqlite3.SQLITE_OPEN_NOMUTEX)
 	if readOnly {
 		flags = sqlite3.SQLITE_OPEN_READONLY | sqlite3.SQLITE_OPEN_NOMUTEX

@@ -37,6 +37,7 @@ var crashBinary = sync.OnceValues(func() (string, error) {
 	built := filepath.Join(dir, fmt.Sprintf("aorta-crash-%d", os.Getpid()))
 	// Without the profile: it would only take time, and its dependencies are compiled so for tests already.
 	cmd := exec.Command("go", "build", "-tags", "crashpoints", "-pgo=off", "-o", built, "./cmd/aorta")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Dir = filepath.Dir(filepath.Dir(filepath.Dir(file)))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build ./cmd/aorta with crash points: %w\n%s", err, out)

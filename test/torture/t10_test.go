@@ -1,14 +1,12 @@
 package torture_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -497,19 +495,4 @@ func TestT14(t *testing.T) {
 }
 
 // resident is the platform's memory in bytes.
-func (h *herald) resident() int64 {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.p.PID()))
-	if err != nil {
-		unavailable(h.t, "memory cannot be read here: %v", err)
-	}
-	_, rest, _ := bytes.Cut(raw, []byte("VmRSS:"))
-	fields := strings.Fields(string(rest))
-	if len(fields) == 0 {
-		return 0
-	}
-	kib, err := strconv.ParseInt(fields[0], 10, 64)
-	if err != nil {
-		h.t.Error(err)
-	}
-	return kib << 10
-}
+func (h *herald) resident() int64 { return statusKiB(h.t, h.p.PID(), "VmRSS") << 10 }
