@@ -125,7 +125,7 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 		return context.Canceled
 	}
 	crash.At(crash.OutboxClaimed)
-	w, err := c.work(ctx, d)
+	w, err := c.claimed(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -144,6 +144,9 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	var fresh []byte
 	var header http.Header
 	if w.Delivery.Body == "" || rerender {
+		if err := c.complete(ctx, &w); err != nil {
+			return err
+		}
 		if fresh, header, err = c.render(style, w); err != nil {
 			return c.result(ctx, w.Delivery, style, Answer{}, fmt.Errorf("render %s: %w", w.Event.ID, err))
 		}
@@ -190,32 +193,36 @@ func (c *Callbacks) render(style Style, w event.Work) ([]byte, http.Header, erro
 	return body, header, err
 }
 
-// work is what is known of a delivery: carried from the act that made it, or
-// read. The event of one that has its bytes already is not read.
-func (c *Callbacks) work(ctx context.Context, d due.Due) (event.Work, error) {
+// claimed gives all there is to know of a delivery, if the act that made it
+// carried that here; else the delivery alone.
+func (c *Callbacks) claimed(ctx context.Context, d due.Due) (event.Work, error) {
 	if w, ok := d.Carry.(*event.Work); ok {
 		return *w, nil
 	}
-	var w event.Work
+	known, ok, err := c.read.Delivery(ctx, id.Delivery(d.ID))
+	if err != nil {
+		return event.Work{}, fmt.Errorf("read delivery: %w", err)
+	}
+	if !ok {
+		return event.Work{}, fmt.Errorf("read delivery %s: %w", id.Delivery(d.ID), ErrNoDelivery)
+	}
+	return event.Work{Delivery: known}, nil
+}
+
+// complete reads what a delivery tells of, unless that is known.
+func (c *Callbacks) complete(ctx context.Context, w *event.Work) (err error) {
+	if !w.Event.ID.IsZero() {
+		return nil
+	}
 	var ok bool
-	var err error
-	if w.Delivery, ok, err = c.read.Delivery(ctx, id.Delivery(d.ID)); err != nil {
-		return w, fmt.Errorf("read delivery: %w", err)
-	}
-	if !ok {
-		return w, fmt.Errorf("read delivery %s: %w", id.Delivery(d.ID), ErrNoDelivery)
-	}
-	if w.Delivery.Body != "" && !rerender {
-		return w, nil
-	}
 	if w.Event, ok, err = c.read.Event(ctx, w.Delivery.Event); err != nil {
-		return w, fmt.Errorf("read event of %s: %w", w.Delivery.ID, err)
+		return fmt.Errorf("read event of %s: %w", w.Delivery.ID, err)
 	}
 	if !ok {
-		return w, fmt.Errorf("read event of %s: %w", w.Delivery.ID, errNoEvent)
+		return fmt.Errorf("read event of %s: %w", w.Delivery.ID, errNoEvent)
 	}
 	w.Snapshot, err = book.SnapshotOf(ctx, c.read, w.Event)
-	return w, err
+	return err
 }
 
 // firstPhase is how long after its event a delivery of this payment is in the
