@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,6 +38,8 @@ type SQLite struct {
 	write  sync.Mutex
 	writer *conn
 	broken error // the disk refused a flush: only a restart can tell what it holds
+
+	full atomic.Bool // the disk was full, and the log has not been cut off since
 }
 
 // ErrInUse: another process has the database open. There can be only one.
@@ -221,11 +224,14 @@ func (s *SQLite) checkpoints() {
 // checkpoint copies what it can without making anybody wait. When the log has
 // grown large the writer must stop once, so that it can begin the log anew;
 // the copying is done before, so that it stops for milliseconds. The file
-// keeps its size: writing over old blocks is cheaper to flush than growing.
+// keeps its size: writing over old blocks is cheaper to flush than growing. After
+// a full disk it gives them back: a log that took all there was would leave the
+// file no room to grow, and could never be emptied.
 // Busy answers are no errors: the next tick tries again.
 func (s *SQLite) checkpoint(c *conn) {
 	frames, err := walFrames(c, "PASSIVE")
-	if err == nil && frames*pageBytes <= s.opts.MaxLog {
+	wasFull := s.full.Load()
+	if err == nil && frames*pageBytes <= s.opts.MaxLog && !wasFull {
 		return
 	}
 	for n := 0; err == nil && n < catchUps; n++ {
@@ -235,15 +241,26 @@ func (s *SQLite) checkpoint(c *conn) {
 		}
 	}
 	how := "RESTART"
-	if info, err := os.Stat(s.path + "-wal"); err == nil && info.Size() > 4*s.opts.MaxLog {
-		how = "TRUNCATE" // somebody's long snapshot has kept the log growing
+	if s.logSize() > 4*s.opts.MaxLog || wasFull {
+		how = "TRUNCATE" // somebody's long snapshot has kept the log growing, or see above
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
 	if err == nil {
 		_, err = walFrames(c, how)
 	}
-	_ = s.written(err)
+	if s.written(err) == nil && s.logSize() == 0 {
+		s.full.Store(false)
+	}
+}
+
+// logSize is the size of the log's file in bytes.
+func (s *SQLite) logSize() int64 {
+	info, err := os.Stat(s.path + "-wal")
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 const (
@@ -269,8 +286,13 @@ func walFrames(c *conn, how string) (frames int64, err error) {
 // any more. The caller holds s.write.
 func (s *SQLite) written(err error) error {
 	var e *sqliteError
-	if errors.As(err, &e) && (e.code == sqlite3.SQLITE_IOERR_FSYNC || e.code == sqlite3.SQLITE_IOERR_DIR_FSYNC) {
-		s.fail(fmt.Errorf("the disk refused to flush; restart: %w", err))
+	if errors.As(err, &e) {
+		switch {
+		case e.code == sqlite3.SQLITE_IOERR_FSYNC || e.code == sqlite3.SQLITE_IOERR_DIR_FSYNC:
+			s.fail(fmt.Errorf("the disk refused to flush; restart: %w", err))
+		case e.primary() == sqlite3.SQLITE_FULL:
+			s.full.Store(true)
+		}
 	}
 	return outcome(err)
 }

@@ -103,7 +103,7 @@ func (l *sqliteLane) Commit(_ context.Context, ch *book.Changes) error {
 			crash.At(crash.BeforeRow)
 		}
 		if err := t.write(l.c, ch); err != nil {
-			return outcome(err)
+			return l.s.written(err)
 		}
 		if names {
 			crash.At(crash.AfterRow)

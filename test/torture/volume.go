@@ -2,9 +2,11 @@ package torture
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -75,4 +77,22 @@ func (v *Volume) Free() {
 	if err := os.Remove(v.ballast()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		v.t.Fatal(err)
 	}
+}
+
+// Content says what is on it, and how much room there is.
+func (v *Volume) Content() string {
+	var text []string
+	_ = filepath.WalkDir(v.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil {
+				text = append(text, fmt.Sprintf("%s %d KiB", d.Name(), info.Size()>>10))
+			}
+		}
+		return nil
+	})
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(v.Dir, &s); err == nil {
+		text = append(text, fmt.Sprintf("free %d KiB", int64(s.Bavail)*int64(s.Bsize)>>10))
+	}
+	return strings.Join(text, ", ")
 }
