@@ -42,14 +42,17 @@ for ((n = 1; n <= pairs; n++)); do
 	field p50_ms "$core" >>"$work/p50"
 	field p99_ms "$core" >>"$work/p99"
 	field payments_per_second "$limit" >>"$work/limit.rates"
+	field p50_ms "$limit" >>"$work/limit.p50"
+	field p99_ms "$limit" >>"$work/limit.p99"
 	field payments_per_second "$hundred" >>"$work/hundred"
 	echo "$store, turn $n: core $(field payments_per_second "$core") payments/s ($(field acts_per_batch "$core") acts a batch)," \
-		"limit $(field payments_per_second "$limit") ($(field acts_per_batch "$limit"))," \
+		"limit $(field payments_per_second "$limit") ($(field acts_per_batch "$limit")), p99 $(field p99_ms "$core") and $(field p99_ms "$limit") ms," \
 		"a hundred accounts $(field payments_per_second "$hundred")" >&2
 done
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
+p99=$(median "$work/p99") limit_p99=$(median "$work/limit.p99")
 core=$(median "$work/core") limit=$(median "$work/limit.rates") hundred=$(median "$work/hundred")
-echo "| core, 512 callers | $store | $core | $(median "$work/p50") ms | $(median "$work/p99") ms | of three acts, one after another |"
-echo "| bare limit | $store | $limit | | | **ratio of core to limit $(ratio "$core" "$limit")** |"
+echo "| core, 512 callers | $store | $core | $(median "$work/p50") ms | $p99 ms | of three acts, one after another |"
+echo "| bare limit | $store | $limit | $(median "$work/limit.p50") ms | $limit_p99 ms | **ratio of core to limit $(ratio "$core" "$limit")**; of its p99 to the limit's $(ratio "$p99" "$limit_p99") |"
 echo "| core, 100 PSP accounts | $store | $hundred | | | **ratio of one account to a hundred $(ratio "$core" "$hundred")** |"

@@ -113,7 +113,7 @@ func stored(t *testing.T, database string) (core, limit map[string]content) {
 		t.Fatalf("aorta bench says %s: %v", out, err)
 	}
 	core = contents(t, driver, dsn, paymentsOf(t, driver, dsn))
-	o.batches, o.duration = []int{96, 192}, time.Second
+	o.batches, o.callers, o.duration = []int{96, 192}, 512, time.Second
 	if _, err := run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
@@ -163,13 +163,13 @@ func TestForgottenStatementIsSeen(t *testing.T) {
 			t.Fatalf("there is no %s of %s", forgotten.verb, forgotten.table)
 		}
 		data := t.TempDir()
-		if _, err := run(t.Context(), options{data: data, batches: []int{60}, duration: 100 * time.Millisecond}); err != nil {
+		if _, err := run(t.Context(), options{data: data, batches: []int{60}, callers: 90, duration: 100 * time.Millisecond}); err != nil {
 			t.Fatal(err)
 		}
 		dsn := filepath.Join(data, "aorta.db")
 		writes = all // to read every table
 		whole := t.TempDir()
-		if _, err := run(t.Context(), options{data: whole, batches: []int{60}, duration: 100 * time.Millisecond}); err != nil {
+		if _, err := run(t.Context(), options{data: whole, batches: []int{60}, callers: 90, duration: 100 * time.Millisecond}); err != nil {
 			t.Fatal(err)
 		}
 		wholeDSN := filepath.Join(whole, "aorta.db")
@@ -183,14 +183,19 @@ func TestForgottenStatementIsSeen(t *testing.T) {
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"--data", "d", "--database", "u"}, {"--data", "d", "--batch", "0"}, {"--data", "d", "--batch", "10,x"}, {"--data", "d", "--duration", "0s"},
+		{},
+		{"--data", "d", "--database", "u"},
+		{"--data", "d", "--batch", "0"},
+		{"--data", "d", "--batch", "10,x"},
+		{"--data", "d", "--duration", "0s"},
+		{"--data", "d", "--callers", "1"},
 	} {
 		if _, _, err := parse(args); err == nil {
 			t.Errorf("parse(%q) takes it", args)
 		}
 	}
 	o, asJSON, err := parse([]string{"--data", "d", "--batch", "30,60.4", "--json"})
-	if err != nil || !asJSON || !slices.Equal(o.batches, []int{30, 60}) {
+	if err != nil || !asJSON || !slices.Equal(o.batches, []int{30, 60}) || o.callers != 512 {
 		t.Errorf("parse = %+v, %t, %v", o, asJSON, err)
 	}
 }

@@ -31,6 +31,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"aorta/internal/id"
 	"aorta/internal/store"
 )
@@ -39,6 +41,7 @@ import (
 type options struct {
 	data, database string
 	batches        []int
+	callers        int
 	duration       time.Duration
 }
 
@@ -51,6 +54,8 @@ type result struct {
 	Stored            int64   `json:"stored_payments"`
 	DurationS         float64 `json:"duration_s"`
 	ActsPerBatch      float64 `json:"acts_per_batch"`
+	P50MS             float64 `json:"p50_ms"` // of a payment's three acts, one after another
+	P99MS             float64 `json:"p99_ms"`
 }
 
 // committer writes batches on a connection of its own.
@@ -84,6 +89,7 @@ func parse(args []string) (options, bool, error) {
 	f.StringVar(&o.data, "data", "", "directory for a SQLite database")
 	f.StringVar(&o.database, "database", "", "PostgreSQL address of an empty database, instead of --data")
 	batches := f.String("batch", "330", "acts per batch, or several sizes with commas between, taken in turn")
+	f.IntVar(&o.callers, "callers", 512, "payments under way")
 	f.DurationVar(&o.duration, "duration", 20*time.Second, "how long to measure")
 	asJSON := f.Bool("json", false, "print the result as one line of JSON")
 	if err := f.Parse(args); err != nil {
@@ -96,8 +102,8 @@ func parse(args []string) (options, bool, error) {
 		}
 		o.batches = append(o.batches, int(n+0.5))
 	}
-	if (o.data == "") == (o.database == "") || o.duration <= 0 || f.NArg() > 0 {
-		return o, false, errors.New("give --data or --database, and a positive --duration")
+	if (o.data == "") == (o.database == "") || o.duration <= 0 || o.callers < 2 || f.NArg() > 0 {
+		return o, false, errors.New("give --data or --database, a positive --duration, and two --callers or more")
 	}
 	return o, *asJSON, nil
 }
@@ -117,38 +123,39 @@ func run(ctx context.Context, o options) (result, error) {
 			return result{}, err
 		}
 		defer committers[n].close()
-		sources[n] = newSource(rand.Uint64(), prefix, n, lanes, func() int64 { return number.Add(1) })
+		sources[n] = newSource(rand.Uint64(), prefix, n, lanes, o.callers/lanes, func() int64 { return number.Add(1) })
 		if err := committers[n].open(ctx, sources[n]); err != nil {
 			return result{}, fmt.Errorf("open accounts: %w", err)
 		}
 	}
 	begun := time.Now()
 	failures := make([]error, lanes)
+	times := make([]*hdrhistogram.Histogram, lanes)
+	for n := range times {
+		times[n] = hdrhistogram.New(1, time.Minute.Microseconds(), 3)
+	}
 	var wg sync.WaitGroup
 	for n := range lanes {
 		wg.Go(func() {
 			var last id.Raw
-			for k, left, due := 0, 2, 0; left >= 0; k++ {
-				due += o.batches[k%len(o.batches)] // a third of the acts begin payments
-				begin := due / 3
-				due -= 3 * begin
-				if time.Since(begun) >= o.duration { // what was begun is ended: as many rows of each table as of a bench
-					begin, left = 0, left-1
-				}
+			s := sources[n]
+			for k := 0; len(s.waiting) > 0; k++ { // what was begun is ended: as many rows of each table as of a bench
 				now := time.Now()
-				s, batch := sources[n], sources[n].mint.Mint(now, 0)
-				ends := int64(s.batch(begin, now))
+				batch := s.mint.Mint(now, 0)
+				ends := int64(s.batch(o.batches[k%len(o.batches)], now))
 				if err := committers[n].commit(ctx, s, batch, last); err != nil {
 					failures[n] = fmt.Errorf("commit: %w", err)
 					return
 				}
 				last = batch
 				stored.Add(ends)
-				if time.Since(begun) < o.duration {
+				measured := time.Since(begun) < o.duration
+				if measured {
 					settled.Add(ends)
 					batches.Add(1)
 					acts.Add(int64(len(s.steps[0]) + len(s.steps[1]) + len(s.steps[2])))
 				}
+				s.written(time.Now(), measured, func(took time.Duration) { _ = times[n].RecordValue(took.Microseconds()) })
 			}
 		})
 	}
@@ -156,7 +163,11 @@ func run(ctx context.Context, o options) (result, error) {
 	if err := errors.Join(failures...); err != nil {
 		return result{}, err
 	}
+	for _, h := range times[1:] {
+		times[0].Merge(h)
+	}
 	return result{
+		P50MS: float64(times[0].ValueAtQuantile(50)) / 1000, P99MS: float64(times[0].ValueAtQuantile(99)) / 1000,
 		PaymentsPerSecond: float64(settled.Load()) / o.duration.Seconds(), Store: name, Lanes: lanes, Payments: settled.Load(),
 		Stored: stored.Load(), DurationS: o.duration.Seconds(), ActsPerBatch: float64(int64(100*float64(acts.Load())/float64(max(batches.Load(), 1)))) / 100,
 	}, nil

@@ -254,7 +254,8 @@ func names(prefix string, cols []column) string {
 	return strings.Join(out, ", ")
 }
 
-// source makes the batches of one committer.
+// source makes the batches of one committer. It has as many payments under way
+// as callers would have, whose acts wait in the order in which they come.
 type source struct {
 	mint    id.Minter
 	run     string
@@ -263,10 +264,11 @@ type source struct {
 	dice    *rand.Rand
 
 	accounts map[id.Bucket][]*row
+	waiting  []*row                  // their next acts
 	steps    [accountStep + 1][]*row // of the batch at hand; steps[3]: accounts
 }
 
-func newSource(seed uint64, run string, lane, lanes int, next func() int64) *source {
+func newSource(seed uint64, run string, lane, lanes, callers int, next func() int64) *source {
 	var key [32]byte
 	for n := range key {
 		key[n] = byte(seed >> (n % 8 * 8) & 0xff)
@@ -283,40 +285,60 @@ func newSource(seed uint64, run string, lane, lanes int, next func() int64) *sou
 			})
 		}
 	}
+	for range callers {
+		s.waiting = append(s.waiting, s.begin(time.Now()))
+	}
 	return s
 }
 
-// batch makes the next batch: n payments begin, those that began in the batch
-// before are submitted, and those submitted there settle. It answers how many
-// settle.
+// batch makes the next batch: the first n acts that wait. It answers how many
+// payments settle.
 func (s *source) batch(n int, now time.Time) int {
-	settled := s.steps[2]
-	s.steps[2], s.steps[1], s.steps[0] = s.steps[1], s.steps[0], settled[:0]
+	for step := range s.steps {
+		s.steps[step] = s.steps[step][:0]
+	}
+	n = min(n, len(s.waiting))
 	us := now.UnixMicro()
-	for _, r := range s.steps[2] {
-		r.step, r.nowUS = 2, us
-		r.events[1], r.deliveries[1], r.transfer = s.mint.Mint(now, r.bucket), s.mint.Mint(now, r.bucket), s.mint.Mint(now, r.bucket)
+	for _, r := range s.waiting[:n] {
+		r.nowUS = us
+		if r.step > 0 {
+			r.events[r.step-1], r.deliveries[r.step-1] = s.mint.Mint(now, r.bucket), s.mint.Mint(now, r.bucket)
+		}
+		if r.step == 2 {
+			r.transfer = s.mint.Mint(now, r.bucket)
+		}
+		s.steps[r.step] = append(s.steps[r.step], r)
 	}
-	for _, r := range s.steps[1] {
-		r.step, r.nowUS = 1, us
-		r.events[0], r.deliveries[0] = s.mint.Mint(now, r.bucket), s.mint.Mint(now, r.bucket)
-	}
-	for range n {
-		s.steps[0] = append(s.steps[0], s.begin(now))
-	}
-	touched := s.steps[accountStep][:0]
+	s.waiting = append(s.waiting[:0], s.waiting[n:]...)
 	var seen [256]bool
 	for _, r := range s.steps[2] {
 		if !seen[r.bucket] {
 			seen[r.bucket] = true
-			touched = append(touched, s.accounts[r.bucket]...)
+			s.steps[accountStep] = append(s.steps[accountStep], s.accounts[r.bucket]...)
 		}
 	}
-	for _, a := range touched {
+	for _, a := range s.steps[accountStep] {
 		a.number++
 	}
-	s.steps[accountStep] = touched
 	return len(s.steps[2])
+}
+
+// written has the next acts of the batch's payments wait, behind all others, and
+// new payments in place of those that have settled if there are to be more.
+// took is told how long each of those took.
+func (s *source) written(now time.Time, more bool, took func(time.Duration)) {
+	for step, rows := range s.steps[:2] {
+		for _, r := range rows {
+			r.step = step + 1
+			s.waiting = append(s.waiting, r)
+		}
+	}
+	for _, r := range s.steps[2] {
+		took(time.Duration(now.UnixMicro()-r.beganUS) * time.Microsecond)
+		if more {
+			s.waiting = append(s.waiting, s.begin(now))
+		}
+	}
 }
 
 func (s *source) begin(now time.Time) *row {
