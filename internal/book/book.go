@@ -70,7 +70,7 @@ type Options struct {
 	Pressing   int                   // acts that wait for a home's first lane, from which on all its lanes are used; 0 means 192
 	MaxQueue   int                   // acts waiting per lane; 0 means 8192
 	MaxAge     time.Duration         // of the oldest waiting act, beyond which new ones are refused; 0 means 2s
-	Deadline   time.Duration         // for finding out what became of a batch; 0 means 20s
+	Deadline   time.Duration         // for finding out what became of a batch, and for one that others hold up; 0 means 20s
 	Turns      Turns                 // nil: Go decides who goes on
 	MaxRetries int                   // runs of a batch that meets others, before it is halved; 0 means 12
 }

@@ -799,6 +799,52 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 	}
 }
 
+// Locks may be held by one that stands still, and each run of a batch waits for
+// them: it is given up in time for its answers, in whole, and so are the acts
+// behind it.
+func TestConflictsThatDoNotEnd(t *testing.T) {
+	t.Parallel()
+	const lockTimeout = 3 * time.Second
+	m, c, g := book.NewMemory(), newClock(), newGate()
+	var stuck atomic.Bool
+	stuck.Store(true)
+	m.Fail = func(s book.Step) book.Fault {
+		if s != book.StepBegin || !stuck.Load() {
+			return book.FaultNone
+		}
+		g.fail(s)
+		c.advance(lockTimeout)
+		return book.FaultConflict
+	}
+	b := open(t, book.Options{Now: c.now, MaxBatch: 2, Deadline: 20 * time.Second}, book.Home{Store: m, Lanes: 1})
+	begun := c.now()
+	var held, behind sync.WaitGroup
+	do := func() {
+		if _, err := book.Do(t.Context(), b, count(account(0, "x"))); !errors.Is(err, book.ErrNotRun) {
+			t.Errorf("Do = %v, want ErrNotRun", err)
+		}
+	}
+	held.Go(do)
+	<-g.in
+	for range 5 {
+		behind.Go(do)
+	}
+	waitUntil(t, func() bool { return book.Waiting(b) == 5 })
+	close(g.pass)
+	held.Wait()
+	behind.Wait()
+	if took := c.now().Sub(begun); took > 20*time.Second+2*lockTimeout {
+		t.Errorf("all were answered after %v, want the deadline of 20s and a run at most", took)
+	}
+	if b.Writing() {
+		t.Error("Writing() = true while nothing can be written")
+	}
+	stuck.Store(false)
+	if got, err := book.Do(t.Context(), b, count(account(0, "x"))); err != nil || got != 1 {
+		t.Errorf("afterwards: Do = %d, %v; want 1", got, err)
+	}
+}
+
 func TestBatchIsHalvedToTheCulprit(t *testing.T) {
 	t.Parallel()
 	m, g := book.NewMemory(), newGate()

@@ -86,7 +86,7 @@ func (l *lane) loop(ctx context.Context) {
 		begun := l.book.opts.Now()
 		l.busy.Store(begun.UnixMicro())
 		m.queueAge.Observe(begun.Sub(acts[0].queued).Seconds())
-		l.batch(ctx, acts)
+		l.batch(ctx, acts, begun.Add(l.book.opts.Deadline))
 		l.busy.Store(0)
 		m.batchTime.Observe(l.book.opts.Now().Sub(begun).Seconds())
 		clear(acts)
@@ -112,8 +112,10 @@ const (
 	apartFor = 8 // batches after the last one that saw others
 )
 
-// batch sees to it that every act has its answer when it returns.
-func (l *lane) batch(ctx context.Context, acts []*call) {
+// batch sees to it that every act has its answer when it returns. What others
+// keep from being written is given up after until: locks may be held by one that
+// stands still, and each run then waits for them as long as the store lets it.
+func (l *lane) batch(ctx context.Context, acts []*call, until time.Time) {
 	m := l.book.metrics
 	now := l.book.opts.Now()
 	batch := id.Batch(l.minter.mint(now, 0))
@@ -131,6 +133,7 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 			work, err = l.resolve(ctx, batch, acts, work)
 		}
 		var data *DataError
+		late := l.book.opts.Now().After(until)
 		switch {
 		case err == nil:
 			l.settled = l.book.opts.Now()
@@ -143,19 +146,25 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 			}
 			l.answer(acts, nil)
 			return
-		case errors.Is(err, ErrConflict) && run < l.book.opts.MaxRetries:
+		case errors.Is(err, ErrConflict) && run < l.book.opts.MaxRetries && !late:
 			m.retries.Inc()
 			l.page.again = true
 			l.page.drop()
-		case errors.As(err, &data) || errors.Is(err, ErrConflict):
+		case errors.As(err, &data) || (errors.Is(err, ErrConflict) && !late):
 			if l.page.again {
 				l.page.suspect(l.book.opts.Now())
 			}
 			l.page.forget()
-			l.halve(ctx, acts, err)
+			l.halve(ctx, acts, err, until)
 			return
 		default:
 			l.page.forget()
+			if errors.Is(err, ErrConflict) {
+				err = fmt.Errorf("%w: %w", ErrNotRun, err)
+			}
+			if late {
+				l.queue.refuse(ErrNotRun) // they have waited as long, and would again
+			}
 			l.book.failed.Store(l.book.opts.Now().UnixMicro())
 			l.book.opts.Log.Error("batch not written", "acts", len(acts), "error", err)
 			l.answer(acts, err)
@@ -166,7 +175,7 @@ func (l *lane) batch(ctx context.Context, acts []*call) {
 
 // halve runs the two halves of a batch apart, until an act that cannot be
 // written is alone; then an alarm rings and that act alone is refused.
-func (l *lane) halve(ctx context.Context, acts []*call, cause error) {
+func (l *lane) halve(ctx context.Context, acts []*call, cause error, until time.Time) {
 	if len(acts) == 1 {
 		l.book.metrics.culprits.Inc()
 		l.book.opts.Log.Error("ALARM: the store refuses an act", "act", acts[0].name, "error", cause)
@@ -174,8 +183,8 @@ func (l *lane) halve(ctx context.Context, acts []*call, cause error) {
 		return
 	}
 	l.book.metrics.halvings.Inc()
-	l.batch(ctx, acts[:len(acts)/2])
-	l.batch(ctx, acts[len(acts)/2:])
+	l.batch(ctx, acts[:len(acts)/2], until)
+	l.batch(ctx, acts[len(acts)/2:], until)
 }
 
 // maxLoads bounds how often one batch may stop to load rows that its acts
