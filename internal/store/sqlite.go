@@ -37,7 +37,7 @@ type SQLite struct {
 	// own lock is polling.
 	write  sync.Mutex
 	writer *conn
-	broken error // the disk refused a flush: only a restart can tell what it holds
+	broken error // why nothing may be written any more: errClosed, or the disk refused a flush and only a restart can tell what it holds
 
 	full atomic.Bool // the disk was full, and the log has not been cut off since
 }
@@ -125,7 +125,11 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Close ends the home. Lanes must have ended before.
+// errClosed: the home was closed while somebody was still at work.
+var errClosed = errors.New("the database is closed")
+
+// Close ends the home. Lanes must have ended before. Who still reads or writes
+// outside acts is told so: the connection's memory is SQLite's own, and gone.
 func (s *SQLite) Close() error {
 	s.once.Do(func() {
 		close(s.stop)
@@ -139,6 +143,7 @@ func (s *SQLite) Close() error {
 		defer s.write.Unlock()
 		if s.broken == nil {
 			s.writer.close() // the last connection carries the log into the file
+			s.broken = errClosed
 		}
 		s.lock.Close()
 	})
@@ -185,6 +190,8 @@ func (s *SQLite) query(ctx context.Context, sql string, args []any, each func(va
 	var c *conn
 	select {
 	case c = <-s.readers:
+	case <-s.stop:
+		return errClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/id"
 	"aorta/internal/payment"
 	"aorta/internal/store"
 )
@@ -21,6 +23,35 @@ func openSQLite(t *testing.T, path string, opts store.Options) *store.SQLite {
 	}
 	t.Cleanup(func() { db.Close() })
 	return db
+}
+
+// A process that is told to go does not wait for ever for work under way: what
+// comes afterwards must find an error, not memory that was given back.
+func TestClosedSQLite(t *testing.T) {
+	t.Parallel()
+	db := openSQLite(t, filepath.Join(t.TempDir(), "aorta.db"), store.Options{})
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	epoch, err := db.Enter(t.Context(), "i", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := lane(t, db)
+	if err := db.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, _, err := db.Payment(ctx, id.Payment{}); err == nil || ctx.Err() != nil {
+		t.Errorf("Payment after Close = %v, want an error at once", err)
+	}
+	if _, err := db.Beat(ctx, epoch, time.Now(), time.Now()); err == nil {
+		t.Error("Beat after Close = nil, want an error")
+	}
+	if _, err := l.Begin(ctx, new(minter).batch(), id.Batch{}, &book.Keys{}); err == nil {
+		t.Error("Begin after Close = nil, want an error")
+	}
 }
 
 func TestSQLiteIsForOneProcess(t *testing.T) {
