@@ -127,34 +127,39 @@ func newHouse(t *testing.T, homes int, change func(*project.Project)) *house {
 	if change != nil {
 		change(&h.pr)
 	}
+	for range homes {
+		h.homes = append(h.homes, book.NewMemory())
+	}
+	h.read = reader{Reader: h.homes[0], homes: h.homes, broken: new(atomic.Bool)}
+	h.book, h.flows = h.process(1, func(rows []due.Due) { h.mu.Lock(); h.work = append(h.work, rows...); h.mu.Unlock() })
+	return h
+}
+
+// process opens the homes, every nth bucket in each.
+func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flows) {
+	h.t.Helper()
 	var cfg []book.Home
-	for n := range homes {
-		m := book.NewMemory()
-		h.homes = append(h.homes, m)
+	for n, m := range h.homes {
 		var buckets []id.Bucket
-		for b := n; b < 32; b += homes {
+		for b := n; b < 32; b += len(h.homes) {
 			buckets = append(buckets, id.Bucket(b))
 		}
 		cfg = append(cfg, book.Home{Store: m, Buckets: buckets})
 	}
-	h.read = reader{Reader: h.homes[0], homes: h.homes, broken: new(atomic.Bool)}
-	b, err := book.New(t.Context(), cfg, book.Options{
-		Now: h.clock, Random: seeded{rand.NewChaCha8([32]byte{1})}, Epoch: 1,
-		Work: func(rows []due.Due) { h.mu.Lock(); h.work = append(h.work, rows...); h.mu.Unlock() },
+	b, err := book.New(h.t.Context(), cfg, book.Options{
+		Now: h.clock, Random: seeded{rand.NewChaCha8([32]byte{epoch})}, Epoch: int64(epoch), Work: work,
 	})
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	t.Cleanup(b.Close)
-	h.book = b
-	h.flows = flow.New(b, h.read, flow.Options{
+	h.t.Cleanup(b.Close)
+	return b, flow.New(b, h.read, flow.Options{
 		Projects:   func(int64) (project.Project, bool) { return h.pr, true },
 		Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
 		NotifyURL:  func(string, string) string { return "https://pay.example/n/paytm/demo" },
 		Now:        h.clock,
 		Sleep:      func(_ context.Context, d time.Duration) { h.mu.Lock(); h.now = h.now.Add(d); h.mu.Unlock() },
 	})
-	return h
 }
 
 func (h *house) clock() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
@@ -468,6 +473,103 @@ func TestWalletPaymentsInTwoHomes(t *testing.T) {
 	}
 	if got := h.balance("customer:1:c0", ledger.Available); got != 600 {
 		t.Errorf("wallet of c0 holds %d, want 600", got)
+	}
+}
+
+// inOtherHome gives two requests under one name, of customers whose payments lie
+// in one home and the name in another.
+func (h *house) inOtherHome() (one, two flow.SaleRequest, payments *book.Memory) {
+	h.t.Helper()
+	for n := range 1000 {
+		one = flow.SaleRequest{Project: h.pr, Method: h.pr.Methods[0], Door: "gate", PaymentID: fmt.Sprint("order-", n), CustomerID: "c", Amount: inr(100)}
+		two = one
+		two.CustomerID = fmt.Sprint("c", n)
+		x, y := h.pr.PaymentBucket(32, one.PaymentID, one.CustomerID), h.pr.PaymentBucket(32, two.PaymentID, two.CustomerID)
+		if x != y && h.book.SameHome(x, y) && !h.book.SameHome(x, h.book.RefKey(h.pr.RefScope(), one.PaymentID).Bucket) {
+			return one, two, h.read.of(x)
+		}
+	}
+	h.t.Fatal("no such name")
+	return one, two, nil
+}
+
+// Who voids a name and who goes on with it read what neither has written yet. Of
+// the two one wins, though they are in two processes: or there were two payments.
+func TestVoidedWhileItBegins(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2, func(p *project.Project) { p.Wallet = true })
+	for _, m := range h.homes {
+		m.Shared = true
+	}
+	_, others := h.process(2, nil)
+	one, two, home := h.inOtherHome()
+	begins, goOn := make(chan struct{}), make(chan struct{})
+	var first atomic.Bool
+	home.Fail = func(s book.Step) book.Fault {
+		if s == book.StepCommit && !first.Swap(true) {
+			close(begins)
+			<-goOn
+		}
+		return book.FaultNone
+	}
+	type answer struct {
+		begun flow.Begun
+		err   error
+	}
+	late := make(chan answer)
+	go func() {
+		begun, err := h.flows.BeginSale(t.Context(), one)
+		late <- answer{begun, err}
+	}()
+	<-begins
+	won, err := others.BeginSale(t.Context(), two)
+	if err != nil || won.Repeat {
+		t.Errorf("BeginSale while another begins = repeat %t, %v; want a payment", won.Repeat, err)
+	}
+	close(goOn)
+	if lost := <-late; lost.err != nil || !lost.begun.Repeat || lost.begun.Payment.ID != won.Payment.ID {
+		t.Errorf("BeginSale of what was voided = %s, repeat %t, %v; want a repeat of %s", lost.begun.Payment.ID, lost.begun.Repeat, lost.err, won.Payment.ID)
+	}
+	if all, err := home.ScanPayments(t.Context(), id.Payment{}, 10); err != nil || len(all) != 1 {
+		t.Errorf("there are %d payments of one name, %v; want 1", len(all), err)
+	}
+}
+
+// A request that has voided a name and died before it had another one must not
+// bar the way of who had the name.
+func TestVoidedAndLeft(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2, func(p *project.Project) { p.Wallet = true })
+	one, two, home := h.inOtherHome()
+	key := h.book.RefKey(h.pr.RefScope(), one.PaymentID)
+	if _, err := h.book.Reserve(t.Context(), key, h.book.Mint(h.pr.PaymentBucket(32, one.PaymentID, one.CustomerID))); err != nil {
+		t.Fatal(err)
+	}
+	var voided atomic.Bool
+	home.Fail = func(s book.Step) book.Fault {
+		voided.Store(voided.Load() || s == book.StepCommit)
+		return book.FaultNone
+	}
+	names := h.read.of(key.Bucket)
+	names.Fail = func(book.Step) book.Fault {
+		if voided.Load() {
+			return book.FaultAway
+		}
+		return book.FaultNone
+	}
+	if _, err := h.flows.BeginSale(t.Context(), two); !errors.Is(err, book.ErrNotRun) {
+		t.Fatalf("BeginSale that cannot re-point the name = %v, want ErrNotRun", err)
+	}
+	if !voided.Load() {
+		t.Fatal("nothing was voided")
+	}
+	names.Fail = nil
+	begun, err := h.flows.BeginSale(t.Context(), one)
+	if err != nil || begun.Repeat {
+		t.Fatalf("BeginSale under a name that was voided and left = repeat %t, %v; want a payment", begun.Repeat, err)
+	}
+	if again, err := h.flows.BeginSale(t.Context(), two); err != nil || !again.Repeat || again.Payment.ID != begun.Payment.ID {
+		t.Errorf("BeginSale of another customer = %s, repeat %t, %v; want a repeat of %s", again.Payment.ID, again.Repeat, err, begun.Payment.ID)
 	}
 }
 

@@ -62,12 +62,19 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 
 // beginReserved is BeginSale for a name that lies in another home than the
 // payment: the name is reserved first (design section 3). A reservation whose
-// payment was never begun is gone on with, or voided and re-pointed.
+// payment was never begun is gone on with, or voided and re-pointed. One that
+// another request has voided is re-pointed too: that request may have died.
 func (f *Flows) beginReserved(ctx context.Context, r SaleRequest, key payment.RefKey, want id.Payment) (Begun, error) {
 	owner, err := f.book.Reserve(ctx, key, want.Raw())
 	for tries := 0; err == nil && tries < maxRepoints; tries++ {
 		if id.Payment(owner).Bucket() == want.Bucket() {
-			return f.beginSale(ctx, r, key, id.Payment(owner), false)
+			begun, begins := f.beginSale(ctx, r, key, id.Payment(owner), false)
+			if !errors.Is(begins, errVoid) {
+				return begun, begins
+			}
+			want = id.Payment(f.book.Mint(want.Bucket()))
+			owner, err = f.book.Repoint(ctx, key, owner, want.Raw())
+			continue
 		}
 		var begun payment.Payment
 		var exists bool
@@ -86,6 +93,9 @@ func (f *Flows) beginReserved(ctx context.Context, r SaleRequest, key payment.Re
 const maxRepoints = 8
 
 // voidKey is the tombstone of an id that was reserved and must never be begun.
+// Who begins the id writes a ref of the same key, to nothing: of two acts that
+// each see that the other has written nothing, the store takes one (a missing
+// row cannot be locked).
 func voidKey(p id.Payment) payment.RefKey {
 	return payment.RefKey{Bucket: p.Bucket(), Scope: "void", Text: p.String()}
 }
@@ -168,7 +178,7 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 		default:
 			want = owner
 		}
-	} else if _, void := p.Refs.Get(voidKey(want)); void {
+	} else if tomb, ok := p.Refs.Get(voidKey(want)); ok && !tomb.Target.IsZero() {
 		return Begun{}, errVoid
 	}
 	put := p.Payments.New
@@ -177,6 +187,9 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 			return Begun{Payment: pay, Repeat: true}, nil
 		}
 		put = p.Payments.Put
+	}
+	if !own {
+		p.Refs.Put(payment.Ref{RefKey: voidKey(want)})
 	}
 	now := p.NowUS()
 	pay := payment.Payment{

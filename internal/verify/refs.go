@@ -70,6 +70,7 @@ func (c *checker) judgeRefs(ctx context.Context) error {
 		switch {
 		case strings.HasPrefix(r.Scope, scopePayment), strings.HasPrefix(r.Scope, scopeRefund):
 			c.refs.add(name{r.Scope, r.Text}, r.Target)
+		case r.Scope == scopeVoid && r.Target.IsZero(): // begun, and so never to be voided
 		case r.Scope == scopeVoid:
 			_, begun, err := c.read.Payment(ctx, id.Payment(r.Target))
 			if err != nil {
