@@ -573,6 +573,29 @@ func TestVoidedAndLeft(t *testing.T) {
 	}
 }
 
+// A name that was reserved for a payment in another home, by a request that died,
+// does not bar the way of a customer whose payments lie beside the name.
+func TestOrphanOfAnotherHome(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2, func(p *project.Project) { p.Wallet = true })
+	one, _, _ := h.inOtherHome()
+	key := h.book.RefKey(h.pr.RefScope(), one.PaymentID)
+	if _, err := h.book.Reserve(t.Context(), key, h.book.Mint(h.pr.PaymentBucket(32, one.PaymentID, one.CustomerID))); err != nil {
+		t.Fatal(err)
+	}
+	beside := one
+	for n := 0; !h.book.SameHome(key.Bucket, h.pr.PaymentBucket(32, beside.PaymentID, beside.CustomerID)); n++ {
+		beside.CustomerID = fmt.Sprint("beside-", n)
+	}
+	begun, err := h.flows.BeginSale(t.Context(), beside)
+	if err != nil || begun.Repeat {
+		t.Fatalf("BeginSale = repeat %t, %v; want a payment", begun.Repeat, err)
+	}
+	if again, err := h.flows.BeginSale(t.Context(), one); err != nil || !again.Repeat || again.Payment.ID != begun.Payment.ID {
+		t.Errorf("BeginSale of who had reserved it = %s, repeat %t, %v; want a repeat of %s", again.Payment.ID, again.Repeat, err, begun.Payment.ID)
+	}
+}
+
 func TestLimitTimeDeclines603(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 1, nil)

@@ -125,7 +125,7 @@ func (f *Flows) void(ctx context.Context, p id.Payment) (payment.Payment, bool, 
 // errVoid: the id was given up by another request; nothing was written.
 var errVoid = errors.New("payment id was voided")
 
-// elsewhereError: the name belongs to a payment in another bucket of this home.
+// elsewhereError: the name belongs to a payment in another bucket.
 type elsewhereError struct{ owner id.Payment }
 
 func (e *elsewhereError) Error() string { return "payment id belongs to " + e.owner.String() }
@@ -149,8 +149,11 @@ func (f *Flows) beginSale(ctx context.Context, r SaleRequest, key payment.RefKey
 	switch {
 	case errors.As(err, &other):
 		pay, ok, err := f.read.Payment(ctx, other.owner)
-		if err != nil || !ok {
-			return Begun{}, fmt.Errorf("read owner of payment id (found %t): %w", ok, err)
+		switch {
+		case err != nil:
+			return Begun{}, fmt.Errorf("read owner of payment id: %w", err)
+		case !ok: // reserved for a payment in another home
+			return f.beginReserved(ctx, r, key, want)
 		}
 		return Begun{Payment: pay, Repeat: true}, nil
 	case err != nil:
