@@ -596,6 +596,34 @@ func TestOrphanOfAnotherHome(t *testing.T) {
 	}
 }
 
+// That a refund's name is known is a last word: it is not said while nobody can
+// read whose it is.
+func TestRefundNameThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2, nil)
+	h.psp.sale = []connector.Outcome{approved(100)}
+	b := h.begin("order-1", 100)
+	h.settle()
+	r := flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID), Amount: inr(10)}
+	var key payment.RefKey
+	for n := 0; r.MerchantRefundID == "" || h.book.SameHome(key.Bucket, b.Payment.ID.Bucket()); n++ {
+		r.MerchantRefundID = fmt.Sprint("refund-", n)
+		key = h.book.RefKey("refund:200", r.MerchantRefundID)
+	}
+	if _, err := h.book.Reserve(t.Context(), key, h.book.Mint(b.Payment.ID.Bucket())); err != nil {
+		t.Fatal(err)
+	}
+	h.read.of(key.Bucket).Fail = func(book.Step) book.Fault { h.read.broken.Store(true); return book.FaultNone }
+	if _, err := h.flows.BeginRefund(t.Context(), r); !errors.Is(err, book.ErrNotRun) || errors.Is(err, flow.ErrRefundIDKnown) {
+		t.Errorf("BeginRefund while nothing can be read = %v, want ErrNotRun", err)
+	}
+	h.read.broken.Store(false)
+	h.read.of(key.Bucket).Fail = nil
+	if refund, err := h.flows.BeginRefund(t.Context(), r); err != nil || refund.Operation.MerchantRefundID != r.MerchantRefundID {
+		t.Errorf("BeginRefund afterwards = %q, %v; want %q", refund.Operation.MerchantRefundID, err, r.MerchantRefundID)
+	}
+}
+
 func TestLimitTimeDeclines603(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 1, nil)

@@ -50,8 +50,12 @@ func (f *Flows) BeginRefund(ctx context.Context, r RefundRequest) (Begun, error)
 			return Begun{}, fmt.Errorf("reserve refund id: %w", err)
 		}
 		if owner != reserved {
-			if _, known, err := f.read.Operation(ctx, id.Operation(owner)); err != nil || known || owner.Bucket() != pay.Bucket() {
-				return Begun{}, errors.Join(ErrRefundIDKnown, err)
+			_, known, err := f.read.Operation(ctx, id.Operation(owner))
+			switch {
+			case err != nil:
+				return Begun{}, fmt.Errorf("read refund of that id: %w", err)
+			case known || owner.Bucket() != pay.Bucket():
+				return Begun{}, ErrRefundIDKnown
 			}
 			reserved = owner // an orphan of ours: go on with its id
 		}
