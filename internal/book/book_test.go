@@ -982,6 +982,47 @@ func TestLostCommitThatStaysUnknown(t *testing.T) {
 	}
 }
 
+// The transaction whose COMMIT had no answer may itself be what its question
+// waits for: a server that waits for its standby, or stands still, keeps it open.
+// That is a conflict by its name, and yet nothing may be run again: the
+// transaction may end in success at any time.
+func TestLostCommitThatIsStillUnderWay(t *testing.T) {
+	t.Parallel()
+	const lockTimeout = 3 * time.Second
+	m, c, g := book.NewMemory(), newClock(), newGate()
+	begins, commits := 0, 0
+	m.Fail = func(s book.Step) book.Fault {
+		if s == book.StepCommit {
+			if commits++; commits == 2 {
+				return book.FaultLostDone
+			}
+			return book.FaultNone
+		}
+		if s == book.StepBegin {
+			begins++
+		}
+		switch {
+		case s != book.StepBegin:
+		case begins == 1:
+			return g.fail(s) // so that the others are in one batch
+		case commits == 2 && begins <= 10: // the first two, seven questions and one more
+			c.advance(lockTimeout)
+			return book.FaultConflict
+		}
+		return book.FaultNone
+	}
+	b := open(t, book.Options{Now: c.now, Deadline: 6 * lockTimeout, MaxRetries: 2}, book.Home{Store: m, Lanes: 1})
+	a := account(0, "x")
+	gather(t, b, g, 0, 2, func(int) {
+		if _, err := book.Do(t.Context(), b, count(a)); !errors.Is(err, book.ErrUnknown) || errors.Is(err, book.ErrNotRun) {
+			t.Errorf("Do = %v, want ErrUnknown", err)
+		}
+	})
+	if got := stored(t, m, a); got != 2 {
+		t.Errorf("the account is at %d, want 2: each act was written once", got)
+	}
+}
+
 // Who queues up behind a batch whose fate nobody knows is told at once that
 // nothing happened: that batch may stay in the dark for long.
 func TestNobodyWaitsBehindALostCommit(t *testing.T) {

@@ -134,6 +134,8 @@ func (l *lane) batch(ctx context.Context, acts []*call, until time.Time) {
 		}
 		var data *DataError
 		late := l.book.opts.Now().After(until)
+		// What became of a COMMIT may stay unknown since others are in the way, for one the transaction itself: never run that again.
+		conflict := errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown)
 		switch {
 		case err == nil:
 			l.settled = l.book.opts.Now()
@@ -146,11 +148,11 @@ func (l *lane) batch(ctx context.Context, acts []*call, until time.Time) {
 			}
 			l.answer(acts, nil)
 			return
-		case errors.Is(err, ErrConflict) && run < l.book.opts.MaxRetries && !late:
+		case conflict && run < l.book.opts.MaxRetries && !late:
 			m.retries.Inc()
 			l.page.again = true
 			l.page.drop()
-		case errors.As(err, &data) || (errors.Is(err, ErrConflict) && !late):
+		case errors.As(err, &data) || (conflict && !late):
 			if l.page.again {
 				l.page.suspect(l.book.opts.Now())
 			}
@@ -159,7 +161,7 @@ func (l *lane) batch(ctx context.Context, acts []*call, until time.Time) {
 			return
 		default:
 			l.page.forget()
-			if errors.Is(err, ErrConflict) {
+			if conflict {
 				err = fmt.Errorf("%w: %w", ErrNotRun, err)
 			}
 			if late {
