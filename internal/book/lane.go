@@ -130,7 +130,7 @@ func (l *lane) batch(ctx context.Context, acts []*call, until time.Time) {
 		work, err := l.once(ctx, batch, acts)
 		if errors.Is(err, ErrLost) {
 			m.lost.Inc()
-			work, err = l.resolve(ctx, batch, acts, work)
+			work, err = l.resolve(ctx, batch, work)
 		}
 		var data *DataError
 		late := l.book.opts.Now().After(until)
@@ -259,11 +259,7 @@ func (l *lane) decide(open []*call) []*call {
 // answers already computed are true; accepted means that it is dead for ever,
 // and the acts are decided again (design section 2). It never asks by SELECT,
 // which could miss a commit that is still under way.
-func (l *lane) resolve(ctx context.Context, batch id.Batch, acts []*call, work []due.Due) ([]due.Due, error) {
-	answers := make([]error, len(acts))
-	for n, c := range acts {
-		answers[n] = c.err
-	}
+func (l *lane) resolve(ctx context.Context, batch id.Batch, work []due.Due) ([]due.Due, error) {
 	deadline := l.book.opts.Now().Add(l.book.opts.Deadline)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		_, err := l.conn.Begin(ctx, batch, id.Batch{}, &Keys{})
@@ -272,9 +268,6 @@ func (l *lane) resolve(ctx context.Context, batch id.Batch, acts []*call, work [
 			l.conn.Abort(ctx)
 			return nil, ErrConflict // proved dead: run it again
 		case errors.Is(err, ErrCommitted):
-			for n, c := range acts {
-				c.err = answers[n]
-			}
 			l.forget = batch
 			l.book.failed.Store(0)
 			return work, nil
