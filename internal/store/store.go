@@ -4,9 +4,9 @@
 // The hot path, a lane, writes a batch with a few bulk statements; lists and
 // look-ups are portable queries. Both follow from one declaration per kind of
 // row (kinds.go) and one schema text (schema/). The package decides nothing:
-// what may be written is decided by acts. Its known weakness: it takes the
-// versions that it is given for true, so rows kept between batches are safe
-// only where one process is the only writer.
+// what may be written is decided by acts. Its known weakness: it holds what an
+// act has read to its version only where it is told to (book.Change.Check), so
+// Home.Keep without a check is for a store that this process alone writes.
 package store
 
 import (
