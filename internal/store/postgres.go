@@ -45,6 +45,12 @@ var laneSettings = map[string]string{
 	// that moment kept all others from writing for a quarter of a minute.
 	"idle_in_transaction_session_timeout": "5000",
 	"lock_timeout":                        "3000",
+	// Neither holds for a server that waits for the rest of a trip. When a
+	// lane's machine is gone without a word, its batch would keep its locks for
+	// as long as TCP hopes: two hours.
+	"tcp_keepalives_idle":     "5",
+	"tcp_keepalives_interval": "2",
+	"tcp_keepalives_count":    "3",
 }
 
 // OpenPostgres opens the database that dsn names (a URL, or key=value pairs;

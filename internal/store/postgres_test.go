@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 	"testing"
@@ -136,6 +137,28 @@ func TestKilledConnection(t *testing.T) {
 	}
 	if err := write(t, l, batch, c); err != nil {
 		t.Errorf("the same batch again: %v, want nil: it was not committed", err)
+	}
+}
+
+// A machine that is gone in the middle of a trip leaves its locks with a server
+// that waits for the rest. No timeout of PostgreSQL's ends that, only TCP does.
+func TestGoneMachineIsNoticed(t *testing.T) {
+	t.Parallel()
+	cfg, err := pgx.ParseConfig(storetest.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(cfg.RuntimeParams, store.LaneSettings())
+	c, err := pgx.ConnectConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	defer c.Close(context.Background())
+	var idle, interval, count int
+	err = c.QueryRow(t.Context(), `SELECT current_setting('tcp_keepalives_idle')::int, current_setting('tcp_keepalives_interval')::int,
+		current_setting('tcp_keepalives_count')::int`).Scan(&idle, &interval, &count)
+	if after := idle + interval*count; err != nil || after == 0 || after > 15 {
+		t.Errorf("a machine that is gone is noticed after %d s (0: never asked), %v; want 15 at most", after, err)
 	}
 }
 
