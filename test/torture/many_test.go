@@ -25,29 +25,22 @@ func TestSecondProcess(t *testing.T) {
 	w.Control("approve", "sale", many)
 	b := w.Buyers(first)
 	b.Go(8)
-	// The same directory under another name, the directory by a symlink, the
-	// database's file by a symlink, and by a hard link to it.
-	ways := []func(dir string) error{
-		func(dir string) error { return os.Symlink(first.Data, dir) },
-		func(dir string) error {
-			return os.Symlink(filepath.Join(first.Data, "..", filepath.Base(first.Data)), dir)
-		},
-		func(dir string) error {
-			return linkDatabase(dir, first.Data, os.Symlink)
-		},
-		func(dir string) error {
-			return linkDatabase(dir, first.Data, os.Link)
-		},
+	// The same directory, a symlink to it, a symlink to the database's file, and
+	// a hard link to that.
+	ways := []func(p *torture.Platform) error{
+		func(p *torture.Platform) error { p.Env = append(p.Env, "AORTA_DATA="+first.Data); return nil },
+		func(p *torture.Platform) error { return os.Symlink(first.Data, p.Data) },
+		func(p *torture.Platform) error { return linkDatabase(p.Data, first.Data, os.Symlink) },
+		func(p *torture.Platform) error { return linkDatabase(p.Data, first.Data, os.Link) },
 	}
 	for n := range row.Planned {
-		name := fmt.Sprintf("second-%d", n)
-		if err := ways[n%len(ways)](filepath.Join(w.Dir, name)); err != nil {
+		second := w.NewPlatform(fmt.Sprintf("second-%d", n), "")
+		if err := ways[n%len(ways)](second); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.AwaitMore(1, afterwards); err != nil {
 			t.Fatal(err)
 		}
-		second := w.NewPlatform(name, "")
 		second.Launch()
 		row.Injected++
 		err := second.Wait(10 * time.Second)
