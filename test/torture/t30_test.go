@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"aorta/internal/payment"
+	"aorta/internal/verify"
 	"aorta/test/torture"
 )
 
@@ -46,7 +48,10 @@ func TestT30(t *testing.T) {
 						mu.Lock()
 						wrong = append(wrong, err.Error())
 						mu.Unlock()
+						return
 					}
+					// What was promised last must be there, too (C2).
+					c.note(verify.Asked{Kind: payment.KindSale, Project: torture.FirstProject, Payment: a.name, Minor: 1000, Status: http.StatusOK})
 				})
 			}
 			begun := time.Now()
