@@ -39,6 +39,7 @@ type Buyers struct {
 	wrong     []string
 	slowest   time.Duration     // the longest wait for an answer of any kind
 	waiting   []payment.Attempt // refunds that were found to wait, the last time that the books were judged
+	declined  int               // sales that were found declined, then
 
 	begun atomic.Int64
 	acked atomic.Int64
@@ -47,6 +48,9 @@ type Buyers struct {
 
 	// Brief is how long a buyer waits before it asks again; less than it is told to, since time is dear here.
 	Brief time.Duration
+
+	// MayDecline lets a sale end declined: its provider could not be called, for want of a descriptor.
+	MayDecline bool
 }
 
 // taken is a sale or refund that a platform has acknowledged.
@@ -121,6 +125,9 @@ func (b *Buyers) Refused(status int) int {
 	defer b.mu.Unlock()
 	return b.refused[status]
 }
+
+// Declined is how many sales were found declined when the books were judged last.
+func (b *Buyers) Declined() int { return b.declined }
 
 // Slowest is the longest that a buyer waited for an answer, or its absence.
 func (b *Buyers) Slowest() time.Duration {
@@ -348,11 +355,14 @@ func (b *Buyers) judge(r book.Reader) (out []string) {
 		payments[p.MerchantPaymentID] = p
 	}
 	operations := scanAll(w, r.ScanOperations, func(o payment.Operation) id.Operation { return o.ID })
+	b.declined = 0
 	b.mu.Lock()
 	for name, s := range b.sales {
 		p, ok := payments[name]
 		if !ok || p.ProjectID != int64(FirstProject+s.project) || p.Amount.Minor != s.minor {
 			missing("sale %s was acknowledged and is not in the books", name)
+		} else if p.Status == payment.StatusDeclined && b.MayDecline {
+			b.declined++
 		} else if p.Status != payment.StatusCaptured && p.Status != payment.StatusPartiallyRefunded {
 			missing("sale %s was acknowledged and is %s", name, p.Status)
 		}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,6 +44,7 @@ func pressure(t *testing.T, store string) {
 	confine(t, p.PID())
 	w.Control("approve", "sale", many)
 	b := w.Buyers(p)
+	b.MayDecline = true
 	b.Go(32)
 	pid := p.PID()
 	memory := &watermark{pid: pid}
@@ -56,6 +56,9 @@ func pressure(t *testing.T, store string) {
 			t.Fatalf("round %d: before it: %v", n, err)
 		}
 		crowd := occupy(t, p, 400)
+		if len(crowd) < pressureFiles {
+			t.Fatalf("round %d: only %d connections could be opened, which leaves descriptors free", n, len(crowd))
+		}
 		row.Injected++
 		// Nobody new gets in, and what is inside must not break.
 		time.Sleep(3 * time.Second)
@@ -71,23 +74,10 @@ func pressure(t *testing.T, store string) {
 		}
 		row.Survived++
 	}
-	b.Stop(ending)
-	wrong := b.Settle(ending)
-	// A PSP that could not be called for want of a descriptor is a decline, which is an end, too. Hardly any may be.
-	declined := 0
-	wrong = slices.DeleteFunc(wrong, func(text string) bool {
-		is := strings.HasSuffix(text, "is declined")
-		if is {
-			declined++
-		}
-		return is
-	})
-	if int64(declined)*100 > b.Taken() {
-		wrong = append(wrong, fmt.Sprintf("%d of %d sales were declined", declined, b.Taken()))
-	}
-	row.Violations += len(wrong)
-	if len(wrong) > 0 {
-		t.Errorf("%d things are wrong: %s", len(wrong), torture.Some(wrong))
+	row.Violations += conclude(t, b)
+	if declined := b.Declined(); int64(declined)*100 > b.Taken() { // hardly any may be
+		t.Errorf("%d of %d sales were declined", declined, b.Taken())
+		row.Violations++
 	}
 	held := memory.take()
 	if held > pressureMiB<<20 {
