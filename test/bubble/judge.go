@@ -58,7 +58,9 @@ func (w *world) judge() Result {
 		wrong("payment %s was acknowledged, and is not there (C2)", name)
 	}
 	for _, a := range attempts {
-		r.Late += int(a.Late)
+		if a.Kind == payment.KindSale { // and not its refund
+			r.Late += int(a.Late)
+		}
 	}
 	w.judgeProvider(attempts, wrong)
 	w.judgeMerchant(pays, wrong)

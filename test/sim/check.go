@@ -94,7 +94,9 @@ func (w *world) judge() Result {
 	}
 	for _, a := range x.attempts {
 		fmt.Fprintln(&history, a.ID, a.Kind, a.Status, a.Late, a.Lookups, a.ChangedUS)
-		r.Late += int(a.Late)
+		if a.Kind == payment.KindSale { // and not its refund
+			r.Late += int(a.Late)
+		}
 	}
 	for _, e := range x.events {
 		fmt.Fprintln(&history, e.ID, e.Kind, e.AtUS)

@@ -223,13 +223,13 @@ func (w *world) refund(r flow.SaleRequest, name string, n, try int) {
 	}, again)
 }
 
-// outages are those of the seed that concern everybody.
+// outages are those of the seed that concern everybody. One counts when somebody meets it.
 func (w *world) outages() {
-	if w.chance(PSPDown) {
+	if w.will(PSPDown) {
 		w.psp.downFrom = w.now.Add(time.Duration(w.draw("psp down") * float64(time.Hour)))
 		w.psp.downTo = w.psp.downFrom.Add(10 * time.Minute)
 	}
-	if w.chance(MerchantDown) {
+	if w.will(MerchantDown) {
 		w.merchant.downFrom = w.now.Add(time.Duration(w.draw("merchant down") * float64(time.Hour)))
 		outage := w.plan.Outage
 		if outage == 0 {
@@ -237,4 +237,13 @@ func (w *world) outages() {
 		}
 		w.merchant.downTo = w.merchant.downFrom.Add(outage)
 	}
+}
+
+// meets reports whether there is an outage now; the first who meets it has it counted.
+func (w *world) meets(f Fault, from, to time.Time) bool {
+	if w.now.Before(from) || !w.now.Before(to) {
+		return false
+	}
+	w.injected[f] = 1
+	return true
 }

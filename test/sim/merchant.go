@@ -56,7 +56,7 @@ func newMerchant(w *world) *merchant {
 }
 
 // down reports whether the endpoint answers 503.
-func (m *merchant) down() bool { return !m.w.now.Before(m.downFrom) && m.w.now.Before(m.downTo) }
+func (m *merchant) down() bool { return m.w.meets(MerchantDown, m.downFrom, m.downTo) }
 
 // Send is the merchant's endpoint.
 func (m *merchant) Send(_ context.Context, url string, _ http.Header, body []byte) (callback.Answer, error) {

@@ -109,7 +109,7 @@ func (p *psp) freeze(at, call string) {
 }
 
 // down reports whether the provider answers 503.
-func (p *psp) down() bool { return !p.w.now.Before(p.downFrom) && p.w.now.Before(p.downTo) }
+func (p *psp) down() bool { return p.w.meets(PSPDown, p.downFrom, p.downTo) }
 
 // unsent reports whether we may take a request for not sent: it was refused, or
 // the provider has said twice, ten minutes apart, that it knows no such thing

@@ -201,12 +201,15 @@ func (l *lane) gather(batch id.Batch) {
 // not by the batch's place in the run: an act keeps its faults when others are
 // left out of the plan.
 func (l *lane) chance(f Fault, step string) bool {
-	for _, a := range l.acts {
-		if l.w.chance(f, step, a.key, l.run) {
-			return true
-		}
+	if !l.will(f, step) {
+		return false
 	}
-	return false
+	l.w.injected[f]++
+	return true
+}
+
+func (l *lane) will(f Fault, step string) bool {
+	return slices.ContainsFunc(l.acts, func(a act) bool { return l.w.will(f, step, a.key, l.run) })
 }
 
 func (l *lane) Begin(ctx context.Context, batch, forget id.Batch, want *book.Keys) (*book.Found, error) {
@@ -255,8 +258,8 @@ func (l *lane) Commit(ctx context.Context, c *book.Changes) error {
 		l.Abort(ctx)
 		return book.ErrLost
 	}
-	after, lost, long := l.chance(CrashAfterCommit, "commit"), l.chance(LostDone, "commit"), l.chance(LostLong, "commit")
-	if long && w.draw("written", l.key()) < 0.5 {
+	if l.will(LostLong, "commit") && w.draw("written", l.key()) < 0.5 {
+		w.injected[LostLong]++
 		l.Abort(ctx)
 		w.takeAway(l.home, l.key())
 		return book.ErrLost
@@ -265,13 +268,13 @@ func (l *lane) Commit(ctx context.Context, c *book.Changes) error {
 		return err
 	}
 	switch {
-	case after:
+	case l.chance(CrashAfterCommit, "commit"):
 		l.cover("after commit of ")
 		w.die(l.p) // the rows are written, and nobody hears of it
-	case long:
+	case l.chance(LostLong, "commit"):
 		w.takeAway(l.home, l.key())
 		return book.ErrLost
-	case lost:
+	case l.chance(LostDone, "commit"):
 		return book.ErrLost
 	}
 	return nil

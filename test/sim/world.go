@@ -119,12 +119,17 @@ func (w *world) draw(purpose string, about ...any) float64 {
 
 // chance draws whether a fault occurs, and counts it.
 func (w *world) chance(f Fault, about ...any) bool {
-	rate := w.rates[f]
-	if rate == 0 || w.quiet || w.draw(string(f), about...) >= rate {
+	if !w.will(f, about...) {
 		return false
 	}
 	w.injected[f]++
 	return true
+}
+
+// will draws whether a fault is to occur. Who asks counts it when it does.
+func (w *world) will(f Fault, about ...any) bool {
+	rate := w.rates[f]
+	return rate != 0 && !w.quiet && w.draw(string(f), about...) < rate
 }
 
 // span draws a duration up to most; short ones are more frequent.
