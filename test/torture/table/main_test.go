@@ -11,8 +11,8 @@ import (
 func all() []torture.Row {
 	var rows []torture.Row
 	for _, f := range faults {
-		if f.later == "" {
-			rows = append(rows, torture.Row{ID: f.id, Fault: f.fault, Store: "sqlite", Planned: 3, Injected: 3, Survived: 3})
+		for _, store := range f.stores {
+			rows = append(rows, torture.Row{ID: f.id, Fault: f.fault, Store: store, Planned: 3, Injected: 3, Survived: 3})
 		}
 	}
 	return rows
@@ -27,9 +27,10 @@ func TestTable(t *testing.T) {
 	}{
 		{"all hold", func(r []torture.Row) []torture.Row { return r }, true, "| T22 | payout submitted twice | | not built"},
 		{"more than the programme's", func(r []torture.Row) []torture.Row {
-			return append(r, torture.Row{ID: "overload", Fault: "twice the most", Planned: 1, Injected: 1, Survived: 1})
-		}, true, "| overload | twice the most |"},
-		{"one was not run", func(r []torture.Row) []torture.Row { return r[1:] }, false, "| T01 | SIGKILL at every step | | **was not run**"},
+			return append(r, torture.Row{ID: "T31", Fault: "one more", Planned: 1, Injected: 1, Survived: 1})
+		}, true, "| T31 | one more |"},
+		{"one was not run", func(r []torture.Row) []torture.Row { return r[2:] }, false, "| T01 | SIGKILL at every step | sqlite | **was not run**"},
+		{"one was run on one store alone", func(r []torture.Row) []torture.Row { return r[1:] }, false, "| T01 | SIGKILL at every step | postgres | **was not run**"},
 		{"too few injected", func(r []torture.Row) []torture.Row { r[0].Injected = 2; return r }, false, "2 of 3, **does not hold**"},
 		{"violated", func(r []torture.Row) []torture.Row { r[4].Violations = 1; return r }, false, "**does not hold**"},
 		{"nothing", func([]torture.Row) []torture.Row { return nil }, false, "was not run"},
