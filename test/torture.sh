@@ -7,6 +7,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seeds=${SEEDS:-100000} bubbles=${BUBBLES:-1000}
+for count in "$seeds" "$bubbles"; do
+	[[ $count =~ ^[1-9][0-9]{0,6}$ ]] || {
+		echo "torture.sh: SEEDS and BUBBLES are whole numbers from 1 to 9999999, not $count" >&2
+		exit 2
+	}
+done
 work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-torture.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export AORTA_TORTURE=full AORTA_TORTURE_TABLE=$work/rows AORTA_TEST_ALL=1
@@ -14,6 +20,9 @@ failed=0
 
 CGO_ENABLED=0 go build -o "$work/aorta" ./cmd/aorta
 export AORTA_BIN=$work/aorta
+
+# A given database that is not empty is refused now, and not after half an hour.
+go test -count=1 -run '^$' ./test/torture >&2
 
 # try NAME PACKAGE ARGUMENTS… runs tests and keeps what they said.
 try() {

@@ -2,14 +2,24 @@ package torture_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"testing"
+
+	"aorta/test/torture"
 )
 
-// TestMain lets more tests run at once than there are processors: those that
+// TestMain refuses a given database that holds anything before anything is
+// tried, and lets more tests run at once than there are processors: those that
 // may wait most of their time, for leases to end and for silence to count.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if database := os.Getenv(torture.GivenDatabase); database != "" {
+		if err := torture.Empty(database); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", torture.GivenDatabase, err)
+			os.Exit(1)
+		}
+	}
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
