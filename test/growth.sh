@@ -11,6 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 store=${1:-sqlite} payments=${2:-1000000} pairs=${3:-5} seconds=${4:-20}
+case $store in sqlite | postgres) ;; *) echo "growth.sh: the store is sqlite or postgres, not $store" >&2 && exit 2 ;; esac
 verify=${VERIFY:-each}
 case $verify in each | end) ;; *) echo "growth.sh: VERIFY is each or end, not $verify" >&2 && exit 2 ;; esac
 near=${TMPDIR:-/tmp}
@@ -32,7 +33,6 @@ place() {
 		psql -q "$AORTA_TEST_POSTGRES" -c "DROP DATABASE IF EXISTS growth_$1" -c "CREATE DATABASE growth_$1" 2>/dev/null
 		echo "--database $(sed -E "s,^([a-z]+://[^/]*)/[^?]*,\1/growth_$1," <<<"$AORTA_TEST_POSTGRES")"
 		;;
-	*) echo "growth.sh: the store is sqlite or postgres, not $store" >&2 && exit 2 ;;
 	esac
 }
 

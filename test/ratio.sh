@@ -6,8 +6,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-[ "${1:-sqlite}" = sqlite ] || : "${AORTA_TEST_POSTGRES:?names no server: run this under test/postgres.sh}"
 store=${1:-sqlite} pairs=${2:-5} seconds=${3:-20}
+case $store in
+sqlite) ;;
+postgres) : "${AORTA_TEST_POSTGRES:?names no server: run this under test/postgres.sh}" ;;
+*) echo "ratio.sh: the store is sqlite or postgres, not $store" >&2 && exit 2 ;;
+esac
 work=$(mktemp -d "${TMPDIR:-/tmp}/aorta-ratio.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 CGO_ENABLED=0 go build -o "$work/aorta" ./cmd/aorta
@@ -21,7 +25,6 @@ place() {
 		psql -q "$AORTA_TEST_POSTGRES" -c "DROP DATABASE IF EXISTS ratio" -c "CREATE DATABASE ratio" 2>/dev/null
 		echo "--database $(sed "s,/postgres?,/ratio?," <<<"$AORTA_TEST_POSTGRES")"
 		;;
-	*) echo "ratio.sh: the store is sqlite or postgres, not $store" >&2 && exit 2 ;;
 	esac
 }
 
