@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # growth.sh [sqlite|postgres] [PAYMENTS] [PAIRS] [SECONDS] measures what history costs: the core bench on a store that
 # holds PAYMENTS already (1000000) and on an empty one, in turn, PAIRS times (5) for SECONDS (20) each. It prints each
-# run and the ratio of the medians. For PostgreSQL run it under test/postgres.sh, or name a server in
+# run and the ratio of the medians, and fails if that is below 0.85 on PostgreSQL. For PostgreSQL run it under test/postgres.sh, or name a server in
 # AORTA_TEST_POSTGRES. Every run ends with a verification of all that is stored.
 #
 # FULL names a store that a bench has filled before, a directory or the address of a database, which is used as it is
@@ -71,3 +71,6 @@ if [ "$verify" = end ]; then
 	# shellcheck disable=SC2086
 	"$work/aorta" verify --json $full
 fi
+awk -v with="$with" -v without="$without" -v store="$store" 'BEGIN {
+	if (store == "postgres" && with < 0.85 * without) { print "growth.sh: history costs more than 0.15 of the rate"; exit 1 }
+}' >&2

@@ -2,7 +2,8 @@
 # ratio.sh [sqlite|postgres] [PAIRS] [SECONDS] measures, in turn, PAIRS times (5) for SECONDS (20) each, always on an
 # empty store: the core bench; the bare limit in batches of the sizes that the core has just had (test/limit); and the
 # core bench over a hundred PSP accounts, projects and currencies. It prints each turn to stderr, and to stdout rows of a
-# table with the medians and their ratios. For PostgreSQL run it under test/postgres.sh.
+# table with the medians and their ratios. It fails if the core reaches less than 0.6 of the limit, or one account less
+# than 0.85 of a hundred. For PostgreSQL run it under test/postgres.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -59,3 +60,8 @@ core=$(median "$work/core") limit=$(median "$work/limit.rates") hundred=$(median
 echo "| core, 512 callers | $store | $core | $(median "$work/p50") ms | $p99 ms | of three acts, one after another |"
 echo "| bare limit | $store | $limit | $(median "$work/limit.p50") ms | $limit_p99 ms | **ratio of core to limit $(ratio "$core" "$limit")**; of its p99 to the limit's $(ratio "$p99" "$limit_p99") |"
 echo "| core, 100 PSP accounts | $store | $hundred | | | **ratio of one account to a hundred $(ratio "$core" "$hundred")** |"
+awk -v core="$core" -v limit="$limit" -v hundred="$hundred" -v store="$store" 'BEGIN {
+	if (core < 0.6 * limit) { print "ratio.sh: on " store " the core reaches less than 0.6 of the bare limit"; missed = 1 }
+	if (core < 0.85 * hundred) { print "ratio.sh: on " store " one account reaches less than 0.85 of a hundred"; missed = 1 }
+	exit missed
+}' >&2
