@@ -28,15 +28,22 @@ func (r Row) Holds() bool {
 }
 
 // Full reports whether the counts of the programme are asked for.
-func Full() bool { return os.Getenv("AORTA_TORTURE") == "full" }
+func Full() bool { return os.Getenv(counts) == full }
+
+// counts is the variable that asks for them: full, or empty for short ones.
+const counts, full = "AORTA_TORTURE", "full"
 
 // Count is how often a fault is injected: as often as the programme says, or a
 // few times where the whole of it would take too long. 0 skips the test.
-func Count(t testing.TB, full, quick int) int {
+func Count(t testing.TB, most, quick int) int {
 	t.Helper()
 	n := quick
-	if Full() {
-		n = full
+	switch asked := os.Getenv(counts); asked {
+	case "":
+	case full:
+		n = most
+	default:
+		t.Fatalf("%s is %q; there is %q, and without it the short counts", counts, asked, full)
 	}
 	if n == 0 {
 		t.Skip("only in the full programme: AORTA_TORTURE=full")

@@ -19,6 +19,25 @@ func (h *heard) Helper()               {}
 func (h *heard) Logf(string, ...any)   {}
 func (h *heard) Errorf(string, ...any) { h.failed = true }
 
+// TestCount: counts that there are not are refused with those that there are.
+func TestCount(t *testing.T) {
+	for asked, want := range map[string]int{"": 3, "full": 100, "ful": 0} {
+		t.Setenv("AORTA_TORTURE", asked)
+		f, n := &fatal{TB: t}, 0
+		func() {
+			defer func() {
+				if said := recover(); said != nil && said != any(f) {
+					panic(said)
+				}
+			}()
+			n = torture.Count(f, 100, 3)
+		}()
+		if n != want || (want == 0) != strings.Contains(f.said, `there is "full"`) {
+			t.Errorf("AORTA_TORTURE=%s: %d, and it said %q; want %d", asked, n, f.said, want)
+		}
+	}
+}
+
 // TestReport: a row stands only if all that was planned was injected, and all
 // that was injected was survived.
 func TestReport(t *testing.T) {
