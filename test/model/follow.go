@@ -164,6 +164,8 @@ func (m *Model) attemptMoves(row Attempt) {
 		m.fault("%s: no rule lets it become %s from %s (L15)", m.name(a), row.Status, a.Status)
 	case !attemptMoves[at].holds(m, a, row.ChangedUS):
 		m.fault("%s: %s → %s without %s (%s)", m.name(a), a.Status, row.Status, attemptMoves[at].needs, attemptMoves[at].why)
+	default:
+		m.made[attemptMoves[at].String()]++
 	}
 	if row.Status == "asking" {
 		a.sinceUS, a.restarts = row.ChangedUS, m.restarts

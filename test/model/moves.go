@@ -55,11 +55,14 @@ var (
 // String names a move in the history's words, and its requirement.
 func (v move) String() string { return fmt.Sprint(v.event, " from ", v.from, " (", v.why, ")") }
 
-// Moves names every step of the table.
+// Moves names every step of both tables.
 func Moves() []string {
-	names := make([]string, len(moves))
-	for n, v := range moves {
-		names[n] = v.String()
+	var names []string
+	for _, v := range moves {
+		names = append(names, v.String())
+	}
+	for _, v := range attemptMoves {
+		names = append(names, v.String())
 	}
 	return names
 }
@@ -250,6 +253,11 @@ type attemptMove struct {
 	why      string
 	needs    string
 	holds    func(m *Model, a *attempt, atUS int64) bool
+}
+
+// String names a move, and its requirement.
+func (v attemptMove) String() string {
+	return fmt.Sprint("attempt from ", v.from, " to ", v.to, " (", v.why, ")")
 }
 
 // leaseUS is how long the process that asks may be silent (design 2).

@@ -27,7 +27,7 @@ func TestModelAlone(t *testing.T) {
 	for _, m := range model.Moves() {
 		t.Logf("%6d %s", made[m], m)
 		if made[m] == 0 {
-			t.Errorf("no payment made the move %s", m)
+			t.Errorf("nothing made the move %s", m)
 		}
 	}
 }
