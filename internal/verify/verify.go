@@ -5,9 +5,12 @@
 // the provider's books (C4), what merchants received (C6). Secrets (C10) are
 // searched for in any bytes, and Guard checks what is cheap all the time.
 //
-// It reads committed rows only and shares no decision with the flows: what a
-// payment must look like is said here a second time, from the documents, so
-// that a mistake there is seen here. It changes nothing and calls nobody.
+// It reads committed rows only. What a payment must look like is said here a
+// second time, from the documents, so that a mistake in the flows is seen here;
+// but which moves a payment may make, and where it is told of, it takes from
+// where the flows do (payment.Moves, event.Address): a mistake in those is the
+// model's to see (test/model) and the simulator's. It changes nothing and calls
+// nobody.
 //
 // The reader must show one moment: a store that nobody writes to, or a snapshot
 // of one. Rows of payments are gathered while they stream by in the order of
