@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +21,6 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/id"
 	"aorta/internal/payment"
-	"aorta/internal/store"
 	"aorta/internal/verify"
 	"aorta/test/scenario"
 	"aorta/test/scenario/testdb"
@@ -62,7 +60,7 @@ func run(t *testing.T, database string) {
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, seed))
 	d := scenario.Start(t, database, knobs...)
-	h := &hunt{t: t, demo: d, database: database, clients: scenario.NewJournal(t)}
+	h := &hunt{t: t, demo: d, clients: scenario.NewJournal(t)}
 	public, ops, sandbox := hostPort(d.Public), hostPort(d.Ops), hostPort(d.Sandbox)
 	d.Control("paytm", "approve", "sale", wishes)
 	begun := time.Now()
@@ -97,7 +95,6 @@ func hostPort(address string) string { return strings.TrimPrefix(address, "http:
 type hunt struct {
 	t           *testing.T
 	demo        *scenario.Demo
-	database    string
 	interrupted int // payments that were not settled when the process died
 	clients     *scenario.Journal
 	received    []verify.Callback
@@ -170,19 +167,20 @@ func (h *hunt) sell(paymentID string) bool {
 // two commits, so they hold now.
 func (h *hunt) inspect(round int) {
 	h.t.Helper()
-	h.read(func(r book.Reader) {
+	h.demo.Read(func(r book.Reader) error {
 		report, err := verify.Run(h.t.Context(), r, verify.Options{Clients: h.clients.Read()})
 		if err != nil || !report.OK {
 			h.t.Fatalf("round %d, after the kill: verify: %v %q", round, err, report.Violations)
 		}
 		settled := 0
-		each(h.t, r.ScanPayments, func(p payment.Payment) id.Payment {
+		err = scenario.Every(r.ScanPayments, func(p payment.Payment) id.Payment {
 			if strings.HasPrefix(p.MerchantPaymentID, fmt.Sprintf("Kill-%d-", round)) && p.Status == payment.StatusCaptured {
 				settled++
 			}
 			return p.ID
 		})
 		h.interrupted += atOnce - settled
+		return err
 	})
 }
 
@@ -288,8 +286,8 @@ func (h *hunt) allTold(round int) {
 	waiting := 0
 	for deadline := time.Now().Add(settledSoon); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		waiting = 0
-		h.read(func(r book.Reader) {
-			each(h.t, r.ScanDue, func(d due.Due) id.Raw {
+		h.demo.Read(func(r book.Reader) error {
+			return scenario.Every(r.ScanDue, func(d due.Due) id.Raw {
 				if d.Kind == due.Deliver {
 					waiting++
 				}
@@ -320,44 +318,4 @@ func (h *hunt) outside() {
 		}
 	}
 	h.t.Errorf("the outside and our books differ in %d places, such as: %s", len(violations), strings.Join(violations[:min(5, len(violations))], "; "))
-}
-
-// read shows the database of the moment, whether or not the demo runs.
-func (h *hunt) read(do func(book.Reader)) {
-	h.t.Helper()
-	var s *store.Snapshot
-	var err error
-	if h.database == "" {
-		s, err = store.SnapshotSQLite(h.t.Context(), filepath.Join(h.demo.Data, "aorta.db"))
-	} else {
-		var db *store.Postgres
-		if db, err = store.OpenPostgres(h.t.Context(), h.database, store.Options{}); err == nil {
-			defer db.Close()
-			s, err = db.Snapshot(h.t.Context())
-		}
-	}
-	if err != nil {
-		h.t.Fatalf("read the database: %v", err)
-	}
-	defer s.Close()
-	do(s)
-}
-
-// each pages through all rows; do answers the row's id.
-func each[R, K any](t *testing.T, scan func(context.Context, K, int) ([]R, error), do func(R) K) {
-	t.Helper()
-	const page = 1000
-	var after K
-	for {
-		rows, err := scan(t.Context(), after, page)
-		if err != nil {
-			t.Fatalf("read rows: %v", err)
-		}
-		for _, r := range rows {
-			after = do(r)
-		}
-		if len(rows) < page {
-			return
-		}
-	}
 }

@@ -223,27 +223,11 @@ func (d *Demo) Status(ctx context.Context, paymentID string) string {
 	return s
 }
 
-// Callback is one callback that the demo merchant got.
-type Callback struct {
-	Body           map[string]any `json:"body"`
-	Raw            string         `json:"raw"`
-	ValidSignature bool           `json:"valid_signature"`
-	ReceivedAt     string         `json:"received_at"`
-	Answer         int            `json:"answer"`
-}
-
-// Word is "payment status/operation type operation status code".
-func (c Callback) Word() string {
-	p, _ := c.Body["payment"].(map[string]any)
-	o, _ := c.Body["operation"].(map[string]any)
-	return fmt.Sprintf("%v/%v %v %v", p["status"], o["type"], o["status"], o["code"])
-}
-
 // Callbacks are those of a payment, as received.
 func (d *Demo) Callbacks(paymentID string) []Callback {
 	d.t.Helper()
-	var out []Callback
-	if err := get(d.t.Context(), d.Sandbox+"/merchant/callbacks?payment_id="+paymentID, &out); err != nil {
+	out, err := Callbacks(d.t.Context(), d.Sandbox, paymentID)
+	if err != nil {
 		d.t.Fatalf("callbacks: %v", err)
 	}
 	return out
@@ -274,7 +258,7 @@ func (d *Demo) Await(paymentID, want string) []Callback {
 func (d *Demo) Cases() []string {
 	d.t.Helper()
 	var answer struct{ Cases []struct{ Kind string } }
-	if err := get(d.t.Context(), d.Ops+"/admin/cases", &answer); err != nil {
+	if err := Get(d.t.Context(), d.Ops+"/admin/cases", &answer); err != nil {
 		d.t.Fatalf("cases: %v", err)
 	}
 	var kinds []string
@@ -308,7 +292,8 @@ func post(ctx context.Context, url string, body any) (int, map[string]any, error
 	return resp.StatusCode, answer, nil
 }
 
-func get(ctx context.Context, url string, into any) error {
+// Get reads JSON.
+func Get(ctx context.Context, url string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
@@ -318,5 +303,8 @@ func get(ctx context.Context, url string, into any) error {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %d", url, resp.StatusCode)
+	}
 	return json.NewDecoder(resp.Body).Decode(into)
 }

@@ -2,9 +2,11 @@ package scenario
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"aorta/internal/book"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/store"
@@ -98,13 +101,14 @@ func (j *Journal) keep(line []byte) error {
 // Read gives all that the clients have noted.
 func (j *Journal) Read() *verify.Clients {
 	j.t.Helper()
-	f, err := os.Open(j.file.Name())
+	j.mu.Lock() // no half of a line
+	raw, err := os.ReadFile(j.file.Name())
+	j.mu.Unlock()
 	if err != nil {
 		j.t.Fatal(err)
 	}
-	defer f.Close()
 	c := &verify.Clients{Again: Again}
-	for lines := json.NewDecoder(f); lines.More(); {
+	for lines := json.NewDecoder(bytes.NewReader(raw)); lines.More(); {
 		var a verify.Asked
 		if err := lines.Decode(&a); err != nil {
 			j.t.Fatalf("clients' journal: %v", err)
@@ -114,39 +118,128 @@ func (j *Journal) Read() *verify.Clients {
 	return c
 }
 
-// Books reads the provider's own books from a sandbox, orders and refunds. psp
-// gives the owner of an account's money in our ledger by its MID.
-func Books(t testing.TB, sandbox string, psp func(mid string) string) []verify.Movement {
-	t.Helper()
-	out := []verify.Movement{}
-	for after := int64(0); ; {
+// Entry is a line of the provider's own journal: an order, or a refund.
+type Entry struct {
+	Seq         int64  `json:"seq"`
+	Kind        string `json:"kind"` // sale or refund
+	MID         string `json:"mid"`
+	OrderID     string `json:"order_id"`
+	RefID       string `json:"ref_id"`
+	State       string `json:"state"`
+	AmountMinor int64  `json:"amount_minor"`
+	Told        bool   `json:"told"` // of its end, and we have taken it
+	Behaviour   string `json:"behaviour"`
+}
+
+// Reference is what we call it: the attempt's id.
+func (e Entry) Reference() string {
+	if e.Kind == "refund" {
+		return e.RefID
+	}
+	return e.OrderID
+}
+
+// Provider reads a sandbox's journal after an entry; 0 is from the beginning.
+func Provider(ctx context.Context, sandbox string, after int64) ([]Entry, error) {
+	var all []Entry
+	for {
 		var page struct {
-			Entries []struct {
-				Kind        string `json:"kind"`
-				MID         string `json:"mid"`
-				OrderID     string `json:"order_id"`
-				RefID       string `json:"ref_id"`
-				State       string `json:"state"`
-				AmountMinor int64  `json:"amount_minor"`
-			} `json:"entries"`
-			Next int64 `json:"next"`
-			More bool  `json:"more"`
+			Entries []Entry `json:"entries"`
+			Next    int64   `json:"next"`
+			More    bool    `json:"more"`
 		}
-		if err := get(t.Context(), fmt.Sprintf("%s/control/journal?connector=paytm&limit=10000&after=%d", sandbox, after), &page); err != nil {
-			t.Fatalf("provider's books: %v", err)
+		if err := Get(ctx, fmt.Sprintf("%s/control/journal?connector=paytm&limit=10000&after=%d", sandbox, after), &page); err != nil {
+			return all, fmt.Errorf("provider's journal: %w", err)
 		}
-		for _, e := range page.Entries {
-			m := verify.Movement{
-				Reference: e.OrderID, Kind: payment.OperationKind(e.Kind), PSP: psp(e.MID),
-				Amount: money.Amount{Minor: e.AmountMinor, Currency: "INR"}, Moved: e.State == "paid",
-			}
-			if m.Kind == payment.KindRefund {
-				m.Reference = e.RefID
-			}
-			out = append(out, m)
-		}
+		all = append(all, page.Entries...)
 		if after = page.Next; !page.More {
-			return out
+			return all, nil
+		}
+	}
+}
+
+// Movements are entries as package verify takes them. psp gives the owner of an
+// account's money in our ledger by its MID.
+func Movements(entries []Entry, psp func(mid string) string) []verify.Movement {
+	out := []verify.Movement{} // of none: the provider knows of nothing
+	for _, e := range entries {
+		out = append(out, verify.Movement{
+			Reference: e.Reference(), Kind: payment.OperationKind(e.Kind), PSP: psp(e.MID),
+			Amount: money.Amount{Minor: e.AmountMinor, Currency: "INR"}, Moved: e.State == "paid",
+		})
+	}
+	return out
+}
+
+// Callback is one callback that the sandbox's merchant got.
+type Callback struct {
+	Body           map[string]any `json:"body"`
+	Raw            string         `json:"raw"`
+	ValidSignature bool           `json:"valid_signature"`
+	ReceivedAt     string         `json:"received_at"`
+	Answer         int            `json:"answer"`
+}
+
+// Callbacks reads those of a payment, oldest first, or lately of all if none is named.
+func Callbacks(ctx context.Context, sandbox, paymentID string) ([]Callback, error) {
+	var out []Callback
+	err := Get(ctx, sandbox+"/merchant/callbacks?payment_id="+url.QueryEscape(paymentID), &out)
+	return out, err
+}
+
+// Word is "payment status/operation type operation status code".
+func (c Callback) Word() string {
+	p, _ := c.Body["payment"].(map[string]any)
+	o, _ := c.Body["operation"].(map[string]any)
+	return fmt.Sprintf("%v/%v %v %v", p["status"], o["type"], o["status"], o["code"])
+}
+
+// Of is the callback as package verify takes it.
+func (c Callback) Of(project int64) (verify.Callback, error) {
+	named, _ := c.Body["payment"].(map[string]any)
+	about, _ := named["id"].(string)
+	at, err := time.Parse(time.RFC3339Nano, c.ReceivedAt)
+	if err != nil {
+		return verify.Callback{}, fmt.Errorf("callback received: %w", err)
+	}
+	return verify.Callback{Project: project, Payment: about, Body: c.Raw, AtUS: at.UnixMicro(), Answer: c.Answer}, nil
+}
+
+// Read shows the database of the moment, whether or not a process runs: that at
+// an address, or without one the SQLite in a directory.
+func Read(ctx context.Context, database, data string, do func(book.Reader) error) error {
+	var s *store.Snapshot
+	var err error
+	if database == "" {
+		s, err = store.SnapshotSQLite(ctx, filepath.Join(data, "aorta.db"))
+	} else {
+		var db *store.Postgres
+		if db, err = store.OpenPostgres(ctx, database, store.Options{}); err == nil {
+			defer db.Close()
+			s, err = db.Snapshot(ctx)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("read the database: %w", err)
+	}
+	defer s.Close()
+	return do(s)
+}
+
+// Every gives all rows of a kind to do, which answers the row's key.
+func Every[R, K any](scan func(context.Context, K, int) ([]R, error), do func(R) K) error {
+	const page = 1000
+	var after K
+	for {
+		rows, err := scan(context.Background(), after, page)
+		if err != nil {
+			return fmt.Errorf("read rows: %w", err)
+		}
+		for _, r := range rows {
+			after = do(r)
+		}
+		if len(rows) < page {
+			return nil
 		}
 	}
 }
@@ -155,7 +248,14 @@ func Books(t testing.TB, sandbox string, psp func(mid string) string) []verify.M
 func demoPSP(string) string { return "psp:paytm:demo" }
 
 // Books are those of the demo's provider.
-func (d *Demo) Books() []verify.Movement { return Books(d.t, d.Sandbox, demoPSP) }
+func (d *Demo) Books() []verify.Movement {
+	d.t.Helper()
+	entries, err := Provider(d.t.Context(), d.Sandbox, 0)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return Movements(entries, demoPSP)
+}
 
 // Received gives what the merchant received of a payment, or lately of all if
 // none is named.
@@ -163,40 +263,32 @@ func (d *Demo) Received(paymentID string) []verify.Callback {
 	d.t.Helper()
 	var out []verify.Callback
 	for _, c := range d.Callbacks(paymentID) {
-		named, _ := c.Body["payment"].(map[string]any)
-		about, _ := named["id"].(string)
-		at, err := time.Parse(time.RFC3339Nano, c.ReceivedAt)
+		x, err := c.Of(200)
 		if err != nil {
-			d.t.Fatalf("callback received at %q: %v", c.ReceivedAt, err)
+			d.t.Fatal(err)
 		}
-		out = append(out, verify.Callback{Project: 200, Payment: about, Body: c.Raw, AtUS: at.UnixMicro(), Answer: c.Answer})
+		out = append(out, x)
 	}
 	return out
+}
+
+// Read shows the demo's database of the moment, also while the demo is dead.
+func (d *Demo) Read(do func(book.Reader) error) {
+	d.t.Helper()
+	if err := Read(d.t.Context(), d.Database, d.Data, do); err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 // Judge checks every invariant on the database of the moment, also while the
 // demo is dead, and gives the violations.
 func (d *Demo) Judge(o verify.Options) []string {
 	d.t.Helper()
-	var s *store.Snapshot
-	var err error
-	if d.Database == "" {
-		s, err = store.SnapshotSQLite(d.t.Context(), filepath.Join(d.Data, "aorta.db"))
-	} else {
-		var db *store.Postgres
-		if db, err = store.OpenPostgres(d.t.Context(), d.Database, store.Options{}); err == nil {
-			defer db.Close()
-			s, err = db.Snapshot(d.t.Context())
-		}
-	}
-	if err != nil {
-		d.t.Fatalf("read the database: %v", err)
-	}
-	defer s.Close()
-	report, err := verify.Run(d.t.Context(), s, o)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	var report verify.Report
+	d.Read(func(r book.Reader) (err error) {
+		report, err = verify.Run(d.t.Context(), r, o)
+		return err
+	})
 	return report.Violations
 }
 

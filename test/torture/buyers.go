@@ -2,13 +2,9 @@ package torture
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,9 +15,8 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
-	"aorta/internal/ledger"
 	"aorta/internal/payment"
-	"aorta/internal/store"
+	"aorta/test/scenario"
 )
 
 // Buyers are merchants whose stores may fail under them: each asks for a sale,
@@ -260,7 +255,9 @@ func (b *Buyers) Settle(within time.Duration) []string {
 	deadline := time.Now().Add(within)
 	for {
 		open = nil
-		b.w.Read(func(r book.Reader) { open = b.judge(r) })
+		if err := b.w.Read(func(r book.Reader) error { open = b.judge(r); return nil }); err != nil {
+			b.w.t.Fatal(err)
+		}
 		if len(open) == 0 || time.Now().After(deadline) {
 			break
 		}
@@ -273,46 +270,14 @@ func (b *Buyers) Settle(within time.Duration) []string {
 	return append(wrong, open...)
 }
 
-// Read shows the store of the moment.
-func (w *World) Read(do func(book.Reader)) {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	var s *store.Snapshot
-	var err error
-	if w.Database == "" {
-		s, err = store.SnapshotSQLite(ctx, filepath.Join(w.home, "aorta.db"))
-	} else {
-		var db *store.Postgres
-		if db, err = store.OpenPostgres(ctx, w.Database, store.Options{}); err == nil {
-			defer db.Close()
-			s, err = db.Snapshot(ctx)
-		}
-	}
-	if err != nil {
-		w.t.Fatalf("read the store: %v", err)
-	}
-	defer s.Close()
-	do(s)
-}
-
 // scanAll gives all rows of a kind.
-func scanAll[R, K any](w *World, scan func(context.Context, K, int) ([]R, error), key func(R) K) []R {
+func scanAll[R, K any](w *World, scan func(context.Context, K, int) ([]R, error), key func(R) K) (out []R) {
 	w.t.Helper()
-	const page = 1000
-	var out []R
-	var after K
-	for {
-		rows, err := scan(context.Background(), after, page)
-		if err != nil {
-			w.t.Fatalf("read rows: %v", err)
-		}
-		out = append(out, rows...)
-		if len(rows) < page {
-			return out
-		}
-		after = key(rows[len(rows)-1])
+	err := scenario.Every(scan, func(r R) K { out = append(out, r); return key(r) })
+	if err != nil {
+		w.t.Fatal(err)
 	}
+	return out
 }
 
 // judge lists what is missing or not ended in the books, and what differs from
@@ -324,25 +289,11 @@ func (b *Buyers) judge(r book.Reader) (out []string) {
 	for _, d := range scanAll(w, r.ScanDue, func(d due.Due) id.Raw { return d.ID }) {
 		left[d.ID] = d
 	}
-	// A refund that the provider has no record of, once, waits ten minutes to hear it again before it is sent anew
-	// (payment-loop L15): it has not ended, and is where it should be as long as its look-up is to come, and the
-	// provider has indeed no record of it.
+	var err error
+	if b.waiting, err = w.Waiting(r); err != nil {
+		w.t.Fatal(err)
+	}
 	waits := map[id.Operation]bool{}
-	b.waiting = nil
-	for _, a := range scanAll(w, r.ScanAttempts, func(a payment.Attempt) id.Attempt { return a.ID }) {
-		d, ok := left[a.ID.Raw()]
-		if ok && a.Kind == payment.KindRefund && a.Status == payment.AttemptUnknown && a.NoRecords > 0 &&
-			d.Kind == due.Watch && d.DueUS > time.Now().Add(-time.Minute).UnixMicro() {
-			b.waiting = append(b.waiting, a)
-		}
-	}
-	if len(b.waiting) > 0 {
-		known := map[string]bool{}
-		for _, e := range w.entries() {
-			known[e.RefID] = true
-		}
-		b.waiting = slices.DeleteFunc(b.waiting, func(a payment.Attempt) bool { return known[a.ID.String()] })
-	}
 	for _, a := range b.waiting {
 		waits[a.Operation] = true
 		delete(left, a.ID.Raw())
@@ -391,76 +342,13 @@ func (b *Buyers) judge(r book.Reader) (out []string) {
 		}
 	}
 	if len(out) == 0 { // the rest is for who has come to an end
-		out = append(out, w.compare(r)...)
-		out = append(out, w.heard(payments, deliveries)...)
+		differences, err := w.Differences(r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(differences, w.heard(payments, deliveries)...)
 	}
 	return out
-}
-
-// compare lists where the provider's own journal differs from our books, by the
-// names that both know (C4).
-func (w *World) compare(r book.Reader) (out []string) {
-	moved := map[string]int64{} // by the attempt's id, the provider's name for it
-	var balance int64
-	for _, e := range w.entries() {
-		switch {
-		case e.State != "paid":
-		case e.Kind == "refund":
-			moved[e.RefID] += e.AmountMinor
-			balance -= e.AmountMinor
-		default:
-			moved[e.OrderID] += e.AmountMinor
-			balance += e.AmountMinor
-		}
-	}
-	for _, a := range scanAll(w, r.ScanAttempts, func(a payment.Attempt) id.Attempt { return a.ID }) {
-		var want int64
-		if a.Status == payment.AttemptApproved {
-			want = a.Amount.Minor
-		}
-		if theirs := moved[a.ID.String()]; theirs != want {
-			out = append(out, fmt.Sprintf("attempt %s is %s over %d, the provider moved %d", a.ID, a.Status, a.Amount.Minor, theirs))
-		}
-		delete(moved, a.ID.String())
-	}
-	for name, minor := range moved {
-		out = append(out, fmt.Sprintf("the provider moved %d for %s, which we do not know", minor, name))
-	}
-	var clearing int64
-	for _, a := range scanAll(w, r.ScanAccounts, func(a ledger.Account) id.Account { return a.ID }) {
-		if a.Purpose == ledger.Clearing {
-			clearing += a.Minor
-		}
-	}
-	if clearing != balance {
-		out = append(out, fmt.Sprintf("clearing holds %d minor units, the provider %d", clearing, balance))
-	}
-	return out
-}
-
-// entry is a line of the provider's own journal.
-type entry struct {
-	Kind        string `json:"kind"`
-	OrderID     string `json:"order_id"`
-	RefID       string `json:"ref_id"`
-	State       string `json:"state"`
-	AmountMinor int64  `json:"amount_minor"`
-}
-
-func (w *World) entries() (all []entry) {
-	w.t.Helper()
-	for after := int64(0); ; {
-		var page struct {
-			Entries []entry `json:"entries"`
-			Next    int64   `json:"next"`
-			More    bool    `json:"more"`
-		}
-		w.get(fmt.Sprintf("%s/control/journal?connector=paytm&limit=10000&after=%d", w.OtherURL, after), &page)
-		all = append(all, page.Entries...)
-		if after = page.Next; !page.More {
-			return all
-		}
-	}
 }
 
 // heard lists where what merchants were sent differs from what the books say
@@ -475,11 +363,10 @@ func (w *World) heard(payments map[string]payment.Payment, deliveries []event.De
 		stored[d.Payment][d.Body] = true
 	}
 	for name, p := range payments {
-		var got []struct {
-			Raw            string `json:"raw"`
-			ValidSignature bool   `json:"valid_signature"`
+		got, err := w.Callbacks(name)
+		if err != nil {
+			w.t.Fatal(err)
 		}
-		w.get(w.OtherURL+"/merchant/callbacks?payment_id="+url.QueryEscape(name), &got)
 		came := map[string]bool{}
 		for _, c := range got {
 			came[c.Raw] = true
@@ -494,22 +381,6 @@ func (w *World) heard(payments map[string]payment.Payment, deliveries []event.De
 		}
 	}
 	return out
-}
-
-func (w *World) get(address string, into any) {
-	w.t.Helper()
-	resp, err := w.client.Get(address)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err == nil {
-		err = json.Unmarshal(raw, into)
-	}
-	if err != nil {
-		w.t.Fatalf("GET %s: %d %v", address, resp.StatusCode, err)
-	}
 }
 
 // Some shows the first of many sentences.

@@ -64,7 +64,7 @@ func TestBuyersSee(t *testing.T) {
 	sees("a sale that is nowhere", "sale ghost was acknowledged and is not in the books")
 	delete(b.sales, "ghost")
 	spoil("UPDATE attempt SET status = 'declined' WHERE kind = 'sale' AND status = 'approved'",
-		"UPDATE attempt SET status = 'approved' WHERE kind = 'sale' AND status = 'declined'", "the provider moved")
+		"UPDATE attempt SET status = 'approved' WHERE kind = 'sale' AND status = 'declined'", "at the provider \"paid\"")
 	spoil("UPDATE delivery SET body = body || ' '", "UPDATE delivery SET body = rtrim(body)", "a callback came that is not stored so")
 	spoil("UPDATE account SET minor = minor + 1 WHERE purpose = 'clearing'", "UPDATE account SET minor = minor - 1 WHERE purpose = 'clearing'", "clearing holds")
 	spoil("UPDATE attempt SET no_records = -no_records WHERE status = 'unknown'", "UPDATE attempt SET no_records = -no_records WHERE status = 'unknown'",

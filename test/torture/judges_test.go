@@ -24,20 +24,17 @@ func TestJudgesSee(t *testing.T) {
 	c := newCrowd(t, w, p)
 	sold := func(a verify.Asked) bool { return a.Kind == payment.KindSale && a.Status == http.StatusOK }
 	first := -1
+	var asked []verify.Asked
 	for deadline := time.Now().Add(20 * time.Second); first < 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		c.mu.Lock()
-		first = slices.IndexFunc(c.asked, sold)
-		c.mu.Unlock()
+		asked = c.journal.Read().Asked
+		first = slices.IndexFunc(asked, sold)
 	}
 	if first < 0 {
 		t.Fatal("nothing was sold in 20 s")
 	}
-	lost := verify.Asked{Kind: payment.KindSale, Project: torture.FirstProject, Payment: "never-there", Minor: 1000, Status: http.StatusOK}
-	c.note(lost)
-	c.mu.Lock()
-	twice := c.asked[first]
-	c.mu.Unlock()
-	c.note(twice)
+	lost := verify.Asked{Kind: payment.KindSale, Project: torture.FirstProject, Payment: "never-there", Minor: 1000}
+	c.note(lost, http.StatusOK, nil)
+	c.note(asked[first], http.StatusOK, nil)
 	violations := strings.Join(c.settle(30*time.Second), "\n")
 	for _, want := range []string{"C2: The sale never-there", "C7: "} {
 		if !strings.Contains(violations, want) {
@@ -49,14 +46,13 @@ func TestJudgesSee(t *testing.T) {
 	p = w.NewPlatform("unaware", "")
 	p.Env = append(p.Env, "AORTA_LOOKUP_SCHEDULE=60s")
 	p.Start()
-	var b books
-	b.open(t, w, p)
+	b := books{t: t, w: w}
 	w.Control("silent", "sale", 1)
 	if a, err := p.Sell(t.Context(), 0, "silent", 1000); err != nil || a.Status != http.StatusOK {
 		t.Fatalf("sale: %+v %v", a, err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if entries, err := b.provider(0); err == nil && len(entries) == 1 && entries[0].State == "paid" {
+		if entries, err := w.Provider(0); err == nil && len(entries) == 1 && entries[0].State == "paid" {
 			break
 		}
 	}

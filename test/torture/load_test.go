@@ -2,14 +2,11 @@ package torture_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,9 +16,9 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
-	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/verify"
+	"aorta/test/scenario"
 	"aorta/test/torture"
 )
 
@@ -55,14 +52,11 @@ type crowd struct {
 	platforms []*torture.Platform
 	page      *victim // who knows how to use the payment page
 	books     books
-	journal   *journalFile
+	journal   *scenario.Journal
 	stopping  chan struct{}
 	wg        sync.WaitGroup
 	made      atomic.Int64
 	answered  atomic.Int64
-
-	mu    sync.Mutex
-	asked []verify.Asked
 }
 
 // bought is a payment as its client knows it.
@@ -96,8 +90,7 @@ var misbehaviours = []struct {
 // newCrowd makes a crowd of these platforms of one store, whose limit time is
 // short, and lets the provider misbehave.
 func newCrowd(t *testing.T, w *torture.World, platforms ...*torture.Platform) *crowd {
-	c := &crowd{t: t, w: w, platforms: platforms, stopping: make(chan struct{}), journal: openJournal(t, filepath.Join(w.Dir, "clients"))}
-	c.books.open(t, w, platforms[0])
+	c := &crowd{t: t, w: w, platforms: platforms, books: books{t: t, w: w}, stopping: make(chan struct{}), journal: scenario.NewJournal(t)}
 	c.page = &victim{t: t, w: w, p: platforms[0], sessions: map[string]string{}}
 	for range 20 {
 		c.misbehave()
@@ -107,7 +100,7 @@ func newCrowd(t *testing.T, w *torture.World, platforms ...*torture.Platform) *c
 			var known struct {
 				Connectors map[string]struct{ Queue []struct{ Count int } }
 			}
-			if err := c.books.get(w.OtherURL+"/control", &known); err == nil && len(known.Connectors["paytm"].Queue) < 150 {
+			if err := scenario.Get(context.Background(), w.OtherURL+"/control", &known); err == nil && len(known.Connectors["paytm"].Queue) < 150 {
 				for range 10 {
 					c.misbehave()
 				}
@@ -123,11 +116,7 @@ func newCrowd(t *testing.T, w *torture.World, platforms ...*torture.Platform) *c
 
 func (c *crowd) misbehave() {
 	for _, m := range misbehaviours {
-		wish := map[string]any{"connector": "paytm", "next": m.next, "count": m.count}
-		if m.operation != "" {
-			wish["operation"] = m.operation
-		}
-		if err := c.books.control(wish); err != nil {
+		if err := c.w.Wish("paytm", m.next, m.operation, m.count); err != nil {
 			c.t.Error(err)
 		}
 	}
@@ -186,13 +175,11 @@ func (c *crowd) ask(request verify.Asked, do func(context.Context, *torture.Plat
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		a, err := do(ctx, c.platforms[rand.IntN(len(c.platforms))])
 		cancel()
-		told := request
+		told, status := request, 0
 		if err == nil {
-			told.Status = a.Status
-			told.Code, _ = a.Body["code"].(string)
-			told.State = stateOf(a)
+			told.State, status = stateOf(a), a.Status
 		}
-		c.note(told)
+		c.note(told, status, a.Body)
 		switch {
 		case err == nil && a.Status < 500 && a.Status != http.StatusTooManyRequests:
 			return a
@@ -204,12 +191,10 @@ func (c *crowd) ask(request verify.Asked, do func(context.Context, *torture.Plat
 	}
 }
 
-func (c *crowd) note(told verify.Asked) {
-	c.journal.write(told)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.asked = append(c.asked, told)
-	if told.Status != 0 {
+// note writes down what was asked and answered; status 0: nothing.
+func (c *crowd) note(asked verify.Asked, status int, answer map[string]any) {
+	c.journal.Write(asked, status, answer)
+	if status != 0 {
 		c.answered.Add(1)
 	}
 }
@@ -235,7 +220,7 @@ func (c *crowd) sell(b *bought) {
 // what is written down is that there is such a payment.
 func (c *crowd) buy(b *bought) {
 	if path := c.page.confirm(b.name, b.project, b.minor); path != "" {
-		c.note(verify.Asked{Project: torture.FirstProject + int64(b.project), Payment: b.name, Status: http.StatusOK})
+		c.note(verify.Asked{Project: torture.FirstProject + int64(b.project), Payment: b.name}, http.StatusOK, nil)
 	}
 }
 
@@ -274,19 +259,19 @@ func (c *crowd) settle(within time.Duration) []string {
 	for _, p := range c.platforms {
 		p.Kill()
 	}
-	moved, err := c.books.movements()
+	entries, err := c.w.Provider(0)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	var report verify.Report
-	err = c.books.read(func(r book.Reader) error {
+	err = c.w.Read(func(r book.Reader) error {
 		received, err := c.books.received(r)
 		if err != nil {
 			return err
 		}
 		report, err = verify.Run(context.Background(), r, verify.Options{
-			Clients:  &verify.Clients{Asked: c.asked, Again: map[payment.OperationKind]string{payment.KindSale: "3041", payment.KindRefund: "3230"}},
-			Provider: moved, Merchants: &verify.Merchants{Received: received, Hold: 6 * 200 * time.Millisecond},
+			Clients: c.journal.Read(), Provider: scenario.Movements(entries, func(mid string) string { return "psp:paytm:a" + mid[len(mid)-1:] }),
+			Merchants: &verify.Merchants{Received: received, Hold: 6 * 200 * time.Millisecond},
 		})
 		return err
 	})
@@ -327,10 +312,8 @@ func (c *crowd) tell() {
 // open says what is not ended; "" if all is. A refund of which the provider
 // knows nothing may wait (C11).
 func (c *crowd) open() (why string) {
-	err := c.books.read(func(r book.Reader) error {
-		late := map[id.Raw]bool{}
-		if err := every(r.ScanDue, func(d due.Due) id.Raw {
-			late[d.ID] = d.Kind == due.Watch
+	err := c.w.Read(func(r book.Reader) error {
+		if err := scenario.Every(r.ScanDue, func(d due.Due) id.Raw {
 			if d.Kind != due.Watch {
 				why = fmt.Sprintf("%s of %s is due", d.Kind, d.ID)
 			}
@@ -338,16 +321,19 @@ func (c *crowd) open() (why string) {
 		}); err != nil {
 			return err
 		}
-		if err := every(r.ScanAttempts, func(a payment.Attempt) id.Attempt {
-			waits := a.Kind == payment.KindRefund && a.Status == payment.AttemptUnknown && a.NoRecords > 0 && late[a.ID.Raw()]
-			if a.Kind == payment.KindRefund && !a.Status.Final() && !waits {
+		waiting, err := c.w.Waiting(r)
+		if err != nil {
+			return err
+		}
+		if err := scenario.Every(r.ScanAttempts, func(a payment.Attempt) id.Attempt {
+			if a.Kind == payment.KindRefund && !a.Status.Final() && !slices.ContainsFunc(waiting, func(w payment.Attempt) bool { return w.ID == a.ID }) {
 				why = fmt.Sprintf("refund %s is %s", a.ID, a.Status)
 			}
 			return a.ID
 		}); err != nil {
 			return err
 		}
-		if err := every(r.ScanDeliveries, func(d event.Delivery) id.Delivery {
+		if err := scenario.Every(r.ScanDeliveries, func(d event.Delivery) id.Delivery {
 			if d.State == event.DeliveryPending {
 				why = fmt.Sprintf("delivery %s is pending", d.ID)
 			}
@@ -355,7 +341,7 @@ func (c *crowd) open() (why string) {
 		}); err != nil {
 			return err
 		}
-		return every(r.ScanPayments, func(p payment.Payment) id.Payment {
+		return scenario.Every(r.ScanPayments, func(p payment.Payment) id.Payment {
 			if !p.Status.Final() && p.Status != payment.StatusCaptured && p.Status != payment.StatusPartiallyRefunded {
 				why = fmt.Sprintf("payment %s is %s", p.MerchantPaymentID, p.Status)
 			}
@@ -368,110 +354,21 @@ func (c *crowd) open() (why string) {
 	return why
 }
 
-// movements are the provider's own books.
-func (b *books) movements() ([]verify.Movement, error) {
-	entries, err := b.provider(0)
-	var out []verify.Movement
-	for _, e := range entries {
-		m := verify.Movement{
-			Reference: e.OrderID, Kind: payment.KindSale, PSP: "psp:paytm:a" + e.MID[len(e.MID)-1:],
-			Amount: money.Amount{Minor: e.AmountMinor, Currency: "INR"}, Moved: e.State == "paid",
-		}
-		if e.Kind == "refund" {
-			m.Reference, m.Kind = e.RefID, payment.KindRefund
-		}
-		out = append(out, m)
-	}
-	return out, err
-}
-
 // received is what the merchant got of every payment that there is.
 func (b *books) received(r book.Reader) ([]verify.Callback, error) {
 	var all []verify.Callback
-	err := every(r.ScanPayments, func(p payment.Payment) id.Payment {
+	err := scenario.Every(r.ScanPayments, func(p payment.Payment) id.Payment {
 		for _, c := range b.callbacks(p.MerchantPaymentID) {
-			at, err := time.Parse(time.RFC3339Nano, c.ReceivedAt)
+			x, err := c.Of(p.ProjectID)
 			if err != nil {
 				b.t.Error(err)
 			}
-			all = append(all, verify.Callback{
-				Project: p.ProjectID, Payment: p.MerchantPaymentID, Body: c.Raw, AtUS: at.UnixMicro(), Answer: c.Answer,
-			})
+			all = append(all, x)
 		}
 		return p.ID
 	})
 	slices.SortStableFunc(all, func(x, y verify.Callback) int { return int(x.AtUS - y.AtUS) })
 	return all, err
-}
-
-// journalFile is what all clients write to. Those who wait share a flush.
-type journalFile struct {
-	t     *testing.T
-	f     *os.File
-	lines chan journalLine
-}
-
-type journalLine struct {
-	text []byte
-	done chan struct{}
-}
-
-func openJournal(t *testing.T, path string) *journalFile {
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j := &journalFile{t: t, f: f, lines: make(chan journalLine, clients)}
-	ended := make(chan struct{})
-	go func() { defer close(ended); j.loop() }()
-	t.Cleanup(func() {
-		close(j.lines)
-		<-ended
-		_ = f.Close()
-	})
-	return j
-}
-
-func (j *journalFile) loop() {
-	for first := range j.lines {
-		batch := []journalLine{first}
-		for more := true; more; {
-			select {
-			case l, ok := <-j.lines:
-				if more = ok; ok {
-					batch = append(batch, l)
-				}
-			default:
-				more = false
-			}
-		}
-		var text strings.Builder
-		for _, l := range batch {
-			text.Write(l.text)
-			text.WriteByte('\n')
-		}
-		if _, err := j.f.WriteString(text.String()); err != nil {
-			j.t.Error(err)
-		}
-		if err := j.f.Sync(); err != nil {
-			j.t.Error(err)
-		}
-		for _, l := range batch {
-			close(l.done)
-		}
-	}
-}
-
-// write returns when what was told is on disk.
-func (j *journalFile) write(told verify.Asked) {
-	text, err := json.Marshal(told)
-	if err != nil {
-		j.t.Error(err)
-		return
-	}
-	l := journalLine{text, make(chan struct{})}
-	j.lines <- l
-	<-l.done
 }
 
 // TestT01Random: killed at any time under load, again and again, the platform

@@ -106,7 +106,9 @@ func courses() []course {
 			},
 			before: func(v *victim, _ string) {
 				v.w.Control("approve", "sale", 6)
-				v.control(map[string]any{"connector": "merchant", "next": "http_500", "count": 1})
+				if err := v.w.Wish("merchant", "http_500", "", 1); err != nil {
+					v.t.Fatal(err)
+				}
 			},
 			act: (*victim).sell,
 		},
@@ -210,7 +212,7 @@ func newVictim(t *testing.T, store string) *victim {
 	p := w.NewPlatform("victim", "")
 	p.Binary = torture.CrashBinary(t)
 	v := &victim{t: t, w: w, p: p, store: store, seen: map[crash.Point]bool{}, sessions: map[string]string{}, offers: map[string]string{}}
-	v.books.open(t, w, p)
+	v.books = books{t: t, w: w}
 	v.base = append(slices.Clip(p.Env), "AORTA_LOOKUP_SCHEDULE=100ms,200ms,400ms,60s", "AORTA_CALLBACK_UNIT=100ms")
 	return v
 }
@@ -269,7 +271,9 @@ func (v *victim) trial(c course, point crash.Point, pass int, died map[crash.Poi
 	}
 	c.act(v, name) // once more: the answer is that it was taken
 	ok := (c.mayWait && v.books.waits(name)) || v.ended(name, c.status, c.told)
-	v.control(nil) // what was wished for too often is not for the next
+	if err := v.w.Forget(); err != nil { // what was wished for too often is not for the next
+		v.t.Fatal(err)
+	}
 	return ok
 }
 
@@ -454,14 +458,6 @@ func (v *victim) press(name, button string) {
 	_ = resp.Body.Close()
 }
 
-// control adds a wish for the other side, or forgets all.
-func (v *victim) control(wish map[string]any) {
-	v.t.Helper()
-	if err := v.books.control(wish); err != nil {
-		v.t.Fatal(err)
-	}
-}
-
 // ended waits until a payment has ended so, and the merchant was told so.
 func (v *victim) ended(name, status, told string) bool {
 	v.t.Helper()
@@ -473,7 +469,7 @@ func (v *victim) ended(name, status, told string) bool {
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		words = nil
 		for _, c := range v.books.callbacks(name) {
-			words = append(words, c.word())
+			words = append(words, c.Word())
 		}
 		if slices.Contains(words, told) {
 			return true

@@ -19,6 +19,7 @@ import (
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
 	"aorta/internal/sandbox/paytm"
+	"aorta/test/scenario"
 	"aorta/test/torture"
 )
 
@@ -45,7 +46,7 @@ func newHerald(t *testing.T, store string, env ...string) *herald {
 		http: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	t.Cleanup(h.http.CloseIdleConnections)
-	h.b.open(t, w, p)
+	h.b = books{t: t, w: w}
 	for n := range h.keys {
 		var err error
 		if h.keys[n], err = paytm.NewKey(torture.Account(n).Key); err != nil {
@@ -65,7 +66,7 @@ type order struct {
 // orders sells n payments and gives their orders.
 func (h *herald) orders(n int, next string) []order {
 	h.t.Helper()
-	entries, err := h.b.provider(0)
+	entries, err := h.w.Provider(0)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func (h *herald) orders(n int, next string) []order {
 		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if entries, err = h.b.provider(0); err == nil && len(entries) == before+n {
+		if entries, err = h.w.Provider(0); err == nil && len(entries) == before+n {
 			break
 		}
 	}
@@ -152,8 +153,8 @@ type rows struct {
 
 func (h *herald) rows() (n rows) {
 	h.t.Helper()
-	err := h.b.read(func(r book.Reader) error {
-		if err := every(r.ScanPayments, func(p payment.Payment) id.Payment {
+	err := h.w.Read(func(r book.Reader) error {
+		if err := scenario.Every(r.ScanPayments, func(p payment.Payment) id.Payment {
 			n.payments++
 			if p.Status == payment.StatusCaptured {
 				n.captured++
@@ -162,16 +163,16 @@ func (h *herald) rows() (n rows) {
 		}); err != nil {
 			return err
 		}
-		if err := every(r.ScanAttempts, func(a payment.Attempt) id.Attempt { n.attempts++; return a.ID }); err != nil {
+		if err := scenario.Every(r.ScanAttempts, func(a payment.Attempt) id.Attempt { n.attempts++; return a.ID }); err != nil {
 			return err
 		}
-		if err := every(r.ScanInbox, func(i payment.Inbox) id.Inbox { n.inbox++; return i.ID }); err != nil {
+		if err := scenario.Every(r.ScanInbox, func(i payment.Inbox) id.Inbox { n.inbox++; return i.ID }); err != nil {
 			return err
 		}
-		if err := every(r.ScanTransfers, func(x ledger.Transfer) id.Transfer { n.transfers++; return x.ID }); err != nil {
+		if err := scenario.Every(r.ScanTransfers, func(x ledger.Transfer) id.Transfer { n.transfers++; return x.ID }); err != nil {
 			return err
 		}
-		if err := every(r.ScanAccounts, func(a ledger.Account) id.Account {
+		if err := scenario.Every(r.ScanAccounts, func(a ledger.Account) id.Account {
 			if a.Purpose == ledger.Clearing {
 				n.clearing += a.Minor
 			}
@@ -179,7 +180,7 @@ func (h *herald) rows() (n rows) {
 		}); err != nil {
 			return err
 		}
-		return every(r.Cases, func(c payment.Case) id.Case {
+		return scenario.Every(r.Cases, func(c payment.Case) id.Case {
 			n.cases++
 			if c.Kind == "mismatch" {
 				n.mismatches++

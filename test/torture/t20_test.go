@@ -13,6 +13,7 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/id"
 	"aorta/internal/payment"
+	"aorta/test/scenario"
 	"aorta/test/torture"
 )
 
@@ -54,8 +55,7 @@ func TestT20(t *testing.T) {
 		w := torture.NewWorld(t, store)
 		p := w.NewPlatform("refunder", "")
 		p.Start()
-		var b books
-		b.open(t, w, p)
+		b := books{t: t, w: w}
 		count := torture.Count(t, 200, 6)
 		w.Control("approve", "", 1_000_000)
 		var wg sync.WaitGroup
@@ -95,16 +95,16 @@ func TestT20(t *testing.T) {
 		}
 		wg.Wait()
 		wrong := 0
-		err := b.read(func(r book.Reader) error {
+		err := w.Read(func(r book.Reader) error {
 			names, captured := map[id.Payment]string{}, map[id.Payment]int64{}
-			if err := every(r.ScanPayments, func(p payment.Payment) id.Payment {
+			if err := scenario.Every(r.ScanPayments, func(p payment.Payment) id.Payment {
 				names[p.ID], captured[p.ID] = p.MerchantPaymentID, p.CapturedMinor
 				return p.ID
 			}); err != nil {
 				return err
 			}
 			found, given := map[id.Payment]map[string]int{}, map[id.Payment]int64{}
-			if err := every(r.ScanOperations, func(o payment.Operation) id.Operation {
+			if err := scenario.Every(r.ScanOperations, func(o payment.Operation) id.Operation {
 				if o.Kind == payment.KindRefund {
 					if found[o.Payment] == nil {
 						found[o.Payment] = map[string]int{}
@@ -158,8 +158,7 @@ func TestT21(t *testing.T) {
 		for _, p := range platforms {
 			p.Start()
 		}
-		var b books
-		b.open(t, w, platforms[0])
+		b := books{t: t, w: w}
 		const many = 50
 		keys := torture.Count(t, 500, 12)
 		w.Control("approve", "sale", 1_000_000)
@@ -193,9 +192,9 @@ func TestT21(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		err := b.read(func(r book.Reader) error {
+		err := w.Read(func(r book.Reader) error {
 			stored := map[string]int64{}
-			err := every(r.ScanPayments, func(p payment.Payment) id.Payment {
+			err := scenario.Every(r.ScanPayments, func(p payment.Payment) id.Payment {
 				if _, twice := stored[p.MerchantPaymentID]; twice {
 					t.Errorf("there are two payments %s", p.MerchantPaymentID)
 				}

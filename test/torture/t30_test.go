@@ -51,7 +51,7 @@ func TestT30(t *testing.T) {
 						return
 					}
 					// What was promised last must be there, too (C2).
-					c.note(verify.Asked{Kind: payment.KindSale, Project: torture.FirstProject, Payment: a.name, Minor: 1000, Status: http.StatusOK})
+					c.note(verify.Asked{Kind: payment.KindSale, Project: torture.FirstProject, Payment: a.name, Minor: 1000}, http.StatusOK, nil)
 				})
 			}
 			begun := time.Now()

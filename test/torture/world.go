@@ -392,14 +392,42 @@ func (w *World) post(ctx context.Context, url string, body any) (Answer, error) 
 // refund or empty for any.
 func (w *World) Control(next, operation string, count int) {
 	w.t.Helper()
-	body := map[string]any{"connector": "paytm", "next": next, "count": count}
+	if err := w.Wish("paytm", next, operation, count); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Wish tells a simulator, the PSP's or the merchant's, how to behave next.
+func (w *World) Wish(connector, next, operation string, count int) error {
+	body := map[string]any{"connector": connector, "next": next, "count": count}
 	if operation != "" {
 		body["operation"] = operation
 	}
 	a, err := w.post(context.Background(), w.OtherURL+"/control", body)
-	if err != nil || a.Status != http.StatusOK {
-		w.t.Fatalf("control %s: %d %v %v", next, a.Status, a.Body, err)
+	if err == nil && a.Status != http.StatusOK {
+		err = fmt.Errorf("%d %v", a.Status, a.Body)
 	}
+	if err != nil {
+		return fmt.Errorf("control %s: %w", next, err)
+	}
+	return nil
+}
+
+// Forget has the simulators forget all wishes.
+func (w *World) Forget() error {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodDelete, w.OtherURL+"/control", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("forget all wishes: %d", resp.StatusCode)
+	}
+	return nil
 }
 
 // Tell has the PSP's simulator notify, now, of all whose notification no
