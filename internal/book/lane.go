@@ -273,7 +273,9 @@ func (l *lane) resolve(ctx context.Context, batch id.Batch, work []due.Due) ([]d
 			return work, nil
 		}
 		if l.book.opts.Now().After(deadline) || l.book.closed.Load() {
-			return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
+			// The last error is told and not wrapped: who meets a conflict in it would run the batch again, or in
+			// halves of other names, and it may have been committed.
+			return nil, fmt.Errorf("%w: %s", ErrUnknown, err)
 		}
 		if !errors.Is(err, ErrConflict) {
 			l.book.failed.Store(l.book.opts.Now().UnixMicro())
