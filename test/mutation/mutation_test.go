@@ -22,7 +22,7 @@ func TestMistakesAreSeen(t *testing.T) {
 		"mutation_norecord":   "and nothing says so",     // one "no such operation" is taken for "not sent"
 		"mutation_trustnews":  ", without ",              // a notification is taken for the answer
 		"mutation_rerender":   "was told as",             // a retry of a callback is rendered anew
-		"mutation_retryguard": "try ",                    // a customer may try again on an offer that does not stand
+		"mutation_retryguard": "may not move from",       // a customer may try again on an offer that does not stand
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
