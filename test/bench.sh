@@ -33,6 +33,7 @@ field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 		test/ratio.sh "$store" "$pairs" "$seconds" || missed=1
 	done
 	for store in sqlite postgres; do
+		sync # what the runs before have left is not for these flushes to carry
 		# shellcheck disable=SC2046 # flags are words
 		r=$("$work/aorta" bench --core --json --rate 1000 --duration "${seconds}s" $(place $store) | tail -n 1)
 		echo "| core, open loop | $store | $(field payments_per_second "$r") | $(field p50_ms "$r") ms | $(field p99_ms "$r") ms | $(field p50_fdatasyncs "$r") and $(field p99_fdatasyncs "$r") times an fdatasync of $(field fdatasync_p50_ms "$r") ms (p50) |"

@@ -59,11 +59,11 @@ for ((n = 1; n <= pairs; n++)); do
 		"$(field retries_per_batch "$first") and $(field retries_per_batch "$second") of the batches ran again" >&2
 done
 
-lanes=$(median "$work/lanes") lane=$(median "$work/lane") two=$(median "$work/two") retries=$(median "$work/retries")
+lanes=$(median "$work/lanes") lane=$(median "$work/lane") two=$(median "$work/two") retries=$(sort -g "$work/retries" | tail -n 1)
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
 echo "| core, one process of two lanes | postgres | $lanes | | | |"
 echo "| core, one process of one lane | postgres | $lane | | | |"
-echo "| core, two processes of one lane | postgres | $two | | | **ratio to two lanes $(ratio "$two" "$lanes"), to one $(ratio "$two" "$lane")**; $(awk -v r="$retries" 'BEGIN {printf "%.2f", 100 * r}') % of the batches ran again |"
+echo "| core, two processes of one lane | postgres | $two | | | **ratio to two lanes $(ratio "$two" "$lanes"), to one $(ratio "$two" "$lane")**; $(awk -v r="$retries" 'BEGIN {printf "%.2f", 100 * r}') % of the batches ran again, at most |"
 awk -v two="$two" -v lanes="$lanes" -v lane="$lane" -v retries="$retries" 'BEGIN {
 	if (two < 0.7 * lanes) { print "two.sh: two processes reach less than 0.7 of one with two lanes"; missed = 1 }
 	if (two < lane) { print "two.sh: two processes reach less than one with one lane"; missed = 1 }

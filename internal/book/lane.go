@@ -134,8 +134,7 @@ func (l *lane) batch(ctx context.Context, acts []*call, until time.Time) {
 		}
 		var data *DataError
 		late := l.book.opts.Now().After(until)
-		// What became of a COMMIT may stay unknown since others are in the way, for one the transaction itself: never run that again.
-		conflict := errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown)
+		conflict := errors.Is(err, ErrConflict)
 		switch {
 		case err == nil:
 			l.settled = l.book.opts.Now()
@@ -273,8 +272,8 @@ func (l *lane) resolve(ctx context.Context, batch id.Batch, work []due.Due) ([]d
 			return work, nil
 		}
 		if l.book.opts.Now().After(deadline) || l.book.closed.Load() {
-			// The last error is told and not wrapped: who meets a conflict in it would run the batch again, or in
-			// halves of other names, and it may have been committed.
+			// The last error is told and not wrapped. It may be a conflict, for one with the transaction itself, which
+			// waits for its standby, and a conflict is run again, or in halves of other names.
 			return nil, fmt.Errorf("%w: %s", ErrUnknown, err)
 		}
 		if !errors.Is(err, ErrConflict) {

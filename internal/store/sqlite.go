@@ -209,20 +209,26 @@ func (s *SQLite) query(ctx context.Context, sql string, args []any, each func(va
 // checkpoints carries the log into the database file, on a connection and at a
 // pace of its own: a checkpoint inside a commit would be paid by a batch.
 func (s *SQLite) checkpoints() {
-	// The short timeout is how long writing may stand still for a snapshot that
-	// somebody reads: the log cannot be emptied before that ends.
-	c, err := openConn(s.path, false, "busy_timeout(20)", "wal_autocheckpoint(0)", "synchronous(FULL)")
-	if err != nil {
-		return // the writer's connection stands: the log grows until the next start
-	}
-	defer c.close()
+	var c *conn
 	t := time.NewTicker(s.opts.Checkpoint)
 	defer t.Stop()
 	for {
 		select {
 		case <-s.stop:
+			if c != nil {
+				c.close()
+			}
 			return
 		case <-t.C:
+		}
+		if c == nil {
+			// The short timeout is how long writing may stand still for a snapshot that
+			// somebody reads: the log cannot be emptied before that ends.
+			var err error
+			if c, err = openConn(s.path, false, "busy_timeout(20)", "wal_autocheckpoint(0)", "synchronous(FULL)"); err != nil {
+				c = nil // no descriptor to be had, or no room: the next tick tries again
+				continue
+			}
 		}
 		s.checkpoint(c)
 	}
