@@ -170,6 +170,7 @@ var moves = []move{
 		needs: []need{
 			requested,
 			{"being made just now", func(s *step) bool { return s.fresh }},
+			{"its row to say that it is no refund of late money", func(s *step) bool { return s.a != nil && !s.a.Late }},
 			{"no more than was captured and is not refunded", func(s *step) bool { return s.op.Minor > 0 && s.op.Minor <= s.p.refundable() }},
 			{"the wallet to bear it", func(s *step) bool { return !s.wallet() || s.free() >= s.op.Minor }},
 		},
@@ -186,6 +187,7 @@ var moves = []move{
 			{"the project's rule to refund", func(s *step) bool { return s.m.s.Late == "refund" }},
 			{"late money of this very amount that was not sent back", func(s *step) bool { return s.lateSale() != nil }},
 			{"being made just now", func(s *step) bool { return s.fresh }},
+			{"its row to say so: a merchant may ask for as much, without a name, at the same time", func(s *step) bool { return s.a.Late }},
 		},
 		does: func(s *step) {
 			s.lateSale().sentBack = true

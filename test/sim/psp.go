@@ -372,8 +372,11 @@ func (p *psp) Refund(_ context.Context, o connector.Order) connector.Outcome {
 // giveBack is what the provider does when it hears of a refund.
 func (p *psp) giveBack(ref string, e *deed) {
 	w := p.w
+	more := e.of != nil && e.asked.Minor > e.of.moved.Minor-p.back(e.of, func(string) bool { return true })
 	p.keep(ref, e)
 	switch x := w.draw("refund", e.name); {
+	case more: // one that was taken for not sent was heard of after all
+		e.state, e.no = connector.Declined, true
 	case x < 0.4:
 		e.state = connector.Approved
 	case x < 0.55:
@@ -383,7 +386,18 @@ func (p *psp) giveBack(ref string, e *deed) {
 	}
 }
 
-// owed finds a refund of what was not paid, or of more.
+// back is how much of a sale goes back by those of its refunds that count.
+func (p *psp) back(sale *deed, counts func(ref string) bool) (minor int64) {
+	for ref, r := range p.entries {
+		if r.of == sale && r.state != connector.Declined && counts(ref) {
+			minor += r.moved.Minor
+		}
+	}
+	return minor
+}
+
+// owed finds a refund of what was not paid, or of more; what we may take for not
+// sent is not counted.
 func (p *psp) owed(o connector.Order, e *deed) {
 	sale := p.entries[o.Attempt.Of.String()]
 	if sale == nil || sale.refund || sale.state != connector.Approved || sale.wrong || o.Attempt.OfProviderID != "psp-"+sale.name {
@@ -391,13 +405,7 @@ func (p *psp) owed(o connector.Order, e *deed) {
 		return
 	}
 	e.of = sale
-	sum := e.asked.Minor
-	for _, r := range p.entries {
-		if r.of == sale && r.state != connector.Declined {
-			sum += r.moved.Minor
-		}
-	}
-	if sum > sale.moved.Minor {
+	if sum := e.asked.Minor + p.back(sale, func(ref string) bool { return !p.unsent(ref) }); sum > sale.moved.Minor {
 		p.w.broken = append(p.w.broken, fmt.Sprintf("refund %s makes %d of %d", e.name, sum, sale.moved.Minor))
 	}
 }
