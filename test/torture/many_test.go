@@ -64,18 +64,16 @@ func linkDatabase(dir, data string, link func(old, name string) error) error {
 	return link(filepath.Join(data, "aorta.db"), filepath.Join(dir, "aorta.db"))
 }
 
-// frozenFor is longer than silence counts as death (15 s), with a sign of life's
-// pause (3 s) and a little more.
-const frozenFor = 20 * time.Second
-
-// TestFrozenProcess is T19 on PostgreSQL: three processes share a database
-// under load; two of them stand still until the others take them for dead, and
-// then go on where they were.
+// TestFrozenProcess is T19 on PostgreSQL: four processes share a database under
+// load; three of them stand still until the other takes them for dead (after
+// 15 s), in the full programme for longer than any lease, and then go on where
+// they were.
 func TestFrozenProcess(t *testing.T) {
 	t.Parallel()
 	row := torture.Row{ID: "T19", Fault: "frozen until it counts as dead, then thawed", Store: "postgres", Planned: torture.Count(t, 50, 2)}
 	testdb.New(t) // skips without a server, here and not only in the houses
-	const processes, frozen = 3, 2
+	const processes, frozen = 4, 3
+	frozenFor := time.Duration(torture.Count(t, 60, 20)) * time.Second
 	houses := min((row.Planned+frozen-1)/frozen, 3) // houses beside each other, since most of the time is waiting
 	rounds := (row.Planned + frozen*houses - 1) / (frozen * houses)
 	var mu sync.Mutex
@@ -83,7 +81,7 @@ func TestFrozenProcess(t *testing.T) {
 		for n := range houses {
 			t.Run(fmt.Sprint(n), func(t *testing.T) {
 				t.Parallel()
-				injected, survived, violations := freeze(t, processes, frozen, rounds)
+				injected, survived, violations := freeze(t, processes, frozen, rounds, frozenFor)
 				mu.Lock()
 				defer mu.Unlock()
 				row.Injected, row.Survived, row.Violations = row.Injected+injected, row.Survived+survived, row.Violations+violations
@@ -93,7 +91,7 @@ func TestFrozenProcess(t *testing.T) {
 	torture.Report(t, row)
 }
 
-func freeze(t *testing.T, processes, frozen, rounds int) (injected, survived, violations int) {
+func freeze(t *testing.T, processes, frozen, rounds int, frozenFor time.Duration) (injected, survived, violations int) {
 	w := torture.NewWorldOn(t, testdb.New(t))
 	var all []*torture.Platform
 	for n := range processes {

@@ -147,13 +147,13 @@ func TestT20(t *testing.T) {
 
 // TestT21: the same payment_id from fifty clients at once, half of them with
 // bodies of their own: one is taken, the others are told that it is known. On
-// PostgreSQL they go to three platforms.
+// PostgreSQL they go to four platforms.
 func TestT21(t *testing.T) {
 	eachStore(t, func(t *testing.T, store string) {
 		w := torture.NewWorld(t, store)
 		platforms := []*torture.Platform{w.NewPlatform("one", "")}
 		if store == "postgres" {
-			platforms = append(platforms, w.NewPlatform("two", ""), w.NewPlatform("three", ""))
+			platforms = append(platforms, w.NewPlatform("two", ""), w.NewPlatform("three", ""), w.NewPlatform("four", ""))
 		}
 		for _, p := range platforms {
 			p.Start()
