@@ -266,10 +266,13 @@ func (v attemptMove) String() string {
 const leaseUS = 30 * 1_000_000
 
 var (
-	taken      = func(_ *Model, a *attempt, _ int64) bool { return a.said("pending") }
-	booked     = func(_ *Model, a *attempt, _ int64) bool { return a.booked }
-	refused    = func(_ *Model, a *attempt, _ int64) bool { return a.said("declined") }
-	notReached = func(m *Model, a *attempt, atUS int64) bool { return m.notTaken(a, atUS) }
+	taken   = func(_ *Model, a *attempt, _ int64) bool { return a.said("pending") }
+	booked  = func(_ *Model, a *attempt, _ int64) bool { return a.booked }
+	refused = func(_ *Model, a *attempt, _ int64) bool { return a.said("declined") }
+	// Where nobody asked, the one who was to ask may say so after another has taken it for dead: it knows.
+	notReached = func(m *Model, a *attempt, atUS int64) bool {
+		return m.notTaken(a, atUS) || a.asks == 0 && slices.Contains(over, m.pays[a.Payment].Status)
+	}
 )
 
 // attemptMoves is every change of an attempt's status. One that is made of
@@ -289,11 +292,8 @@ var attemptMoves = []attemptMove{
 	{"asking", "declined", "L15", "a declined outcome", refused},
 	{"accepted", "declined", "L15", "a declined outcome", refused},
 	{"unknown", "declined", "L15", "a declined outcome", refused},
-	{"asking", "not_sent", "L15", "proof that the provider did not take it, or that nobody asked it", func(m *Model, a *attempt, atUS int64) bool {
-		p := m.pays[a.Payment]
-		return m.notTaken(a, atUS) || a.asks == 0 && slices.Contains(over, p.Status)
-	}},
-	{"unknown", "not_sent", "L15", "proof that the provider did not take it", notReached},
+	{"asking", "not_sent", "L15", "proof that the provider did not take it, or that nobody asked it", notReached},
+	{"unknown", "not_sent", "L15", "proof that the provider did not take it, or that nobody asked it", notReached},
 	{"unknown", "asking", "L15: again under the same reference", "a refund, and proof that the provider did not take it", func(m *Model, a *attempt, atUS int64) bool {
 		return a.Kind == "refund" && m.notTaken(a, atUS)
 	}},
