@@ -32,9 +32,10 @@ type house struct {
 	psp   *psp
 	pr    project.Project
 
-	mu   sync.Mutex
-	now  time.Time
-	work []due.Due
+	mu     sync.Mutex
+	now    time.Time
+	work   []due.Due
+	behind atomic.Bool
 }
 
 // reader reads from whichever home has the row.
@@ -158,6 +159,7 @@ func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flo
 		Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
 		NotifyURL:  func(string, string) string { return "https://pay.example/n/paytm/demo" },
 		Now:        h.clock,
+		Behind:     h.behind.Load,
 		Sleep:      func(_ context.Context, d time.Duration) { h.mu.Lock(); h.now = h.now.Add(d); h.mu.Unlock() },
 	})
 }
@@ -621,6 +623,30 @@ func TestRefundNameThatCannotBeRead(t *testing.T) {
 	h.read.of(key.Bucket).Fail = nil
 	if refund, err := h.flows.BeginRefund(t.Context(), r); err != nil || refund.Operation.MerchantRefundID != r.MerchantRefundID {
 		t.Errorf("BeginRefund afterwards = %q, %v; want %q", refund.Operation.MerchantRefundID, err, r.MerchantRefundID)
+	}
+}
+
+// Who is behind with what was begun begins nothing more.
+func TestNothingIsBegunBehind(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{approved(100)}
+	b := h.begin("order-1", 100)
+	h.settle()
+	h.behind.Store(true)
+	r := flow.SaleRequest{Project: h.pr, Method: h.pr.Methods[0], Door: "gate", PaymentID: "order-2", CustomerID: "c", Amount: inr(100)}
+	if _, err := h.flows.BeginSale(t.Context(), r); !errors.Is(err, book.ErrBusy) {
+		t.Errorf("BeginSale = %v, want ErrBusy", err)
+	}
+	if _, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID), Amount: inr(10)}); !errors.Is(err, book.ErrBusy) {
+		t.Errorf("BeginRefund = %v, want ErrBusy", err)
+	}
+	if all, err := h.homes[0].ScanPayments(t.Context(), id.Payment{}, 10); err != nil || len(all) != 1 || all[0].RefundingMinor != 0 {
+		t.Errorf("there are %+v, %v; want order-1 as it was", all, err)
+	}
+	h.behind.Store(false)
+	if _, err := h.flows.BeginSale(t.Context(), r); err != nil {
+		t.Errorf("BeginSale afterwards = %v", err)
 	}
 }
 

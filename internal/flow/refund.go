@@ -30,8 +30,11 @@ type RefundRequest struct {
 // PSP asked. A refund of more than remains, or one that the wallet cannot bear,
 // is an operation too: declined at once, with its callback.
 //
-// Errors: ErrState, ErrRefundIDKnown, payment.ErrNoPayment.
+// Errors: ErrState, ErrRefundIDKnown, payment.ErrNoPayment; book.ErrBusy as of a sale.
 func (f *Flows) BeginRefund(ctx context.Context, r RefundRequest) (Begun, error) {
+	if f.opts.Behind() {
+		return Begun{}, errBehind
+	}
 	sale, err := f.captured(ctx, r.Payment)
 	if err != nil {
 		return Begun{}, err

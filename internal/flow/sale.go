@@ -48,8 +48,12 @@ type Begun struct {
 }
 
 // BeginSale makes the payment durable before anyone is asked, and has the PSP
-// asked at once. It returns after the first act.
+// asked at once. It returns after the first act. book.ErrBusy: so much waits to
+// be done that this would be done late; nothing was begun.
 func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
+	if f.opts.Behind() {
+		return Begun{}, errBehind
+	}
 	text := project.FoldPaymentID(r.PaymentID)
 	bucket := r.Project.PaymentBucket(f.book.Buckets(), r.PaymentID, r.CustomerID)
 	key := f.book.RefKey(r.Project.RefScope(), text)

@@ -199,6 +199,21 @@ func (p *pool) short() bool {
 	}
 }
 
+// behind is how many pieces may wait for each goroutine of a pool before it
+// counts as behind: what calls others takes some 100 ms a piece, seldom more.
+const behind = 4
+
+// Behind reports whether much more of one of these kinds waits than is being
+// done: what is begun now would be done late.
+func (w *Worker) Behind(kinds ...due.Kind) bool {
+	for _, k := range kinds {
+		if p := w.pools[k]; p != nil && p.load.Load() > (1+behind)*p.stay {
+			return true
+		}
+	}
+	return false
+}
+
 // Speaks reports whether the last sign of life was written: whether the store
 // can be, where nobody else wants to write.
 func (w *Worker) Speaks() bool { return !w.mute.Load() }

@@ -391,6 +391,30 @@ func TestAFullPoolDropsAndTheLeaseBringsItBack(t *testing.T) {
 	})
 }
 
+// Behind is a process of which much more is wanted than it can do, until it has
+// done most of it.
+func TestBehind(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newProcess(t, book.NewMemory(), "a", worker.Options{Pool: 1}, func(p *process, _ context.Context, d due.Due) error {
+			time.Sleep(time.Second)
+			return p.end(d.ID)
+		})
+		p.put(5, now)
+		synctest.Wait()
+		if p.worker.Behind(due.Watch) {
+			t.Error("behind with one piece under way and four that wait")
+		}
+		p.put(2, now)
+		if !p.worker.Behind(due.Deliver, due.Watch) || p.worker.Behind(due.Deliver) || p.worker.Behind("unheard of") {
+			t.Error("with six that wait it is not behind, or another kind is")
+		}
+		time.Sleep(2500 * time.Millisecond)
+		if p.worker.Behind(due.Watch) {
+			t.Error("behind when three of seven wait")
+		}
+	})
+}
+
 // Slow work of a kind that is served widely leaves room, up to its bound.
 func TestAWidePoolGrowsAndShrinks(t *testing.T) {
 	bubble(t, func(t *testing.T) {
