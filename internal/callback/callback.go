@@ -136,11 +136,11 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	if !known {
 		return c.result(ctx, w.Delivery, style, Answer{}, fmt.Errorf("%w %q", errStyle, w.Delivery.Door))
 	}
-	leave, at, room := c.crowd.enter(w.Delivery.URL, c.opts.Now())
+	visit, at, room := c.crowd.enter(w.Delivery.URL, w.Delivery.Tries == 0, c.opts.Now())
 	if !room {
 		return c.postpone(ctx, w.Delivery, at)
 	}
-	defer func() { leave(c.opts.Now()) }()
+	defer visit.leave()
 	var fresh []byte
 	var header http.Header
 	if w.Delivery.Body == "" || rerender {
@@ -155,10 +155,16 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	if err != nil || body == "" {
 		return err
 	}
+	visit.begin(c.opts.Now())
 	answer, err := c.opts.Sender.Send(ctx, w.Delivery.URL, header, []byte(body))
+	visit.end(c.opts.Now())
 	crash.At(crash.CallbackSent)
 	return c.result(ctx, w.Delivery, style, answer, err)
 }
+
+// Behind reports whether what is new reaches the merchant at an address seconds
+// late though he answers quickly: more is begun than can be told of.
+func (c *Callbacks) Behind(address string) bool { return c.crowd.behind(address, c.opts.Now()) }
 
 // postpone has a delivery wait for room. That is no try.
 func (c *Callbacks) postpone(ctx context.Context, known event.Delivery, at time.Time) error {

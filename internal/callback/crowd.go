@@ -21,7 +21,18 @@ type host struct {
 	calls  int           // under way
 	slow   int           // of them
 	nextUS int64         // when the next call may come back
+	newUS  int64         // until when the last of what it never heard of was put off
 	took   time.Duration // by a call of late, about
+}
+
+// visit is a call that has its place.
+type visit struct {
+	c     *crowd
+	h     *host
+	begun time.Time
+	timer *time.Timer
+	slow  bool
+	ended bool
 }
 
 // Bounds on the calls under way (torture.md T16).
@@ -38,16 +49,18 @@ const (
 	quickPace     = 100 * time.Microsecond
 	slowPace      = 4 * time.Millisecond
 	longestWait   = time.Minute // of a call that found no room
-	keptHosts     = 4096        // beyond it hosts that nobody waits for are forgotten
+	longBehind    = 2 * time.Second
+	ownPace       = slowAfter / 2 // of a host that takes longer it is not we who are behind
+	keptHosts     = 4096          // beyond it hosts that nobody waits for are forgotten
 )
 
-// enter begins a call to a host, and gives what ends it. Where there is no room
-// it answers when there may be. Calls that wait come back one after another: to a
-// host that only has much to hear, after an outage of ours for one, half as fast as
-// it has answered of late, which leaves room for what is new; to slow ones, all
-// together, as often as we can afford to look whether there is room, so that one who
-// was slow for a moment soon hears the rest.
-func (c *crowd) enter(address string, now time.Time) (leave func(end time.Time), at time.Time, ok bool) {
+// enter finds a place for a call to a host; news is what it has never heard of.
+// Where there is none it answers when there may be. Calls that wait come back one
+// after another: to a host that only has much to hear, after an outage of ours for
+// one, half as fast as it has answered of late, which leaves room for what is new;
+// to slow ones, all together, as often as we can afford to look whether there is
+// room, so that one who was slow for a moment soon hears the rest.
+func (c *crowd) enter(address string, news bool, now time.Time) (v *visit, at time.Time, ok bool) {
 	name := hostOf(address)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,31 +69,58 @@ func (c *crowd) enter(address string, now time.Time) (leave func(end time.Time),
 		if h.slow > 0 {
 			return nil, wait(&c.nextUS, slowAfter, slowPace, now), false
 		}
-		return nil, wait(&h.nextUS, min(10*h.took, slowAfter), max(2*h.took/maxOfHost, quickPace), now), false
+		at = wait(&h.nextUS, min(10*h.took, slowAfter), max(2*h.took/maxOfHost, quickPace), now)
+		if news {
+			h.newUS = max(h.newUS, at.UnixMicro())
+		}
+		return nil, at, false
 	}
 	h.calls++
-	slow, ended := false, false
-	timer := time.AfterFunc(slowAfter, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if !ended {
-			slow = true
-			h.slow++
-			c.slow++
+	return &visit{c: c, h: h}, time.Time{}, true
+}
+
+// begin is when the request leaves: until then it is us who take time.
+func (v *visit) begin(now time.Time) {
+	v.begun = now
+	v.timer = time.AfterFunc(slowAfter, func() {
+		v.c.mu.Lock()
+		defer v.c.mu.Unlock()
+		if !v.ended {
+			v.slow = true
+			v.h.slow++
+			v.c.slow++
 		}
 	})
-	return func(end time.Time) {
-		timer.Stop()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		ended = true
-		h.took += (min(max(end.Sub(now), 0), slowAfter) - h.took) / 8
-		h.calls--
-		if slow {
-			h.slow--
-			c.slow--
-		}
-	}, time.Time{}, true
+}
+
+// end is when the answer is there, or will not come.
+func (v *visit) end(now time.Time) {
+	v.timer.Stop()
+	v.c.mu.Lock()
+	defer v.c.mu.Unlock()
+	v.ended = true
+	v.h.took += (min(max(now.Sub(v.begun), 0), slowAfter) - v.h.took) / 8
+	if v.slow {
+		v.h.slow--
+		v.c.slow--
+	}
+}
+
+// leave gives the place to another.
+func (v *visit) leave() {
+	v.c.mu.Lock()
+	defer v.c.mu.Unlock()
+	v.h.calls--
+}
+
+// behind reports whether a host that answers quickly hears of what is new with
+// much delay: more is done than we can tell of.
+func (c *crowd) behind(address string, now time.Time) bool {
+	name := hostOf(address)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.hosts[name]
+	return h != nil && h.slow == 0 && h.took < ownPace && h.newUS > now.Add(longBehind).UnixMicro()
 }
 
 // wait gives when a call may come back, after least, and the next one a pace later.

@@ -18,9 +18,17 @@ func (s *HTTPSender) Clients() []*http.Client { return []*http.Client{s.secure, 
 type Crowd struct{ crowd }
 
 // Enter begins a call to an address, or answers when there may be room.
-func (c *Crowd) Enter(address string, now time.Time) (leave func(time.Time), at time.Time, ok bool) {
-	return c.enter(address, now)
+func (c *Crowd) Enter(address string, news bool, now time.Time) (leave func(time.Time), at time.Time, ok bool) {
+	v, at, ok := c.enter(address, news, now)
+	if !ok {
+		return nil, at, false
+	}
+	v.begin(now)
+	return func(now time.Time) { v.end(now); v.leave() }, at, true
 }
+
+// Behind reports whether a host hears late of what is new.
+func (c *Crowd) Behind(address string, now time.Time) bool { return c.behind(address, now) }
 
 // The bounds of a crowd.
 const (

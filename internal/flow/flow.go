@@ -41,7 +41,7 @@ type Options struct {
 	Now        func() time.Time                                       // required
 	Log        *slog.Logger                                           // nil discards
 	Lookups    []time.Duration                                        // overrides every connector's look-up schedule; the last repeats
-	Behind     func() bool                                            // whether so much waits already that nothing more is begun; nil: never
+	Behind     func(callbackURL string) bool                          // whether so much waits already that nothing more is begun; nil: never
 	CallLimit  time.Duration                                          // for one PSP call; 0 means 25s, less than a lease
 	Sleep      func(context.Context, time.Duration)                   // between tries to book an answer; nil sleeps, or until the context ends
 }
@@ -58,7 +58,7 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 		o.Sleep = sleep
 	}
 	if o.Behind == nil {
-		o.Behind = func() bool { return false }
+		o.Behind = func(string) bool { return false }
 	}
 	return &Flows{book: b, read: reads{r}, opts: o}
 }

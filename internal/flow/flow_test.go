@@ -159,7 +159,7 @@ func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flo
 		Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
 		NotifyURL:  func(string, string) string { return "https://pay.example/n/paytm/demo" },
 		Now:        h.clock,
-		Behind:     h.behind.Load,
+		Behind:     func(string) bool { return h.behind.Load() },
 		Sleep:      func(_ context.Context, d time.Duration) { h.mu.Lock(); h.now = h.now.Add(d); h.mu.Unlock() },
 	})
 }

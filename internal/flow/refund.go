@@ -32,7 +32,7 @@ type RefundRequest struct {
 //
 // Errors: ErrState, ErrRefundIDKnown, payment.ErrNoPayment; book.ErrBusy as of a sale.
 func (f *Flows) BeginRefund(ctx context.Context, r RefundRequest) (Begun, error) {
-	if f.opts.Behind() {
+	if f.opts.Behind(r.Payment.CallbackURL) {
 		return Begun{}, errBehind
 	}
 	sale, err := f.captured(ctx, r.Payment)

@@ -51,7 +51,7 @@ type Begun struct {
 // asked at once. It returns after the first act. book.ErrBusy: so much waits to
 // be done that this would be done late; nothing was begun.
 func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
-	if f.opts.Behind() {
+	if f.opts.Behind(r.CallbackURL) {
 		return Begun{}, errBehind
 	}
 	text := project.FoldPaymentID(r.PaymentID)

@@ -299,7 +299,11 @@ func (b *Buyers) judge(r book.Reader) (out []string) {
 		delete(left, a.ID.Raw())
 	}
 	if len(left) > 0 {
-		missing("%d pieces of work are not done", len(left))
+		var what []string
+		for _, d := range left {
+			what = append(what, fmt.Sprintf("%s of %s, due in %v, owner %d, try %d", d.Kind, d.ID, time.Until(time.UnixMicro(d.DueUS)).Round(time.Millisecond), d.Owner, d.Tries))
+		}
+		missing("%d pieces of work are not done: %s", len(left), Some(what))
 	}
 	payments := map[string]payment.Payment{}
 	for _, p := range scanAll(w, r.ScanPayments, func(p payment.Payment) id.Payment { return p.ID }) {
