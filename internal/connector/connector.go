@@ -107,6 +107,7 @@ type Outcome struct {
 	Amount          money.Amount      // Approved: what it says was moved
 	Redirect        *payment.Redirect // Pending: where the customer goes; nil if nowhere
 	NoRecord        bool              // Pending, Unknown: the provider says that it knows no such operation
+	AskedUS         int64             // of a look-up: when it was asked, in µs by our clock; the flows note it
 	Alarm           string            // not empty: our configuration is wrong, an operator must look
 }
 

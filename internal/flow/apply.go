@@ -217,7 +217,9 @@ func (x *application) current() bool {
 
 // noRecord: the PSP knows no such operation. Where the customer was sent to
 // its page that means "nobody has paid yet", and only time ends it. Elsewhere
-// two such answers at least ten minutes apart prove that it was not sent.
+// two such answers at least ten minutes apart prove that it was not sent: from
+// when the first is noted, which is after it was given, to when the other was
+// asked for, however long it then took to be noted.
 func (x *application) noRecord() error {
 	if x.attempt.Kind == payment.KindSale && !x.movesMoney {
 		return x.wait()
@@ -232,7 +234,7 @@ func (x *application) noRecord() error {
 	if x.attempt.NoRecords == 1 {
 		x.attempt.NoRecordUS = now
 	}
-	if mutation == "norecord" || x.attempt.NoRecords >= 2 && now-x.attempt.NoRecordUS >= noRecordGap.Microseconds() {
+	if mutation == "norecord" || x.attempt.NoRecords >= 2 && min(now, x.out.AskedUS)-x.attempt.NoRecordUS >= noRecordGap.Microseconds() {
 		return x.notSent()
 	}
 	return x.wait()

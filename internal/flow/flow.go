@@ -153,14 +153,16 @@ func (f *Flows) send(ctx context.Context, c connector.Connector, o connector.Ord
 func (f *Flows) lookup(ctx context.Context, c connector.Connector, o connector.Order) connector.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, f.opts.CallLimit)
 	defer cancel()
+	out, askedUS := connector.Outcome{Kind: connector.Unknown}, f.opts.Now().UnixMicro()
 	if o.Attempt.Kind == payment.KindRefund {
 		if r, ok := c.(connector.Refunder); ok {
-			return f.heard(o, r.LookupRefund(ctx, o))
+			out = f.heard(o, r.LookupRefund(ctx, o))
 		}
 	} else if l, ok := c.(connector.Looker); ok {
-		return f.heard(o, l.Lookup(ctx, o))
+		out = f.heard(o, l.Lookup(ctx, o))
 	}
-	return connector.Outcome{Kind: connector.Unknown}
+	out.AskedUS = askedUS
+	return out
 }
 
 // heard lets an operator know when a PSP says that we are set up wrongly.

@@ -981,6 +981,41 @@ func TestRefundThatNeverArrived(t *testing.T) {
 	}
 }
 
+// Ten minutes lie between what the PSP was asked, not between when we came to
+// note its answers: the second may have waited for a store that was away.
+func TestNoRecordThatIsNotedLate(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	h.psp.sale = []connector.Outcome{approved(1000)}
+	h.psp.refund = []connector.Outcome{{Kind: connector.Unknown}, approved(1000)}
+	b := h.begin("order-1", 1000)
+	h.settle()
+	if _, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID)}); err != nil {
+		t.Fatal(err)
+	}
+	h.settle()
+	knowsNothing := func(ago time.Duration) {
+		a, ok, err := h.read.Attempt(t.Context(), h.psp.refunds[0])
+		if err != nil || !ok {
+			t.Fatalf("read attempt: %t, %v", ok, err)
+		}
+		h.apply(a, connector.Outcome{Kind: connector.Unknown, NoRecord: true, AskedUS: h.clock().Add(-ago).UnixMicro()})
+		h.settle()
+	}
+	knowsNothing(0)
+	h.pass(11 * time.Minute)
+	knowsNothing(2 * time.Minute)
+	h.pass(5 * time.Minute)
+	if len(h.psp.refunds) != 1 {
+		t.Fatalf("refund was sent %d times, want once: the PSP was asked twice within nine minutes", len(h.psp.refunds))
+	}
+	knowsNothing(0)
+	h.pass(5 * time.Minute)
+	if len(h.psp.refunds) != 2 {
+		t.Errorf("refund was sent %d times, want twice", len(h.psp.refunds))
+	}
+}
+
 func TestManyRefundsAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 1, nil)

@@ -249,7 +249,7 @@ func (m *Model) AgainAsked(payment, declined string) {
 // Asks: the platform asks a provider to carry an attempt out. That is allowed
 // for what is durable, and again only where it is proved that it was not taken
 // (L15; torture.md 1.2).
-func (m *Model) Asks(id string, atUS int64) {
+func (m *Model) Asks(id string) {
 	a := m.atts[id]
 	switch {
 	case a == nil:
@@ -257,7 +257,7 @@ func (m *Model) Asks(id string, atUS int64) {
 		return
 	case a.Kind == "sale" && a.asks > 0:
 		m.fault("sale %s is asked for twice under one reference (L15)", m.name(a))
-	case a.asks > 0 && !m.notTaken(a, atUS):
+	case a.asks > 0 && !m.notTaken(a):
 		m.fault("refund %s is sent again without proof that it was not taken (L15)", m.name(a))
 	}
 	a.asks++
@@ -325,8 +325,8 @@ const noRecordGapUS = 10 * 60 * 1_000_000
 // notTaken: it is proved that the provider did not take what it was last asked
 // for. It says so, or knows no such operation, twice and long enough apart,
 // where that is a proof: not of a customer who was sent to its page.
-func (m *Model) notTaken(a *attempt, atUS int64) bool {
-	first, count := int64(0), 0
+func (m *Model) notTaken(a *attempt) bool {
+	first, last, count := int64(0), int64(0), 0
 	for _, o := range a.heard[a.provedAt:] {
 		switch {
 		case o.Kind == "not_sent":
@@ -335,13 +335,14 @@ func (m *Model) notTaken(a *attempt, atUS int64) bool {
 			if count == 0 {
 				first = o.AtUS
 			}
+			last = o.AtUS
 			count++
 		case o.Kind != "unknown": // it knows it after all
 			count = 0
 		}
 	}
-	return count >= 2 && atUS-first >= noRecordGapUS && (a.Kind == "refund" || m.s.MovesMoney)
+	return count >= 2 && last-first >= noRecordGapUS && (a.Kind == "refund" || m.s.MovesMoney)
 }
 
 // no: the provider's last word is no, or it never took it.
-func (m *Model) no(a *attempt, atUS int64) bool { return a.said("declined") || m.notTaken(a, atUS) }
+func (m *Model) no(a *attempt) bool { return a.said("declined") || m.notTaken(a) }

@@ -88,7 +88,7 @@ func begun(m *model.Model) {
 	})
 }
 
-func asks(m *model.Model) { m.Asks("att", 2*second) }
+func asks(m *model.Model) { m.Asks("att") }
 
 func hears(kind string, minor int64, atUS int64) func(*model.Model) {
 	o := model.Outcome{Attempt: "att", Kind: kind, Minor: minor, AtUS: atUS}
@@ -163,7 +163,7 @@ func wantsRefund(minor int64) func(*model.Model) {
 
 func refundSaid(kind string) func(*model.Model) {
 	return func(m *model.Model) {
-		m.Asks("att2", 31*second)
+		m.Asks("att2")
 		m.Heard(model.Outcome{Attempt: "att2", Kind: kind, Currency: "INR", Minor: 100, AtUS: 32 * second})
 	}
 }

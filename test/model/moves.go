@@ -43,7 +43,7 @@ var (
 	notBooked  = need{"not being booked already", func(s *step) bool { return s.a != nil && !s.a.booked }}
 	aSale      = need{"being a sale", func(s *step) bool { return s.a != nil && s.a.Kind == "sale" }}
 	wasTaken   = need{"a pending outcome of this attempt", func(s *step) bool { return s.a != nil && s.a.said("pending") }}
-	saidNo     = need{"the provider's no, or proof that it did not take it", func(s *step) bool { return s.a != nil && s.m.no(s.a, s.e.AtUS) }}
+	saidNo     = need{"the provider's no, or proof that it did not take it", func(s *step) bool { return s.a != nil && s.m.no(s.a) }}
 	offered    = need{"an offer to try again", func(s *step) bool { return s.p.offered }}
 	notOffered = need{"no offer to try again", func(s *step) bool { return !s.p.offered }}
 	refundOpen = need{"a refund under way", func(s *step) bool { return s.a != nil && s.a.refundOpen }}
@@ -270,8 +270,8 @@ var (
 	booked  = func(_ *Model, a *attempt, _ int64) bool { return a.booked }
 	refused = func(_ *Model, a *attempt, _ int64) bool { return a.said("declined") }
 	// Where nobody asked, the one who was to ask may say so after another has taken it for dead: it knows.
-	notReached = func(m *Model, a *attempt, atUS int64) bool {
-		return m.notTaken(a, atUS) || a.asks == 0 && slices.Contains(over, m.pays[a.Payment].Status)
+	notReached = func(m *Model, a *attempt, _ int64) bool {
+		return m.notTaken(a) || a.asks == 0 && slices.Contains(over, m.pays[a.Payment].Status)
 	}
 )
 
@@ -294,8 +294,8 @@ var attemptMoves = []attemptMove{
 	{"unknown", "declined", "L15", "a declined outcome", refused},
 	{"asking", "not_sent", "L15", "proof that the provider did not take it, or that nobody asked it", notReached},
 	{"unknown", "not_sent", "L15", "proof that the provider did not take it, or that nobody asked it", notReached},
-	{"unknown", "asking", "L15: again under the same reference", "a refund, and proof that the provider did not take it", func(m *Model, a *attempt, atUS int64) bool {
-		return a.Kind == "refund" && m.notTaken(a, atUS)
+	{"unknown", "asking", "L15: again under the same reference", "a refund, and proof that the provider did not take it", func(m *Model, a *attempt, _ int64) bool {
+		return a.Kind == "refund" && m.notTaken(a)
 	}},
 }
 

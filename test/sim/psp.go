@@ -113,14 +113,13 @@ func (p *psp) down() bool { return p.w.meets(PSPDown, p.downFrom, p.downTo) }
 
 // unsent reports whether we may take a request for not sent: it was refused, or
 // the provider has said twice, ten minutes apart, that it knows no such thing
-// (L15). What it said is heard a little later, so a little less is enough; and
-// ten minutes of a clock that jumps are not ten.
+// (L15); ten minutes of a clock that jumps are not ten.
 func (p *psp) unsent(ref string) bool {
 	said := p.unknown[ref]
 	if p.refused[ref] || len(said) == 0 {
 		return p.refused[ref]
 	}
-	return len(said) >= 2 && (p.w.injected[ClockJumps] > 0 || said[len(said)-1].Sub(said[0]) >= 10*time.Minute-90*time.Second)
+	return len(said) >= 2 && (p.w.injected[ClockJumps] > 0 || said[len(said)-1].Sub(said[0]) >= 10*time.Minute)
 }
 
 // lost is what may become of a request on its way; false if it arrives.

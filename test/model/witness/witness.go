@@ -163,7 +163,7 @@ type provider struct {
 }
 
 func (p provider) asks(o connector.Order) {
-	p.w.tell(func(m *model.Model) { m.Asks(o.Reference(), p.w.now().UnixMicro()) })
+	p.w.tell(func(m *model.Model) { m.Asks(o.Reference()) })
 }
 
 func (p provider) heard(o connector.Order, out connector.Outcome) connector.Outcome {
