@@ -167,7 +167,9 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	}
 	flows := flow.New(h.book, db, flow.Options{
 		Projects: projects, Connectors: connectors, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
-		Behind:    func(url string) bool { return h.worker.Behind(due.Ask, due.Notice) || parts.callbacks.Behind(url) },
+		Behind: func(url string) bool {
+			return h.worker.Behind(due.Ask, due.Notice, due.Deliver) || parts.callbacks.Behind(url)
+		},
 		NotifyURL: func(name, account string) string { return h.url() + "/n/" + name + "/" + account },
 	})
 	page := paypage.New(paypage.Options{

@@ -207,7 +207,7 @@ const behind = 4
 // done: what is begun now would be done late.
 func (w *Worker) Behind(kinds ...due.Kind) bool {
 	for _, k := range kinds {
-		if p := w.pools[k]; p != nil && p.load.Load() > (1+behind)*p.stay {
+		if p := w.pools[k]; p != nil && p.load.Load() > (1+behind)*(p.stay+p.more) {
 			return true
 		}
 	}

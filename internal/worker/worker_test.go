@@ -408,6 +408,13 @@ func TestBehind(t *testing.T) {
 		if !p.worker.Behind(due.Deliver, due.Watch) || p.worker.Behind(due.Deliver) || p.worker.Behind("unheard of") {
 			t.Error("with six that wait it is not behind, or another kind is")
 		}
+		deliver := func(pg *book.Page) due.Due { return due.Now(pg.Mint(), due.Deliver, pg.NowUS(), pg.Epoch(), nil) }
+		if p.put(15, deliver); p.worker.Behind(due.Deliver) {
+			t.Error("behind with fifteen pieces of a kind of which three are done at once")
+		}
+		if p.put(1, deliver); !p.worker.Behind(due.Deliver) {
+			t.Error("not behind with sixteen")
+		}
 		time.Sleep(2500 * time.Millisecond)
 		if p.worker.Behind(due.Watch) {
 			t.Error("behind when three of seven wait")
