@@ -200,7 +200,7 @@ func (p *pool) short() bool {
 }
 
 // behind is how many pieces may wait for each goroutine of a pool before it
-// counts as behind: what calls others takes some 100 ms a piece, seldom more.
+// counts as behind: it would wait as long as four pieces take.
 const behind = 4
 
 // Behind reports whether much more of one of these kinds waits than is being
