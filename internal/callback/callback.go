@@ -79,7 +79,7 @@ func New(b *book.Book, r book.Reader, o Options) *Callbacks {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Callbacks{book: b, read: r, opts: o, results: prometheus.NewCounterVec(prometheus.CounterOpts{
+	c := &Callbacks{book: b, read: r, opts: o, crowd: crowd{now: o.Now}, results: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "aorta_callback_tries_total", Help: "Callback tries by result: delivered, refused, unanswered, dead, postponed, repeated.",
 	}, []string{"result"})}
 	if o.Metrics != nil {
@@ -136,11 +136,10 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	if !known {
 		return c.result(ctx, w.Delivery, style, Answer{}, fmt.Errorf("%w %q", errStyle, w.Delivery.Door))
 	}
-	visit, at, room := c.crowd.enter(w.Delivery.URL, w.Delivery.Tries == 0, c.opts.Now())
-	if !room {
+	news := w.Delivery.Tries == 0
+	if at, ok := c.crowd.room(w.Delivery.URL, news); !ok {
 		return c.postpone(ctx, w.Delivery, at)
 	}
-	defer visit.leave()
 	var fresh []byte
 	var header http.Header
 	if w.Delivery.Body == "" || rerender {
@@ -155,16 +154,19 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	if err != nil || body == "" {
 		return err
 	}
-	visit.begin(c.opts.Now())
+	visit, at, ok := c.crowd.enter(w.Delivery.URL, news)
+	if !ok {
+		return c.postpone(ctx, w.Delivery, at)
+	}
 	answer, err := c.opts.Sender.Send(ctx, w.Delivery.URL, header, []byte(body))
-	visit.end(c.opts.Now())
+	visit.end()
 	crash.At(crash.CallbackSent)
 	return c.result(ctx, w.Delivery, style, answer, err)
 }
 
 // Behind reports whether what is new reaches the merchant at an address seconds
 // late though he answers quickly: more is begun than can be told of.
-func (c *Callbacks) Behind(address string) bool { return c.crowd.behind(address, c.opts.Now()) }
+func (c *Callbacks) Behind(address string) bool { return c.crowd.behind(address) }
 
 // postpone has a delivery wait for room. That is no try.
 func (c *Callbacks) postpone(ctx context.Context, known event.Delivery, at time.Time) error {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -588,6 +589,57 @@ func TestReplay(t *testing.T) {
 			h.wantDue(0)
 		})
 	}
+}
+
+// TestPlacesAreTheMerchants: who waits for the store, to keep what is to be told
+// or what was answered, holds no place among the calls to a merchant.
+func TestPlacesAreTheMerchants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		commit := make(chan struct{})
+		slow := false
+		h.home.Fail = func(s book.Step) book.Fault {
+			if s == book.StepCommit && slow {
+				<-commit
+			}
+			return book.FaultNone
+		}
+		independent := func() {
+			h.last = id.Delivery{}
+			h.tell(payment.StatusCaptured, "gate")
+		}
+		for range 10 {
+			independent()
+		}
+		h.settled() // they show that the merchant is quick
+		told := len(h.shop.posts())
+		const more = callback.MaxOfHost + callback.MaxLine
+		for range more {
+			independent()
+		}
+		h.barrier()
+		h.mu.Lock()
+		work := h.work
+		h.mu.Unlock()
+		slow = true
+		for _, d := range work {
+			go func() {
+				if err := h.callbacks.Handle(t.Context(), d); err != nil {
+					t.Errorf("Handle() = %v", err)
+				}
+			}()
+		}
+		for range 2 { // the first act is stored alone, the others together
+			synctest.Wait()
+			commit <- struct{}{}
+		}
+		synctest.Wait()
+		if got := len(h.shop.posts()) - told; got != more {
+			t.Errorf("%d of %d callbacks were sent before anything was noted of them", got, more)
+		}
+		close(commit)
+		synctest.Wait()
+	})
 }
 
 func TestReplayOfNothing(t *testing.T) {

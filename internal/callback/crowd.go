@@ -2,6 +2,7 @@ package callback
 
 import (
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,6 +11,7 @@ import (
 // goroutines that there are for callbacks: as long as one answers quickly he may
 // have many calls at once, and once he does not, few.
 type crowd struct {
+	now    func() time.Time
 	mu     sync.Mutex
 	hosts  map[string]*host
 	slow   int   // calls under way that are slow, of all hosts
@@ -18,14 +20,15 @@ type crowd struct {
 
 // host is one merchant's server.
 type host struct {
-	calls  int           // under way
-	slow   int           // of them
-	nextUS int64         // when the next call may come back
-	newUS  int64         // until when the last of what it never heard of was put off
-	took   time.Duration // by a call of late, about
+	calls  int             // under way
+	slow   int             // of them
+	line   []chan struct{} // who waits here for a call to end, each for a place that is handed over
+	nextUS int64           // when the next call may come back
+	newUS  int64           // until when the last of what it never heard of was put off
+	took   time.Duration   // by a call of late, about
 }
 
-// visit is a call that has its place.
+// visit is a call under way.
 type visit struct {
 	c     *crowd
 	h     *host
@@ -48,79 +51,124 @@ const (
 	usualCall     = slowAfter / 10 // as long as nothing is known of a host
 	quickPace     = 100 * time.Microsecond
 	slowPace      = 4 * time.Millisecond
-	longestWait   = time.Minute // of a call that found no room
+	maxLine       = 3 * maxOfHost  // calls that wait here for a place with one host; beyond it they are put off
+	lineTook      = slowAfter / 20 // of a host that takes longer none wait here
+	longestWait   = time.Minute    // of a call that found no room
 	longBehind    = 2 * time.Second
 	ownPace       = slowAfter / 2 // of a host that takes longer it is not we who are behind
 	keptHosts     = 4096          // beyond it hosts that nobody waits for are forgotten
 )
 
-// enter finds a place for a call to a host; news is what it has never heard of.
-// Where there is none it answers when there may be. Calls that wait come back one
-// after another: to a host that only has much to hear, after an outage of ours for
-// one, half as fast as it has answered of late, which leaves room for what is new;
-// to slow ones, all together, as often as we can afford to look whether there is
-// room, so that one who was slow for a moment soon hears the rest.
-func (c *crowd) enter(address string, news bool, now time.Time) (v *visit, at time.Time, ok bool) {
-	name := hostOf(address)
+// room answers, before anything is done for a call to a host, when there may be
+// room for it if there is none now; news is what the host has never heard of.
+func (c *crowd) room(address string, news bool) (at time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.host(name, now)
-	if h.calls >= maxOfHost || h.slow >= maxSlowOfHost || (h.slow > 0 && c.slow >= maxSlow) {
-		if h.slow > 0 {
-			return nil, wait(&c.nextUS, slowAfter, slowPace, now), false
-		}
-		at = wait(&h.nextUS, min(10*h.took, slowAfter), max(2*h.took/maxOfHost, quickPace), now)
-		if news {
-			h.newUS = max(h.newUS, at.UnixMicro())
-		}
-		return nil, at, false
+	now := c.now()
+	if h := c.host(hostOf(address), now); !h.room(c) && !h.queues() {
+		return c.putOff(h, news, now), false
 	}
-	h.calls++
-	return &visit{c: c, h: h}, time.Time{}, true
+	return time.Time{}, true
 }
 
-// begin is when the request leaves: until then it is us who take time.
-func (v *visit) begin(now time.Time) {
-	v.begun = now
+// enter begins a call to a host, if there is room or soon will be. Its place is
+// taken for as long as the host takes and no longer: how quickly we can store what
+// it is told, and what it has answered, must not bound how much it is told. What
+// was stored together wants to leave together: where the host is quick, some wait.
+func (c *crowd) enter(address string, news bool) (v *visit, at time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.host(hostOf(address), c.now())
+	switch {
+	case h.room(c):
+		h.calls++
+	case !h.queues() || !c.queue(h):
+		return nil, c.putOff(h, news, c.now()), false
+	}
+	v = &visit{c: c, h: h, begun: c.now()}
 	v.timer = time.AfterFunc(slowAfter, func() {
-		v.c.mu.Lock()
-		defer v.c.mu.Unlock()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if !v.ended {
 			v.slow = true
-			v.h.slow++
-			v.c.slow++
+			h.slow++
+			c.slow++
 		}
 	})
+	return v, time.Time{}, true
 }
 
 // end is when the answer is there, or will not come.
-func (v *visit) end(now time.Time) {
+func (v *visit) end() {
 	v.timer.Stop()
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
 	v.ended = true
-	v.h.took += (min(max(now.Sub(v.begun), 0), slowAfter) - v.h.took) / 8
+	v.h.took += (min(max(v.c.now().Sub(v.begun), 0), slowAfter) - v.h.took) / 8
 	if v.slow {
 		v.h.slow--
 		v.c.slow--
 	}
+	v.h.calls--
+	if len(v.h.line) > 0 && v.h.room(v.c) {
+		v.h.calls++
+		close(v.h.line[0])
+		v.h.line = v.h.line[1:]
+	}
 }
 
-// leave gives the place to another.
-func (v *visit) leave() {
-	v.c.mu.Lock()
-	defer v.c.mu.Unlock()
-	v.h.calls--
+// room reports whether a host may have one more call.
+func (h *host) room(c *crowd) bool {
+	return h.calls < maxOfHost && h.slow < maxSlowOfHost && (h.slow == 0 || c.slow < maxSlow)
+}
+
+// queues reports whether a call may wait for another to end.
+func (h *host) queues() bool { return h.slow == 0 && h.took < lineTook && len(h.line) < maxLine }
+
+// queue waits for a place that another hands over, not for long. The caller holds c.mu.
+func (c *crowd) queue(h *host) bool {
+	turn := make(chan struct{})
+	h.line = append(h.line, turn)
+	c.mu.Unlock()
+	patience := time.NewTimer(slowAfter)
+	select {
+	case <-turn:
+	case <-patience.C:
+	}
+	patience.Stop()
+	c.mu.Lock()
+	n := slices.Index(h.line, turn)
+	if n < 0 {
+		return true // it may have come in the last moment
+	}
+	h.line = slices.Delete(h.line, n, n+1)
+	return false
+}
+
+// putOff gives when a call for which there is no room may come back. They do one
+// after another: to a host that only has much to hear, after an outage of ours for
+// one, half as fast as it has answered of late, which leaves room for what is new;
+// to slow ones, all together, as often as we can afford to look whether there is
+// room, so that one who was slow for a moment soon hears the rest.
+func (c *crowd) putOff(h *host, news bool, now time.Time) time.Time {
+	if h.slow > 0 {
+		return wait(&c.nextUS, slowAfter, slowPace, now)
+	}
+	at := wait(&h.nextUS, min(10*h.took, slowAfter), max(2*h.took/maxOfHost, quickPace), now)
+	if news {
+		h.newUS = max(h.newUS, at.UnixMicro())
+	}
+	return at
 }
 
 // behind reports whether a host that answers quickly hears of what is new with
 // much delay: more is done than we can tell of.
-func (c *crowd) behind(address string, now time.Time) bool {
+func (c *crowd) behind(address string) bool {
 	name := hostOf(address)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.hosts[name]
-	return h != nil && h.slow == 0 && h.took < ownPace && h.newUS > now.Add(longBehind).UnixMicro()
+	return h != nil && h.slow == 0 && h.took < ownPace && h.newUS > c.now().Add(longBehind).UnixMicro()
 }
 
 // wait gives when a call may come back, after least, and the next one a pace later.

@@ -17,21 +17,27 @@ func (s *HTTPSender) Clients() []*http.Client { return []*http.Client{s.secure, 
 // Crowd is who is being called.
 type Crowd struct{ crowd }
 
+// NewCrowd makes one that nobody is in.
+func NewCrowd() *Crowd { return &Crowd{crowd{now: time.Now}} }
+
 // Enter begins a call to an address, or answers when there may be room.
-func (c *Crowd) Enter(address string, news bool, now time.Time) (leave func(time.Time), at time.Time, ok bool) {
-	v, at, ok := c.enter(address, news, now)
+func (c *Crowd) Enter(address string, news bool) (end func(), at time.Time, ok bool) {
+	v, at, ok := c.enter(address, news)
 	if !ok {
 		return nil, at, false
 	}
-	v.begin(now)
-	return func(now time.Time) { v.end(now); v.leave() }, at, true
+	return v.end, at, true
 }
 
+// Room reports when there may be room for a call.
+func (c *Crowd) Room(address string, news bool) (at time.Time, ok bool) { return c.room(address, news) }
+
 // Behind reports whether a host hears late of what is new.
-func (c *Crowd) Behind(address string, now time.Time) bool { return c.behind(address, now) }
+func (c *Crowd) Behind(address string) bool { return c.behind(address) }
 
 // The bounds of a crowd.
 const (
 	MaxOfHost     = maxOfHost
+	MaxLine       = maxLine
 	MaxSlowOfHost = maxSlowOfHost
 )

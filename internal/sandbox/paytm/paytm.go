@@ -109,7 +109,7 @@ type Options struct {
 	SlowFor     time.Duration           // for "slow"; 0 means 2s
 	HoldFor     time.Duration           // for "timeout"; 0 means 60s
 	NotifyUnit  time.Duration           // what the retry schedule counts as a minute; 0 means 1m
-	Workers     int                     // notifications sent at once; 0 means 32
+	Workers     int                     // notifications sent at once; 0 means 256
 	MaxRecords  int                     // orders and refunds remembered, more are refused with 501; 0 means 1,000,000
 }
 
@@ -186,7 +186,7 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Workers = orElse(o.Workers, 32)
+	o.Workers = orElse(o.Workers, 256)
 	o.MaxRecords = orElse(o.MaxRecords, 1_000_000)
 	o.DecideAfter = orElse(o.DecideAfter, 10*time.Millisecond)
 	o.RefundAfter = orElse(o.RefundAfter, 100*time.Millisecond)
