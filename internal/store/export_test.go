@@ -2,8 +2,12 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"reflect"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // LimitSize lets the database file grow by so many pages and no more, as a
@@ -17,6 +21,18 @@ func LimitSize(s *SQLite, pages int64) error {
 		return err
 	}
 	return s.writer.exec(fmt.Sprintf("PRAGMA max_page_count = %d", now+pages))
+}
+
+// PageSlots is how many pages of SQLite's caches lie in the slots made for them.
+func PageSlots() int64 {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	out := libc.Xcalloc(tls, 2, 8)
+	defer libc.Xfree(tls, out)
+	if rc := sqlite3.Xsqlite3_status64(tls, sqlite3.SQLITE_STATUS_PAGECACHE_USED, out, out+8, 0); rc != sqlite3.SQLITE_OK {
+		panic(fmt.Sprintf("sqlite3_status64: %d", rc))
+	}
+	return int64(binary.NativeEndian.Uint64(libc.GoBytes(out, 8)))
 }
 
 // Statements are all that this package runs, but for migrations and pragmas.

@@ -106,6 +106,21 @@ func TestSQLiteKeepsWhatItWrote(t *testing.T) {
 	checkFound(t, got, c, 1)
 }
 
+// The page caches lie in the slots made for them: beside them each page would take
+// twice its size, and nothing but the size of the process would tell.
+func TestSQLitePagesLieInSlots(t *testing.T) {
+	t.Parallel()
+	db := openSQLite(t, filepath.Join(t.TempDir(), "aorta.db"), store.Options{})
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatalf("Migrate: %v", err)
+	}
+	m := new(minter)
+	mustWrite(t, lane(t, db), m.batch(), rows(m, 1, 0))
+	if used := store.PageSlots(); used == 0 {
+		t.Error("no page of SQLite's cache lies in a slot")
+	}
+}
+
 // The log is carried into the file and emptied while writing goes on.
 func TestSQLiteLogStaysSmall(t *testing.T) {
 	t.Parallel()
