@@ -55,7 +55,10 @@ func read(r book.Reader) rows {
 }
 
 // judge says what of the run's end must not be.
-func (w *world) judge() Result {
+func (w *world) judge() Result { return w.judgeRows(read(w.store)) }
+
+// judgeRows is judge of a run that has left these rows.
+func (w *world) judgeRows(x rows) Result {
 	report, err := verify.Run(context.Background(), w.store, verify.Options{})
 	if err != nil {
 		panic(err)
@@ -67,7 +70,6 @@ func (w *world) judge() Result {
 	if w.stopped {
 		return r
 	}
-	x := read(w.store)
 	wrong := func(format string, args ...any) { r.Broken = append(r.Broken, fmt.Sprintf(format, args...)) }
 	w.judgeAttempts(x, wrong)
 	w.judgePayments(x, wrong)

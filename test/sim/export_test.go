@@ -1,70 +1,197 @@
 package sim
 
 import (
+	"context"
+	"slices"
 	"time"
 
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/event"
 	"aorta/internal/flow"
 	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/payment"
+	"aorta/internal/project"
 )
 
-// Spoils are changes to what was seen of a run, each with what must be said of it.
-var Spoils = map[string]string{
-	"a planted case is not there":     "There is no case",
-	"a case that nobody planted":      "and nothing was wrong",
-	"an answer that is not stored":    "A client was told of",
-	"a dead letter that is not one":   "names nobody, and is",
-	"a callback out of its turn":      "before its turn",
-	"a callback before its delay":     "too early",
-	"a callback to nobody":            "is told: true, want false",
-	"a callback in other bytes":       "the merchant has",
-	"not sent, and nothing says so":   "and nothing says so",
-	"the provider moved another sum":  "Our clearing account is",
-	"the provider knows another sale": "we do not",
+// Spoiler changes what was seen of a run, or the rows that it has left.
+type Spoiler struct {
+	Says string // what must be said of it; it may be where a run has what is spoiled
+	with func(w *world, x *rows)
+	only Fault // the plan's only fault, where another one would excuse it
 }
 
 // Spoil runs a plan, changes something of what was seen, and judges.
-func Spoil(p Plan, what string) []string {
+func Spoil(p Plan, s Spoiler) []string {
 	w := run(p)
 	x := read(w.store)
-	switch what {
-	case "a planted case is not there":
+	s.with(w, &x)
+	return w.judgeRows(x).Broken
+}
+
+// Faults are those that a plan to be spoiled has.
+func (s Spoiler) Faults() []Fault {
+	if s.only != "" {
+		return []Fault{s.only}
+	}
+	return []Fault{Refused, MindChanged, NewsWrong, MerchantFails, NewsOfNobody, Late}
+}
+
+// Spoilers are one for each sentence of the judges, by name.
+var Spoilers = map[string]Spoiler{
+	"a planted case is not there": {Says: "There is no case", with: func(w *world, _ *rows) {
 		w.planted.mustBe(flow.CaseMismatch, "nothing")
-	case "a case that nobody planted":
+	}},
+	"a case that nobody planted": {Says: "and nothing was wrong", with: func(w *world, _ *rows) {
 		w.planted.must, w.planted.may = map[string]bool{}, map[string]bool{}
 		for ref, e := range w.psp.entries {
 			e.wrong, e.no = false, false
 			w.psp.refused[ref], w.psp.unknown[ref] = false, nil
 		}
-	case "an answer that is not stored":
+	}},
+	"an answer that is not stored": {Says: "A client was told of", with: func(w *world, _ *rows) {
 		w.acked = append(w.acked, ack{what: "payment of nobody", payment: id.Payment{1}, amount: 1})
-	case "a dead letter that is not one":
+	}},
+	"a dead letter that is not one": {Says: "names nobody, and is", with: func(w *world, x *rows) {
 		for _, n := range x.inbox {
 			w.planted.news[n.Body] = true
 		}
-	case "a callback out of its turn":
+	}},
+	"a dead letter too many": {Says: "is a dead letter:", with: each(notices, nil, func(n *payment.Inbox) { n.State = payment.InboxDead })},
+	"a callback out of its turn": {Says: "before its turn", with: func(w *world, x *rows) {
 		for _, d := range x.deliveries {
 			w.merchant.heard[d.Event.String()] = w.now
 		}
-	case "a callback before its delay":
+	}},
+	"a callback before its delay": {Says: "too early", with: func(w *world, _ *rows) {
 		for k := range w.merchant.began {
 			w.merchant.began[k] = w.begun
 		}
-	case "a callback to nobody":
+	}},
+	"a callback to nobody": {Says: "is told: true, want false", with: func(w *world, _ *rows) {
 		w.plan.Seed++ // another merchant, with other wishes
-	case "a callback in other bytes":
+	}},
+	"an event that nobody was told of": {Says: "is told: false, want true", with: func(_ *world, x *rows) { x.deliveries = nil }},
+	"a callback in other bytes": {Says: "the merchant has", with: func(w *world, _ *rows) {
 		for k := range w.merchant.bodies {
 			w.merchant.bodies[k] += " "
 		}
-	case "not sent, and nothing says so":
+	}},
+	"a callback that is still to be sent": {Says: "in the end", with: each(deliveries, nil, func(d *event.Delivery) { d.State = event.DeliveryPending })},
+	"a poisoned callback that was taken": {Says: "has refused it for ever", only: Poison, with: func(w *world, x *rows) {
+		for n, d := range x.deliveries {
+			if w.merchant.poisoned[d.Event.String()] {
+				x.deliveries[n].State = event.DeliveryDelivered
+			}
+		}
+	}},
+	"a callback held up by a poisoned one for long": {Says: "nothing but another event kept it", only: Poison, with: each(deliveries, nil, func(d *event.Delivery) {
+		d.CreatedUS -= time.Hour.Microseconds()
+	})},
+	"not sent, and nothing says so": {Says: "and nothing says so", with: func(w *world, _ *rows) {
 		w.psp.refused, w.psp.unknown = map[string]bool{}, map[string][]time.Time{}
-	case "the provider moved another sum":
+	}},
+	"the provider moved another sum": {Says: "Our clearing account is", with: func(w *world, _ *rows) {
 		for _, e := range w.psp.entries {
 			e.moved.Minor++
 		}
-	case "the provider knows another sale":
+	}},
+	"the provider knows another sale": {Says: "we do not", with: func(w *world, _ *rows) {
 		w.psp.keep("another", &deed{name: "another"})
-	default:
-		panic("nothing is spoiled by " + what)
+	}},
+	"a sale that the provider never carried out": {
+		Says: "is approved, but the provider says",
+		with: each(attempts, func(a payment.Attempt) bool { return a.Status == payment.AttemptDeclined }, func(a *payment.Attempt) { a.Status = payment.AttemptApproved }),
+	},
+	"a decline that the provider never said": {
+		Says: "is declined, but the provider says",
+		with: each(attempts, func(a payment.Attempt) bool { return a.Status != payment.AttemptApproved }, func(a *payment.Attempt) { a.Status = payment.AttemptDeclined }),
+	},
+	"a refund without an end": {
+		Says: "Refund att_",
+		with: each(attempts, func(a payment.Attempt) bool { return a.Kind == payment.KindRefund }, func(a *payment.Attempt) { a.Status = payment.AttemptUnknown }),
+	},
+	"a payment is missing":           {Says: "one for each name", with: func(_ *world, x *rows) { x.payments = x.payments[1:] }},
+	"a payment without an end":       {Says: "is pending in the end", with: each(payments, nil, func(p *payment.Payment) { p.Status = payment.StatusPending })},
+	"a capture that nobody paid":     {Says: "has no sale of it", with: each(payments, isDeclined, func(p *payment.Payment) { p.CapturedMinor = p.Amount.Minor })},
+	"a capture of another amount":    {Says: "captured.", with: each(payments, isCaptured, func(p *payment.Payment) { p.CapturedMinor++ })},
+	"a refund that nobody has":       {Says: "refunded and", with: each(payments, nil, func(p *payment.Payment) { p.RefundedMinor++ })},
+	"a refund that is still held":    {Says: "under way; the provider says", with: each(payments, nil, func(p *payment.Payment) { p.RefundingMinor++ })},
+	"a sale that was not late":       {Says: "of them booked late", with: each(attempts, isSold, func(a *payment.Attempt) { a.Late = 1 })},
+	"money that is still reserved":   {Says: "are still reserved", with: each(accounts, holds(ledger.Reserved), func(a *ledger.Account) { a.Minor -= 5 })},
+	"more is owed for late money":    {Says: "are owed for late money", with: each(accounts, holds(ledger.RefundDue), func(a *ledger.Account) { a.Minor -= 5 })},
+	"late money was credited to one": {Says: "and late ones are credited", with: func(w *world, x *rows) { uncaptured(w, x) }},
+	"late money did not go back": {Says: "late sales have", only: Late, with: func(w *world, x *rows) {
+		w.project.LateSuccess = project.LateRefund
+		x.attempts = slices.DeleteFunc(x.attempts, func(a payment.Attempt) bool { return a.Kind == payment.KindRefund && a.Late != 0 })
+	}},
+	"declined before its time": {Says: "us after its limit", with: each(events, isExpiry, func(e *event.Event) { e.AtUS -= time.Hour.Microseconds() })},
+	"declined for nothing": {Says: "while its attempt was", with: func(w *world, x *rows) {
+		for _, e := range x.events {
+			s, err := book.SnapshotOf(context.Background(), w.store, e)
+			if err == nil && s.Attempt.Status == payment.AttemptApproved {
+				e.Kind = event.PaymentDeclined
+				x.events = append(x.events, e)
+				return
+			}
+		}
+	}},
+	"a refund of what was not paid": {Says: "which is", with: func(w *world, x *rows) {
+		for _, a := range x.attempts {
+			if a.Kind == payment.KindRefund {
+				a.OfProviderID = "another"
+				w.psp.owed(connector.Order{Attempt: a}, &deed{name: "again"})
+			}
+		}
+	}},
+	"a refund of more than was paid": {Says: " makes ", with: func(w *world, x *rows) {
+		for _, a := range x.attempts {
+			if a.Kind == payment.KindRefund {
+				more := a.Amount
+				more.Minor += 1_000_000_000
+				w.psp.owed(connector.Order{Attempt: a}, &deed{name: "again", asked: more})
+			}
+		}
+	}},
+}
+
+// each spoils the rows of a kind that are wanted; nil wants all.
+func each[R any](of func(*rows) []R, wanted func(R) bool, spoil func(*R)) func(*world, *rows) {
+	return func(_ *world, x *rows) {
+		list := of(x)
+		for n := range list {
+			if wanted == nil || wanted(list[n]) {
+				spoil(&list[n])
+			}
+		}
 	}
-	return w.judge().Broken
+}
+
+func payments(x *rows) []payment.Payment  { return x.payments }
+func attempts(x *rows) []payment.Attempt  { return x.attempts }
+func accounts(x *rows) []ledger.Account   { return x.accounts }
+func events(x *rows) []event.Event        { return x.events }
+func deliveries(x *rows) []event.Delivery { return x.deliveries }
+func notices(x *rows) []payment.Inbox     { return x.inbox }
+
+func isDeclined(p payment.Payment) bool { return p.Status == payment.StatusDeclined }
+func isCaptured(p payment.Payment) bool { return p.CapturedMinor > 0 }
+func isSold(a payment.Attempt) bool {
+	return a.Kind == payment.KindSale && a.Status == payment.AttemptApproved && a.Late == 0
+}
+func isExpiry(e event.Event) bool { return e.Kind == event.PaymentDeclined }
+
+func holds(of ledger.Purpose) func(ledger.Account) bool {
+	return func(a ledger.Account) bool { return a.Purpose == of }
+}
+
+// uncaptured has a paid payment not captured, in a project that credits what comes late.
+func uncaptured(w *world, x *rows) {
+	w.project.LateSuccess = project.LateCredit
+	for n, p := range x.payments {
+		if isCaptured(p) {
+			x.payments[n].CapturedMinor, x.payments[n].Status = 0, payment.StatusDeclined
+		}
+	}
 }
