@@ -1,13 +1,14 @@
 // Package sign reads, checks and makes ECommPay signatures: HMAC-SHA-512 over a
 // canonical text of a JSON document or of Payment Page parameters (ecommpay.md
-// section 1).
+// section 1). It also signs and verifies the messages of Standard Webhooks
+// (webhook.go).
 //
 // Gate reads its requests through the same Doc that the signature was checked
 // on, so what was signed and what is acted upon cannot differ. It never takes a
 // number through a float, never repairs a document, and signs nothing that one
 // of the official verifiers would refuse.
 //
-// Known weaknesses, all of the scheme: keys and values are joined with ":" and
+// Known weaknesses, all of ECommPay's scheme: keys and values are joined with ":" and
 // ";" without escaping, so {"a":{"b":"c"}} and {"a":"b:c"} sign alike, and so do
 // {"a":"x;b:y"} and {"a":"x","b":"y"}. Whoever reads a Doc must therefore refuse
 // an object where a text belongs. There is no time stamp: replays are the

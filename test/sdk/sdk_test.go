@@ -1,5 +1,6 @@
 // Package sdk has the vendors' own clients judge us: npm ecommpay builds Payment Page addresses, signs Gate requests
-// and verifies callbacks of the built binary; npm paytmchecksum judges our Paytm connector on the wire.
+// and verifies callbacks of the built binary; npm paytmchecksum judges our Paytm connector on the wire; npm
+// standardwebhooks verifies the webhooks that we send.
 package sdk
 
 import (
@@ -29,7 +30,7 @@ func needsNode(t *testing.T) string {
 	if err != nil {
 		missing("Node.js")
 	}
-	for _, name := range []string{"ecommpay", "paytmchecksum"} {
+	for _, name := range []string{"ecommpay", "paytmchecksum", "standardwebhooks"} {
 		if _, err := os.Stat(filepath.Join("..", "npm", "node_modules", name)); err != nil {
 			missing("the npm package " + name)
 		}
