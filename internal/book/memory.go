@@ -83,6 +83,7 @@ type memoryRows struct {
 	deliveries  memoryTable[event.Delivery, id.Delivery]
 	inbox       memoryTable[payment.Inbox, id.Inbox]
 	cases       memoryTable[payment.Case, id.Case]
+	rounds      memoryTable[ledger.Round, id.Round]
 	due         memoryTable[due.Due, id.Raw]
 	transfers   memoryTable[ledger.Transfer, id.Transfer]
 	events      memoryTable[event.Event, id.Event]
@@ -108,6 +109,7 @@ func NewMemory() *Memory {
 			deliveries:  tableOf(deliveryKey, id.Delivery.Compare),
 			inbox:       tableOf(inboxKey, id.Inbox.Compare),
 			cases:       tableOf(caseKey, id.Case.Compare),
+			rounds:      tableOf(roundKey, id.Round.Compare),
 			due:         tableOf(dueKey, compareRaw),
 			transfers:   tableOf(func(t ledger.Transfer) id.Transfer { return t.ID }, id.Transfer.Compare),
 			events:      tableOf(func(e event.Event) id.Event { return e.ID }, id.Event.Compare),
@@ -209,7 +211,7 @@ func (l *memoryLane) load(k *Keys) *Found {
 		Refs: loadRows(l, r.refs, k.Refs), Customers: loadRows(l, r.customers, k.Customers), Instruments: loadRows(l, r.instruments, k.Instruments),
 		Payments: loadRows(l, r.payments, k.Payments), Operations: loadRows(l, r.operations, k.Operations), Attempts: loadRows(l, r.attempts, k.Attempts),
 		Accounts: loadRows(l, r.accounts, k.Accounts), Deliveries: loadRows(l, r.deliveries, k.Deliveries), Inbox: loadRows(l, r.inbox, k.Inbox),
-		Cases: loadRows(l, r.cases, k.Cases), Due: loadRows(l, r.due, k.Due),
+		Cases: loadRows(l, r.cases, k.Cases), Rounds: loadRows(l, r.rounds, k.Rounds), Due: loadRows(l, r.due, k.Due),
 	}
 }
 
@@ -249,7 +251,7 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	r := &l.m.rows
 	if !(fits(r.refs, c.Refs) && fits(r.customers, c.Customers) && fits(r.instruments, c.Instruments) && fits(r.payments, c.Payments) &&
 		fits(r.operations, c.Operations) && fits(r.attempts, c.Attempts) && fits(r.accounts, c.Accounts) && fits(r.deliveries, c.Deliveries) &&
-		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.due, c.Due)) {
+		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.rounds, c.Rounds) && fits(r.due, c.Due)) {
 		return ErrConflict
 	}
 	write(r.refs, c.Refs)
@@ -262,6 +264,7 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	write(r.deliveries, c.Deliveries)
 	write(r.inbox, c.Inbox)
 	write(r.cases, c.Cases)
+	write(r.rounds, c.Rounds)
 	write(r.due, withoutCarry(c.Due))
 	write(r.transfers, Change[ledger.Transfer, id.Transfer]{Insert: c.Transfers})
 	write(r.events, Change[event.Event, id.Event]{Insert: c.Events})
@@ -386,6 +389,26 @@ func (m *Memory) Request(_ context.Context, r id.Raw) (payment.Request, bool, er
 	return one(m, &m.rows.requests, r)
 }
 
+// Customer reads a customer.
+func (m *Memory) Customer(_ context.Context, c id.Customer) (customer.Customer, bool, error) {
+	return one(m, &m.rows.customers, c)
+}
+
+// Account reads an account.
+func (m *Memory) Account(_ context.Context, a id.Account) (ledger.Account, bool, error) {
+	return one(m, &m.rows.accounts, a)
+}
+
+// Transfer reads a transfer.
+func (m *Memory) Transfer(_ context.Context, t id.Transfer) (ledger.Transfer, bool, error) {
+	return one(m, &m.rows.transfers, t)
+}
+
+// Round reads a round.
+func (m *Memory) Round(_ context.Context, r id.Round) (ledger.Round, bool, error) {
+	return one(m, &m.rows.rounds, r)
+}
+
 // Overdue lists work whose time has come.
 func (m *Memory) Overdue(_ context.Context, nowUS int64, dead []int64, limit int) ([]due.Due, error) {
 	m.mu.RLock()
@@ -438,6 +461,16 @@ func (m *Memory) ScanAccounts(_ context.Context, after id.Account, limit int) ([
 // ScanTransfers pages through all transfers.
 func (m *Memory) ScanTransfers(_ context.Context, after id.Transfer, limit int) ([]ledger.Transfer, error) {
 	return scan(m, &m.rows.transfers, after, limit, nil)
+}
+
+// ScanCustomers pages through all customers.
+func (m *Memory) ScanCustomers(_ context.Context, after id.Customer, limit int) ([]customer.Customer, error) {
+	return scan(m, &m.rows.customers, after, limit, nil)
+}
+
+// ScanRounds pages through all rounds.
+func (m *Memory) ScanRounds(_ context.Context, after id.Round, limit int) ([]ledger.Round, error) {
+	return scan(m, &m.rows.rounds, after, limit, nil)
 }
 
 // ScanEvents pages through all events.

@@ -32,6 +32,7 @@ type Page struct {
 	Deliveries  *Rows[event.Delivery, id.Delivery]
 	Inbox       *Rows[payment.Inbox, id.Inbox]
 	Cases       *Rows[payment.Case, id.Case]
+	Rounds      *Rows[ledger.Round, id.Round]
 	Due         *Rows[due.Due, id.Raw]
 
 	Transfers *Log[ledger.Transfer]
@@ -493,6 +494,8 @@ func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number fun
 		func(k *Keys) *[]id.Inbox { return &k.Inbox }, func(c *Changes) *Change[payment.Inbox, id.Inbox] { return &c.Inbox })
 	p.Cases = newRows(p, caseKey, bucketOf[id.Case], id.Case.Compare, func(f *Found) *[]Stored[payment.Case] { return &f.Cases },
 		func(k *Keys) *[]id.Case { return &k.Cases }, func(c *Changes) *Change[payment.Case, id.Case] { return &c.Cases })
+	p.Rounds = newRows(p, roundKey, bucketOf[id.Round], id.Round.Compare, func(f *Found) *[]Stored[ledger.Round] { return &f.Rounds },
+		func(k *Keys) *[]id.Round { return &k.Rounds }, func(c *Changes) *Change[ledger.Round, id.Round] { return &c.Rounds })
 	p.Due = newRows(p, dueKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[due.Due] { return &f.Due },
 		func(k *Keys) *[]id.Raw { return &k.Due }, func(c *Changes) *Change[due.Due, id.Raw] { return &c.Due })
 	p.Transfers = newLog(p, func(t ledger.Transfer) id.Bucket { return t.ID.Bucket() }, func(c *Changes) *[]ledger.Transfer { return &c.Transfers })
@@ -590,7 +593,7 @@ func (p *Page) changes() (*Changes, []due.Due) {
 
 func (c *Changes) empty() bool {
 	return c.Refs.empty() && c.Customers.empty() && c.Instruments.empty() && c.Payments.empty() && c.Operations.empty() &&
-		c.Attempts.empty() && c.Accounts.empty() && c.Deliveries.empty() && c.Inbox.empty() && c.Cases.empty() && c.Due.empty() &&
+		c.Attempts.empty() && c.Accounts.empty() && c.Deliveries.empty() && c.Inbox.empty() && c.Cases.empty() && c.Rounds.empty() && c.Due.empty() &&
 		len(c.Transfers)+len(c.Events)+len(c.Requests) == 0
 }
 

@@ -86,6 +86,7 @@ type Keys struct {
 	Deliveries  []id.Delivery
 	Inbox       []id.Inbox
 	Cases       []id.Case
+	Rounds      []id.Round
 	Due         []id.Raw
 }
 
@@ -113,6 +114,7 @@ type Found struct {
 	Deliveries  []Stored[event.Delivery]
 	Inbox       []Stored[payment.Inbox]
 	Cases       []Stored[payment.Case]
+	Rounds      []Stored[ledger.Round]
 	Due         []Stored[due.Due]
 }
 
@@ -142,6 +144,7 @@ type Changes struct {
 	Deliveries  Change[event.Delivery, id.Delivery]
 	Inbox       Change[payment.Inbox, id.Inbox]
 	Cases       Change[payment.Case, id.Case]
+	Rounds      Change[ledger.Round, id.Round]
 	Due         Change[due.Due, id.Raw]
 
 	Transfers []ledger.Transfer
@@ -162,6 +165,7 @@ func accountKey(r ledger.Account) id.Account              { return r.ID }
 func deliveryKey(r event.Delivery) id.Delivery            { return r.ID }
 func inboxKey(r payment.Inbox) id.Inbox                   { return r.ID }
 func caseKey(r payment.Case) id.Case                      { return r.ID }
+func roundKey(r ledger.Round) id.Round                    { return r.ID }
 func dueKey(r due.Due) id.Raw                             { return r.ID }
 func bucketOf[K bucketed](k K) id.Bucket                  { return k.Bucket() }
 func refBucket(k payment.RefKey) id.Bucket                { return k.Bucket }
@@ -199,6 +203,10 @@ type Reader interface {
 	Delivery(ctx context.Context, d id.Delivery) (event.Delivery, bool, error)
 	Inbox(ctx context.Context, n id.Inbox) (payment.Inbox, bool, error)
 	Request(ctx context.Context, r id.Raw) (payment.Request, bool, error)
+	Customer(ctx context.Context, c id.Customer) (customer.Customer, bool, error)
+	Account(ctx context.Context, a id.Account) (ledger.Account, bool, error)
+	Transfer(ctx context.Context, t id.Transfer) (ledger.Transfer, bool, error)
+	Round(ctx context.Context, r id.Round) (ledger.Round, bool, error)
 
 	// Overdue lists work whose time has come, oldest first, and work leased by
 	// one of the dead epochs whatever its time.
@@ -214,6 +222,8 @@ type Reader interface {
 	ScanAttempts(ctx context.Context, after id.Attempt, limit int) ([]payment.Attempt, error)
 	ScanAccounts(ctx context.Context, after id.Account, limit int) ([]ledger.Account, error)
 	ScanTransfers(ctx context.Context, after id.Transfer, limit int) ([]ledger.Transfer, error)
+	ScanCustomers(ctx context.Context, after id.Customer, limit int) ([]customer.Customer, error)
+	ScanRounds(ctx context.Context, after id.Round, limit int) ([]ledger.Round, error)
 	ScanEvents(ctx context.Context, after id.Event, limit int) ([]event.Event, error)
 	ScanDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error)
 	ScanInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error)

@@ -12,7 +12,6 @@ import (
 	"aorta/internal/event"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
-	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 )
@@ -509,60 +508,4 @@ func OpenCase(p *book.Page, pay id.Payment, kind, about string, details map[stri
 		panic("details of a case are plain values: " + err.Error())
 	}
 	p.Cases.Put(payment.Case{ID: k, Payment: pay, Kind: kind, State: "open", Details: string(text), CreatedUS: p.NowUS(), ChangedUS: p.NowUS()})
-}
-
-// accountName is an account by its parts, before it is known to exist.
-type accountName struct {
-	owner   string
-	purpose ledger.Purpose
-}
-
-func (x *application) clearing() accountName { return accountName{x.attempt.PSP(), ledger.Clearing} }
-
-func (x *application) payee() accountName {
-	return accountName{x.attempt.Payee, payeePurpose(x.attempt.Payee)}
-}
-
-func (x *application) reserved() accountName  { return accountName{x.attempt.Payee, ledger.Reserved} }
-func (x *application) refundDue() accountName { return accountName{"house", ledger.RefundDue} }
-
-// payeePurpose: a customer's money is available in the wallet, a merchant's is
-// payable by us.
-func payeePurpose(owner string) ledger.Purpose {
-	if len(owner) > 9 && owner[:9] == "customer:" {
-		return ledger.Available
-	}
-	return ledger.Payable
-}
-
-// transfer moves the attempt's amount between two accounts of the bucket.
-func (x *application) transfer(k ledger.Kind, debit, credit accountName) error {
-	return transfer(x.page, k, x.op, x.attempt.Amount, debit, credit)
-}
-
-func transfer(p *book.Page, k ledger.Kind, op payment.Operation, amount money.Amount, debit, credit accountName) error {
-	from, to := account(p, debit, amount), account(p, credit, amount)
-	t, err := ledger.Move(id.Transfer(p.Mint()), k, from.ID, to.ID, amount)
-	if err != nil {
-		return fmt.Errorf("%s: %w", k, err)
-	}
-	if from, err = from.Post(amount.Minor); err != nil {
-		return fmt.Errorf("%s: %w", k, err)
-	}
-	if to, err = to.Post(-amount.Minor); err != nil {
-		return fmt.Errorf("%s: %w", k, err)
-	}
-	t.Payment, t.Operation, t.CreatedUS = op.Payment, op.ID, p.NowUS()
-	p.Accounts.Put(from)
-	p.Accounts.Put(to)
-	p.Transfers.Append(t)
-	return nil
-}
-
-func account(p *book.Page, n accountName, amount money.Amount) ledger.Account {
-	k := ledger.AccountID(p.Bucket(), n.owner, n.purpose, amount.Currency)
-	if a, ok := p.Accounts.Get(k); ok {
-		return a
-	}
-	return ledger.Open(p.Bucket(), n.owner, n.purpose, amount.Currency)
 }

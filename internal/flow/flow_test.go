@@ -12,6 +12,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/flow"
@@ -59,6 +60,22 @@ func (r reader) Operation(ctx context.Context, o id.Operation) (payment.Operatio
 
 func (r reader) Attempt(ctx context.Context, a id.Attempt) (payment.Attempt, bool, error) {
 	return r.of(a.Bucket()).Attempt(ctx, a)
+}
+
+func (r reader) Customer(ctx context.Context, c id.Customer) (customer.Customer, bool, error) {
+	return r.of(c.Bucket()).Customer(ctx, c)
+}
+
+func (r reader) Account(ctx context.Context, a id.Account) (ledger.Account, bool, error) {
+	return r.of(a.Bucket()).Account(ctx, a)
+}
+
+func (r reader) Transfer(ctx context.Context, t id.Transfer) (ledger.Transfer, bool, error) {
+	return r.of(t.Bucket()).Transfer(ctx, t)
+}
+
+func (r reader) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error) {
+	return r.of(n.Bucket()).Round(ctx, n)
 }
 
 // psp says what the test has put into its mouth; without a word it is silent.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"aorta/internal/book"
+	"aorta/internal/customer"
 	"aorta/internal/id"
+	"aorta/internal/ledger"
 	"aorta/internal/payment"
 )
 
@@ -26,6 +28,26 @@ func (r reads) Operation(ctx context.Context, o id.Operation) (payment.Operation
 
 func (r reads) Attempt(ctx context.Context, a id.Attempt) (payment.Attempt, bool, error) {
 	row, ok, err := r.from.Attempt(ctx, a)
+	return row, ok, unread(err)
+}
+
+func (r reads) Customer(ctx context.Context, c id.Customer) (customer.Customer, bool, error) {
+	row, ok, err := r.from.Customer(ctx, c)
+	return row, ok, unread(err)
+}
+
+func (r reads) Account(ctx context.Context, a id.Account) (ledger.Account, bool, error) {
+	row, ok, err := r.from.Account(ctx, a)
+	return row, ok, unread(err)
+}
+
+func (r reads) Transfer(ctx context.Context, t id.Transfer) (ledger.Transfer, bool, error) {
+	row, ok, err := r.from.Transfer(ctx, t)
+	return row, ok, unread(err)
+}
+
+func (r reads) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error) {
+	row, ok, err := r.from.Round(ctx, n)
 	return row, ok, unread(err)
 }
 

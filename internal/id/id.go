@@ -47,6 +47,7 @@ type (
 	caseKind       struct{}
 	inboxKind      struct{}
 	batchKind      struct{}
+	roundKind      struct{}
 )
 
 func (paymentKind) prefix() string    { return "pay_" }
@@ -61,6 +62,7 @@ func (deliveryKind) prefix() string   { return "cb_" }
 func (caseKind) prefix() string       { return "case_" }
 func (inboxKind) prefix() string      { return "in_" }
 func (batchKind) prefix() string      { return "bat_" }
+func (roundKind) prefix() string      { return "rnd_" }
 
 // The ids of the house.
 type (
@@ -76,6 +78,7 @@ type (
 	Case       = Of[caseKind]
 	Inbox      = Of[inboxKind]
 	Batch      = Of[batchKind]
+	Round      = Of[roundKind]
 )
 
 // Crockford's alphabet in lower case: no i, l, o, u.
@@ -138,6 +141,9 @@ func ParsePayment(text string) (Payment, error) { return parse[paymentKind](text
 
 // ParseAttempt reads att_…, the reference under which a PSP knows an attempt.
 func ParseAttempt(text string) (Attempt, error) { return parse[attemptKind](text) }
+
+// ParseTransfer reads txn_….
+func ParseTransfer(text string) (Transfer, error) { return parse[transferKind](text) }
 
 // ParseDelivery reads cb_….
 func ParseDelivery(text string) (Delivery, error) { return parse[deliveryKind](text) }

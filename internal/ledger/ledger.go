@@ -9,6 +9,7 @@
 package ledger
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,9 +27,11 @@ type Purpose string
 const (
 	Available Purpose = "available"  // customer: free wallet money
 	Reserved  Purpose = "reserved"   // customer or merchant: held for refunds and payouts under way
+	Bonus     Purpose = "bonus"      // customer: what was given to play with, and is not theirs yet
 	Payable   Purpose = "payable"    // merchant: shop sales we owe
 	Clearing  Purpose = "clearing"   // PSP account: what the PSP holds for us
 	RefundDue Purpose = "refund_due" // house: taken after we had declined; must go back or be credited
+	Games     Purpose = "games"      // house: what customers have lost, less what they have won
 )
 
 // rule says which side of an account is its normal one, and whether its
@@ -40,9 +43,11 @@ type rule struct {
 var rules = map[Purpose]rule{
 	Available: {},
 	Reserved:  {},
+	Bonus:     {},
 	Payable:   {mayGoBelow: true},
 	Clearing:  {debitNormal: true, mayGoBelow: true},
 	RefundDue: {},
+	Games:     {mayGoBelow: true},
 }
 
 // Account is one balance: of an owner, for a purpose, in a currency, in a bucket.
@@ -52,6 +57,10 @@ type Account struct {
 	Purpose  Purpose
 	Currency money.Currency
 	Minor    int64 // sum of the account's postings: debits positive, credits negative
+
+	// Last is set on a customer's available account alone: the newest of the
+	// customer's transfers in this currency. Each names the one before it.
+	Last id.Transfer
 }
 
 // Open gives the account of (bucket, owner, purpose, currency) as it is before
@@ -111,6 +120,15 @@ const (
 	KindRefundReserve Kind = "refund_reserve" // refund begun
 	KindRefundSettle  Kind = "refund"         // refund done
 	KindRefundRelease Kind = "refund_release" // refund failed: back
+
+	// The moves of a wallet that its project asks for, each under a name of its own.
+	KindStake        Kind = "stake"         // available (or bonus) to games
+	KindWin          Kind = "win"           // the reverse
+	KindRollback     Kind = "rollback"      // all stakes and wins of a round, the other way
+	KindDebit        Kind = "debit"         // available (or bonus) to payable
+	KindCredit       Kind = "credit"        // payable to available
+	KindBonusGrant   Kind = "bonus_grant"   // payable to bonus
+	KindBonusRelease Kind = "bonus_release" // bonus to available
 )
 
 // Posting is one side of a transfer.
@@ -124,10 +142,20 @@ type Posting struct {
 type Transfer struct {
 	ID        id.Transfer
 	Kind      Kind
-	Payment   id.Payment
-	Operation id.Operation
+	Payment   id.Payment   // zero: of no payment, but a move of the wallet
+	Operation id.Operation // of the payment
 	Postings  []Posting
 	CreatedUS int64
+
+	// Of a transfer that touches a customer's accounts; else zero.
+	Customer id.Customer
+	Prev     id.Transfer // the customer's transfer in this currency before this one
+
+	// Of a move of the wallet; else zero and empty.
+	Project     int64    // who asked for it
+	Name        string   // and calls it so: txn_id, unique per project and kind
+	Round       id.Round // that it is part of
+	Description string
 }
 
 // Move makes the transfer that debits one account and credits another.
@@ -174,6 +202,25 @@ func Balanced(postings []Posting) bool {
 		}
 	}
 	return true
+}
+
+// Touches reports whether t posts to an account.
+func (t Transfer) Touches(a id.Account) bool {
+	for _, p := range t.Postings {
+		if p.Account == a {
+			return true
+		}
+	}
+	return false
+}
+
+// Currency is what the transfer moves.
+func (t Transfer) Currency() money.Currency { return t.Postings[0].Currency }
+
+// After reports whether t came after x, as a list of several chains has them:
+// by time, and where that is equal by id.
+func (t Transfer) After(x Transfer) bool {
+	return cmp.Or(cmp.Compare(t.CreatedUS, x.CreatedUS), t.ID.Compare(x.ID)) > 0
 }
 
 // EncodePostings writes postings as the stores keep them:

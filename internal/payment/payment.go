@@ -234,6 +234,7 @@ type Attempt struct {
 	NoRecords       int64         `json:"-"`                     // "no such operation" answers heard
 	NoRecordUS      int64         `json:"-"`                     // when the first of them was heard
 	Lookups         int64         `json:"-"`                     // status look-ups made
+	Transfer        id.Transfer   `json:"-"`                     // the newest that it has moved money by
 	CreatedUS       int64         `json:"-"`
 	ChangedUS       int64         `json:"changed"`
 }

@@ -65,6 +65,7 @@ var customers = table[customer.Customer, id.Customer]{
 		columns: []column[customer.Customer]{
 			{name: "merchant_id", int: func(r *customer.Customer) *int64 { return &r.MerchantID }},
 			{name: "name", text: func(r *customer.Customer) *string { return &r.Name }},
+			{name: "currencies", text: func(r *customer.Customer) *string { return &r.Currencies }},
 			{name: "created_us", int: func(r *customer.Customer) *int64 { return &r.CreatedUS }},
 		},
 	},
@@ -172,6 +173,7 @@ var attempts = table[payment.Attempt, id.Attempt]{
 			{name: "operation", id: func(r *payment.Attempt) *id.Raw { return (*id.Raw)(&r.Operation) }},
 			{name: "payment", id: func(r *payment.Attempt) *id.Raw { return (*id.Raw)(&r.Payment) }},
 			{name: "prev", id: func(r *payment.Attempt) *id.Raw { return (*id.Raw)(&r.Prev) }},
+			{name: "transfer", id: func(r *payment.Attempt) *id.Raw { return (*id.Raw)(&r.Transfer) }},
 			{name: "captured_by", id: func(r *payment.Attempt) *id.Raw { return (*id.Raw)(&r.Of) }},
 			{name: "amount_minor", int: func(r *payment.Attempt) *int64 { return &r.Amount.Minor }},
 			{name: "provider_us", int: func(r *payment.Attempt) *int64 { return &r.ProviderUS }},
@@ -206,6 +208,7 @@ var accounts = table[ledger.Account, id.Account]{
 		key:  byID(func(r *ledger.Account) *id.Account { return &r.ID }),
 		columns: []column[ledger.Account]{
 			{name: "minor", int: func(r *ledger.Account) *int64 { return &r.Minor }},
+			{name: "last_transfer", id: func(r *ledger.Account) *id.Raw { return (*id.Raw)(&r.Last) }},
 			{name: "owner", text: func(r *ledger.Account) *string { return &r.Owner }},
 			{name: "purpose", text: func(r *ledger.Account) *string { return (*string)(&r.Purpose) }},
 			{name: "currency", text: func(r *ledger.Account) *string { return (*string)(&r.Currency) }},
@@ -288,6 +291,34 @@ var cases = table[payment.Case, id.Case]{
 	compare: func(a, b payment.Case) int { return a.ID.Compare(b.ID) },
 }
 
+var rounds = table[ledger.Round, id.Round]{
+	kind: kind[ledger.Round]{
+		name: "round",
+		key:  byID(func(r *ledger.Round) *id.Round { return &r.ID }),
+		columns: []column[ledger.Round]{
+			{name: "project_id", int: func(r *ledger.Round) *int64 { return &r.Project }},
+			{name: "customer", id: func(r *ledger.Round) *id.Raw { return (*id.Raw)(&r.Customer) }},
+			{name: "rollback_transfer", id: func(r *ledger.Round) *id.Raw { return (*id.Raw)(&r.Rollback) }},
+			{name: "stakes", int: func(r *ledger.Round) *int64 { return &r.Stakes }},
+			{name: "wins", int: func(r *ledger.Round) *int64 { return &r.Wins }},
+			{name: "staked_minor", int: func(r *ledger.Round) *int64 { return &r.Staked }},
+			{name: "won_minor", int: func(r *ledger.Round) *int64 { return &r.Won }},
+			{name: "bonus_staked_minor", int: func(r *ledger.Round) *int64 { return &r.BonusStaked }},
+			{name: "bonus_won_minor", int: func(r *ledger.Round) *int64 { return &r.BonusWon }},
+			{name: "created_us", int: func(r *ledger.Round) *int64 { return &r.CreatedUS }},
+			{name: "changed_us", int: func(r *ledger.Round) *int64 { return &r.ChangedUS }},
+			{name: "name", text: func(r *ledger.Round) *string { return &r.Name }},
+			{name: "currency", text: func(r *ledger.Round) *string { return (*string)(&r.Currency) }},
+			{name: "rolled_back", text: func(r *ledger.Round) *string { return &r.RolledBack }},
+		},
+	},
+	keyOf:   byID(self[id.Round]),
+	keys:    func(k *book.Keys) []id.Round { return k.Rounds },
+	found:   func(f *book.Found) *[]book.Stored[ledger.Round] { return &f.Rounds },
+	change:  func(c *book.Changes) book.Change[ledger.Round, id.Round] { return c.Rounds },
+	compare: func(a, b ledger.Round) int { return a.ID.Compare(b.ID) },
+}
+
 // Carry has no column: it spares the leasing process a reading, nothing more.
 var dues = table[due.Due, id.Raw]{
 	kind: kind[due.Due]{
@@ -314,8 +345,14 @@ var transfers = table[ledger.Transfer, id.Transfer]{
 		columns: []column[ledger.Transfer]{
 			{name: "payment", id: func(r *ledger.Transfer) *id.Raw { return (*id.Raw)(&r.Payment) }},
 			{name: "operation", id: func(r *ledger.Transfer) *id.Raw { return (*id.Raw)(&r.Operation) }},
+			{name: "customer", id: func(r *ledger.Transfer) *id.Raw { return (*id.Raw)(&r.Customer) }},
+			{name: "prev", id: func(r *ledger.Transfer) *id.Raw { return (*id.Raw)(&r.Prev) }},
+			{name: "round", id: func(r *ledger.Transfer) *id.Raw { return (*id.Raw)(&r.Round) }},
+			{name: "project_id", int: func(r *ledger.Transfer) *int64 { return &r.Project }},
 			{name: "created_us", int: func(r *ledger.Transfer) *int64 { return &r.CreatedUS }},
 			{name: "kind", text: func(r *ledger.Transfer) *string { return (*string)(&r.Kind) }},
+			{name: "name", text: func(r *ledger.Transfer) *string { return &r.Name }},
+			{name: "description", text: func(r *ledger.Transfer) *string { return &r.Description }},
 			{name: "postings", coded: &coding[ledger.Transfer]{
 				encode: func(r *ledger.Transfer) string { return ledger.EncodePostings(r.Postings) },
 				decode: func(r *ledger.Transfer, text string) (err error) {

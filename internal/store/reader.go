@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -130,6 +131,26 @@ func (r reader) Request(ctx context.Context, q id.Raw) (payment.Request, bool, e
 	return one(ctx, r.q, &requests.kind, q)
 }
 
+// Customer reads a customer.
+func (r reader) Customer(ctx context.Context, c id.Customer) (customer.Customer, bool, error) {
+	return one(ctx, r.q, &customers.kind, c.Raw())
+}
+
+// Account reads an account.
+func (r reader) Account(ctx context.Context, a id.Account) (ledger.Account, bool, error) {
+	return one(ctx, r.q, &accounts.kind, a.Raw())
+}
+
+// Transfer reads a transfer.
+func (r reader) Transfer(ctx context.Context, t id.Transfer) (ledger.Transfer, bool, error) {
+	return one(ctx, r.q, &transfers.kind, t.Raw())
+}
+
+// Round reads a round.
+func (r reader) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error) {
+	return one(ctx, r.q, &rounds.kind, n.Raw())
+}
+
 // leaseWindowUS is how far ahead of now a lease may end: due.LeaseUS, and the
 // same again for clocks that differ. It bounds the search for a dead process's
 // work, which would otherwise read every timer there is.
@@ -211,6 +232,16 @@ func (r reader) ScanAccounts(ctx context.Context, after id.Account, limit int) (
 // ScanTransfers pages through all transfers.
 func (r reader) ScanTransfers(ctx context.Context, after id.Transfer, limit int) ([]ledger.Transfer, error) {
 	return page(ctx, r.q, &transfers.kind, after.Raw(), limit)
+}
+
+// ScanCustomers pages through all customers.
+func (r reader) ScanCustomers(ctx context.Context, after id.Customer, limit int) ([]customer.Customer, error) {
+	return page(ctx, r.q, &customers.kind, after.Raw(), limit)
+}
+
+// ScanRounds pages through all rounds.
+func (r reader) ScanRounds(ctx context.Context, after id.Round, limit int) ([]ledger.Round, error) {
+	return page(ctx, r.q, &rounds.kind, after.Raw(), limit)
 }
 
 // ScanEvents pages through all events.

@@ -137,6 +137,9 @@ func keysOf(c *book.Changes) *book.Keys {
 	for _, r := range c.Cases.Insert {
 		k.Cases = append(k.Cases, r.ID)
 	}
+	for _, r := range c.Rounds.Insert {
+		k.Rounds = append(k.Rounds, r.ID)
+	}
 	for _, r := range c.Due.Insert {
 		k.Due = append(k.Due, r.ID)
 	}
@@ -251,6 +254,22 @@ func checkReader(t *testing.T, db storetest.DB, want *book.Changes) {
 	for _, r := range want.Requests {
 		got, ok, err := db.Request(ctx, r.ID)
 		one("Request", r, got, ok, err)
+	}
+	for _, r := range want.Customers.Insert {
+		got, ok, err := db.Customer(ctx, r.ID)
+		one("Customer", r, got, ok, err)
+	}
+	for _, r := range want.Accounts.Insert {
+		got, ok, err := db.Account(ctx, r.ID)
+		one("Account", r, got, ok, err)
+	}
+	for _, r := range want.Transfers {
+		got, ok, err := db.Transfer(ctx, r.ID)
+		one("Transfer", r, got, ok, err)
+	}
+	for _, r := range want.Rounds.Insert {
+		got, ok, err := db.Round(ctx, r.ID)
+		one("Round", r, got, ok, err)
 	}
 	for _, r := range want.Refs.Insert {
 		got, ok, err := db.FindRef(ctx, r.RefKey)

@@ -123,6 +123,8 @@ func between(k ledger.Kind, a *payment.Attempt) (debit, credit id.Account) {
 		return account(a.Payee, ledger.Reserved), clearing
 	case ledger.KindRefundRelease:
 		return account(a.Payee, ledger.Reserved), source
+	case ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit,
+		ledger.KindBonusGrant, ledger.KindBonusRelease: // of no attempt
 	}
 	return debit, credit
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"aorta/internal/book"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -79,6 +80,22 @@ func (h homes) Request(ctx context.Context, k id.Raw) (payment.Request, bool, er
 	return h.of(k.Bucket()).Request(ctx, k)
 }
 
+func (h homes) Customer(ctx context.Context, k id.Customer) (customer.Customer, bool, error) {
+	return h.of(k.Bucket()).Customer(ctx, k)
+}
+
+func (h homes) Account(ctx context.Context, k id.Account) (ledger.Account, bool, error) {
+	return h.of(k.Bucket()).Account(ctx, k)
+}
+
+func (h homes) Transfer(ctx context.Context, k id.Transfer) (ledger.Transfer, bool, error) {
+	return h.of(k.Bucket()).Transfer(ctx, k)
+}
+
+func (h homes) Round(ctx context.Context, k id.Round) (ledger.Round, bool, error) {
+	return h.of(k.Bucket()).Round(ctx, k)
+}
+
 // merge reads a list of each home and puts them together in their order.
 func merge[R any](h homes, limit int, order func(a, b R) int, read func(*book.Memory) ([]R, error)) ([]R, error) {
 	var out []R
@@ -145,6 +162,16 @@ func (h homes) ScanAccounts(ctx context.Context, after id.Account, limit int) ([
 func (h homes) ScanTransfers(ctx context.Context, after id.Transfer, limit int) ([]ledger.Transfer, error) {
 	order := func(a, b ledger.Transfer) int { return a.ID.Compare(b.ID) }
 	return scan(ctx, h, after, limit, order, (*book.Memory).ScanTransfers)
+}
+
+func (h homes) ScanCustomers(ctx context.Context, after id.Customer, limit int) ([]customer.Customer, error) {
+	order := func(a, b customer.Customer) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanCustomers)
+}
+
+func (h homes) ScanRounds(ctx context.Context, after id.Round, limit int) ([]ledger.Round, error) {
+	order := func(a, b ledger.Round) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanRounds)
 }
 
 func (h homes) ScanEvents(ctx context.Context, after id.Event, limit int) ([]event.Event, error) {
