@@ -3,18 +3,21 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
+	"net/http"
 	"time"
 
 	"aorta/internal/connector"
 	"aorta/internal/connector/paytm"
 )
 
-// connect is the one list of PSPs: it makes the connector of an account.
-func connect(c connectorConfig) (connector.Connector, error) {
+// connect is the one list of PSPs: it makes the connector of an account, which
+// reaches its PSP by transport.
+func connect(c connectorConfig, transport http.RoundTripper) (connector.Connector, error) {
 	switch c.Name {
 	case "paytm":
 		p, err := paytm.New(paytm.Config{
 			BaseURL: c.BaseURL, MID: c.MID, Key: paytm.NewSecret(c.Key), Website: c.Website, Now: time.Now, Random: rand.Reader,
+			Transport: transport,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", c.Account, err)
@@ -25,12 +28,13 @@ func connect(c connectorConfig) (connector.Connector, error) {
 }
 
 // connectorsByName makes all accounts' connectors and the look-up that the
-// flows use.
-func connectorsByName(list []connectorConfig) (func(name, account string) (connector.Connector, bool), error) {
+// flows use. Together they keep at most idle connections while nothing is asked.
+func connectorsByName(list []connectorConfig, idle int) (func(name, account string) (connector.Connector, bool), error) {
 	type key struct{ name, account string }
 	made := make(map[key]connector.Connector, len(list))
+	transport := connector.NewTransport(idle)
 	for _, c := range list {
-		conn, err := connect(c)
+		conn, err := connect(c, transport)
 		if err != nil {
 			return nil, err
 		}

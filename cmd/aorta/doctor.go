@@ -293,7 +293,7 @@ func (e *examination) connectors(cfg settings) {
 		e.warn("PSP accounts", "add a [[connector]] to the configuration", "none: no payment can be taken")
 		return
 	}
-	if _, err := connectorsByName(cfg.Connectors); err != nil {
+	if _, err := connectorsByName(cfg.Connectors, 1); err != nil {
 		e.fail("PSP accounts", "correct the account's settings", "%v", err)
 		return
 	}

@@ -122,11 +122,11 @@ func (h *house) build(ctx context.Context) error {
 	if crash.Armed(crash.AfterAnswer) {
 		handler = answered(handler)
 	}
-	h.public, h.ops = newServer(handler), newServer(ops)
+	public := bound(publicListener, shares().connections)
+	h.public, h.ops = newServer(public.turns(handler)), newServer(ops)
 	h.public.ErrorLog, h.ops.ErrorLog = slog.NewLogLogger(h.log.Handler(), slog.LevelDebug), slog.NewLogLogger(h.log.Handler(), slog.LevelDebug)
 	h.public.TLSConfig = secured
-	connections, _ := shares()
-	go h.serve(h.public, bound(publicListener, connections))
+	go h.serve(h.public, public)
 	go h.serve(h.ops, opsListener)
 	return nil
 }
@@ -147,17 +147,17 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		return nil, nil, fmt.Errorf("enter process: %w", err)
 	}
 	projects := projectsByID(s.Projects)
-	connectors, err := connectorsByName(s.Connectors)
+	may := shares()
+	connectors, err := connectorsByName(s.Connectors, may.idle)
 	if err != nil {
 		return nil, nil, err
 	}
-	_, pool := shares()
-	h.worker = worker.New(worker.Options{Now: time.Now, Log: h.log, Metrics: h.metrics, Pool: pool})
+	h.worker = worker.New(worker.Options{Now: time.Now, Log: h.log, Metrics: h.metrics, Pool: may.pool})
 	parts := &parts{}
 	h.worker.Serve(due.Ask, parts.flow)
 	h.worker.Serve(due.AskLater, parts.flow)
 	h.worker.Serve(due.Watch, parts.flow)
-	h.worker.ServeWide(due.Deliver, parts.callback, callback.MostAtOnce)
+	h.worker.ServeWide(due.Deliver, parts.callback, may.callbacks)
 	h.worker.Serve(due.Notice, parts.inbox)
 	h.book, err = book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{
 		Buckets: buckets, Now: time.Now, Random: rand.Reader, Epoch: epoch, Work: h.worker.Work, Log: h.log, Metrics: h.metrics,
@@ -185,7 +185,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 			"gate": {Render: gate.RenderCallback, Delivered: callback.Status200, Unit: s.CallbackUnit},
 			"page": {Render: gate.RenderCallback, Delivered: callback.Status200, Unit: s.CallbackUnit},
 		},
-		Projects: projects, Sender: callback.NewHTTPSender(s.Private), Now: time.Now, Log: h.log, Metrics: h.metrics,
+		Projects: projects, Sender: callback.NewHTTPSender(s.Private, may.idle), Now: time.Now, Log: h.log, Metrics: h.metrics,
 	})
 	in := inbox.New(h.book, db, inbox.Options{Flows: flows, Connectors: connectors, ReturnURL: page.SessionURL, Log: h.log, Metrics: h.metrics})
 	*parts = *newParts(flows, callbacks, in)

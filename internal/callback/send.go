@@ -37,8 +37,10 @@ var (
 )
 
 // NewHTTPSender makes a sender; allowed opens networks to it that it would refuse.
-func NewHTTPSender(allowed []netip.Prefix) *HTTPSender {
-	return &HTTPSender{secure: newClient(dialRule{allowed, true}), plain: newClient(dialRule{allowed, false})}
+// It keeps at most idle connections while nothing is sent.
+func NewHTTPSender(allowed []netip.Prefix, idle int) *HTTPSender {
+	secure := newClient(dialRule{allowed, true}, (idle+1)/2)
+	return &HTTPSender{secure: secure, plain: newClient(dialRule{allowed, false}, idle/2)}
 }
 
 // Dial connects to an address, as net.Dialer's DialContext does.
@@ -48,19 +50,19 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 // the machine's network, as tests do. Which addresses may be reached is dial's
 // to say: nothing is refused here.
 func NewHTTPSenderOver(dial Dial) *HTTPSender {
-	return &HTTPSender{secure: clientOver(dial), plain: clientOver(dial)}
+	return &HTTPSender{secure: clientOver(dial, MostAtOnce), plain: clientOver(dial, MostAtOnce)}
 }
 
-func newClient(rule dialRule) *http.Client {
+func newClient(rule dialRule, idle int) *http.Client {
 	dialer := &net.Dialer{Timeout: sendTimeout, Control: rule.control}
-	return clientOver(dialer.DialContext)
+	return clientOver(dialer.DialContext, idle)
 }
 
-func clientOver(dial Dial) *http.Client {
+func clientOver(dial Dial, idle int) *http.Client {
 	return &http.Client{
 		Timeout: sendTimeout,
 		Transport: &http.Transport{
-			DialContext: dial, Proxy: nil, MaxIdleConns: 1024, MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute,
+			DialContext: dial, Proxy: nil, MaxIdleConns: idle, MaxIdleConnsPerHost: idle, IdleConnTimeout: time.Minute,
 			TLSHandshakeTimeout: sendTimeout, MaxResponseHeaderBytes: maxAnswerHead, ForceAttemptHTTP2: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

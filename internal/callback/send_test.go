@@ -109,7 +109,7 @@ func TestSendRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := callback.NewHTTPSender(nil).Send(t.Context(), test.url, nil, []byte("{}"))
+			_, err := callback.NewHTTPSender(nil, 2).Send(t.Context(), test.url, nil, []byte("{}"))
 			if !errors.Is(err, test.want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("Send() = %v, want %v", err, test.want)
 			}
@@ -143,7 +143,7 @@ func TestSendPostsByteForByte(t *testing.T) {
 				w.WriteHeader(http.StatusTeapot)
 			}))
 			t.Cleanup(server.Close)
-			answer, err := callback.NewHTTPSender(loopback).Send(t.Context(), server.URL, test.header, body)
+			answer, err := callback.NewHTTPSender(loopback, 2).Send(t.Context(), server.URL, test.header, body)
 			if err != nil || answer.Status != http.StatusTeapot {
 				t.Fatalf("Send() = %v, %v; want status 418", answer, err)
 			}
@@ -168,7 +168,7 @@ func TestSendFollowsNoRedirect(t *testing.T) {
 			hits.Add(1)
 			http.Redirect(w, r, "/elsewhere", status)
 		}))
-		answer, err := callback.NewHTTPSender(loopback).Send(t.Context(), server.URL, nil, []byte("{}"))
+		answer, err := callback.NewHTTPSender(loopback, 2).Send(t.Context(), server.URL, nil, []byte("{}"))
 		if err != nil || answer.Status != status || hits.Load() != 1 {
 			t.Errorf("Send() = %v, %v after %d requests; want %d after one", answer, err, hits.Load(), status)
 		}
@@ -188,7 +188,7 @@ func TestSendReadsLittleOfAnAnswer(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	answer, err := callback.NewHTTPSender(loopback).Send(t.Context(), server.URL, nil, []byte("{}"))
+	answer, err := callback.NewHTTPSender(loopback, 2).Send(t.Context(), server.URL, nil, []byte("{}"))
 	if err != nil || answer.Status != http.StatusOK {
 		t.Errorf("Send() = %v, %v; want 200", answer, err)
 	}
@@ -200,7 +200,7 @@ func TestSendRefusesALongAnswerHeader(t *testing.T) {
 		w.Header().Set("X-Long", strings.Repeat("a", 64<<10))
 	}))
 	t.Cleanup(server.Close)
-	if answer, err := callback.NewHTTPSender(loopback).Send(t.Context(), server.URL, nil, []byte("{}")); err == nil {
+	if answer, err := callback.NewHTTPSender(loopback, 2).Send(t.Context(), server.URL, nil, []byte("{}")); err == nil {
 		t.Errorf("Send() = %v, want an error", answer)
 	}
 }
@@ -211,7 +211,7 @@ func TestSendVerifiesTheCertificate(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	_, err := callback.NewHTTPSender(loopback).Send(t.Context(), server.URL, nil, []byte("{}"))
+	_, err := callback.NewHTTPSender(loopback, 2).Send(t.Context(), server.URL, nil, []byte("{}"))
 	var wrong *tls.CertificateVerificationError
 	if !errors.As(err, &wrong) {
 		t.Errorf("Send() = %v, want a certificate error", err)
@@ -220,7 +220,7 @@ func TestSendVerifiesTheCertificate(t *testing.T) {
 
 func TestSenderIsBoundInTimeAndUsesNoProxy(t *testing.T) {
 	t.Parallel()
-	for n, c := range callback.NewHTTPSender(nil).Clients() {
+	for n, c := range callback.NewHTTPSender(nil, 2).Clients() {
 		if c.Timeout != 15*time.Second {
 			t.Errorf("client %d has %s for connect, send and answer, want 15s", n, c.Timeout)
 		}

@@ -1,11 +1,9 @@
 package paytm
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,19 +27,11 @@ const (
 var lookupSchedule = []time.Duration{30 * time.Second, 90 * time.Second, 3 * time.Minute}
 
 // DefaultCallTimeout bounds one call. security.md S21 says 15 s and means waiting
-// for the answer, which headerTimeout bounds; the other five are the dial's.
+// for the answer, which the transport bounds; the other five are the dial's.
 const DefaultCallTimeout = 20 * time.Second
 
-// Bounds of the connector's own HTTP connections (security.md S21).
-const (
-	dialTimeout    = 5 * time.Second
-	headerTimeout  = 15 * time.Second
-	maxHeaderBytes = 16 << 10
-	maxIdleConns   = 512
-	// Shorter than what servers usually keep, so that a call seldom meets a
-	// connection that is just being closed: its answer would be lost.
-	idleTimeout = 30 * time.Second
-)
+// ownIdle are the connections that an account keeps which shares none.
+const ownIdle = 512
 
 // Config is one merchant account at Paytm. All but the marked ones are needed.
 type Config struct {
@@ -131,7 +121,7 @@ func New(c Config) (*Paytm, error) {
 		p.timeout = DefaultCallTimeout
 	}
 	if p.transport == nil {
-		p.transport = newTransport()
+		p.transport = connector.NewTransport(ownIdle)
 	}
 	return p, nil
 }
@@ -179,22 +169,4 @@ func isName(text string, limit int) bool {
 
 func nameRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '-'
-}
-
-// newTransport keeps many connections to the one host that it talks to. HTTP/1.1
-// only: over HTTP/2 all calls of the house would share one connection and its
-// losses. A custom dialer without ForceAttemptHTTP2 says so. No proxy from the
-// environment (S21).
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    dialTimeout,
-		ResponseHeaderTimeout:  headerTimeout,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-		MaxIdleConns:           maxIdleConns,
-		MaxIdleConnsPerHost:    maxIdleConns,
-		IdleConnTimeout:        idleTimeout,
-		DisableCompression:     true,
-	}
 }
