@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -20,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,6 +114,35 @@ func Stores(t testing.TB) map[string][]string {
 	address.Path = "/" + name
 	stores["postgres"] = []string{"--database", address.String()}
 	return stores
+}
+
+// Ports that nobody gets who only asks for any, as everyone does who connects to
+// somebody: a process that is restarted must find its own free.
+const (
+	firstPort = 10_240
+	ports     = 22_000
+)
+
+// nextPort is where FreeAddress looks next; processes begin at different ones.
+var nextPort = func() *atomic.Int64 {
+	n := new(atomic.Int64)
+	n.Store(mathrand.Int64N(ports))
+	return n
+}()
+
+// FreeAddress finds an address that nobody listens on, and that stays free of
+// others' connections while its owner is away.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	for range ports {
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+nextPort.Add(1)%ports)
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // Start runs `aorta demo --json` with these further flags and waits until it is ready.

@@ -39,7 +39,7 @@ type Demo struct {
 func Start(t *testing.T, database string, args ...string) *Demo {
 	t.Helper()
 	d := &Demo{t: t, Data: t.TempDir(), Database: database, Args: args}
-	d.Run("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0")
+	d.Run(demo.FreeAddress(t), demo.FreeAddress(t), demo.FreeAddress(t))
 	t.Cleanup(func() { d.Kill() })
 	return d
 }

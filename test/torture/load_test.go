@@ -54,6 +54,7 @@ type crowd struct {
 	books     books
 	journal   *scenario.Journal
 	stopping  chan struct{}
+	once      sync.Once // closes it
 	wg        sync.WaitGroup
 	made      atomic.Int64
 	answered  atomic.Int64
@@ -111,6 +112,7 @@ func newCrowd(t *testing.T, w *torture.World, platforms ...*torture.Platform) *c
 		dice := rand.New(rand.NewPCG(rand.Uint64(), uint64(n)))
 		c.wg.Go(func() { c.client(n, dice) })
 	}
+	t.Cleanup(c.stop) // a test that ends early must not leave them asking
 	return c
 }
 
@@ -134,7 +136,7 @@ func (c *crowd) wait(d time.Duration) bool {
 
 // stop lets nothing new begin, and returns when all that was asked is answered.
 func (c *crowd) stop() {
-	close(c.stopping)
+	c.once.Do(func() { close(c.stopping) })
 	c.wg.Wait()
 }
 

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"aorta/test/demo"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -64,7 +66,7 @@ func NewServer(t testing.TB) *Server {
 	if out, err := init.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}
-	_, port, err := net.SplitHostPort(FreePort(t))
+	_, port, err := net.SplitHostPort(demo.FreeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}

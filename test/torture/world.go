@@ -113,17 +113,6 @@ func Account(n int) sandbox.PaytmAccount {
 	return sandbox.PaytmAccount{MID: fmt.Sprintf("AORTATORTURE0000000%d", n), Key: fmt.Sprintf("torture#Key@%04d", n), Website: sandbox.DemoWebsite}
 }
 
-// FreePort finds an address that nobody listens on.
-func FreePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // Platform is `aorta serve` in a process of its own.
 type Platform struct {
 	w        *World
@@ -149,7 +138,7 @@ func (w *World) NewPlatform(name, settings string) *Platform {
 	w.t.Helper()
 	p := &Platform{
 		w: w, Data: filepath.Join(w.Dir, name), Binary: demo.Binary(w.t), Database: w.Database,
-		Public: "http://" + FreePort(w.t), Ops: "http://" + FreePort(w.t), config: filepath.Join(w.Dir, name+".toml"), log: filepath.Join(w.Dir, name+".log"),
+		Public: "http://" + demo.FreeAddress(w.t), Ops: "http://" + demo.FreeAddress(w.t), config: filepath.Join(w.Dir, name+".toml"), log: filepath.Join(w.Dir, name+".log"),
 		Env: []string{"AORTA_MASTER_KEY=" + strings.Repeat("5a", 32)},
 	}
 	w.t.Cleanup(func() {
