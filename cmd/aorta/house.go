@@ -24,6 +24,7 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/flow"
 	"aorta/internal/gate"
+	"aorta/internal/id"
 	"aorta/internal/inbox"
 	"aorta/internal/opsapi"
 	"aorta/internal/paypage"
@@ -165,14 +166,16 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	if err != nil {
 		return nil, nil, err
 	}
+	var page *paypage.Page
 	flows := flow.New(h.book, db, flow.Options{
 		Projects: projects, Connectors: connectors, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
 		Behind: func(url string) bool {
 			return h.worker.Behind(due.Ask, due.Notice, due.Deliver) || parts.callbacks.Behind(url)
 		},
 		NotifyURL: func(name, account string) string { return h.url() + "/n/" + name + "/" + account },
+		ReturnURL: func(p id.Payment) string { return page.SessionURL(p) },
 	})
-	page := paypage.New(paypage.Options{
+	page = paypage.New(paypage.Options{
 		Flows: flows, Read: db, Projects: projects, PublicURL: h.url, Key: pageKey, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics,
 		TestMode: s.TestMode, AllowInsecureCallbacks: s.insecureCallbacks(),
 	})

@@ -38,6 +38,31 @@ type Refunder interface {
 	LookupRefund(ctx context.Context, o Order) Outcome
 }
 
+// Payouter can send money to a customer.
+type Payouter interface {
+	// Payout asks for o.Amount to be paid to the customer. Repeating it under the
+	// same reference is safe.
+	Payout(ctx context.Context, o Order) Outcome
+	LookupPayout(ctx context.Context, o Order) Outcome
+}
+
+// StatementReader can tell what moved on a day, by the provider's own books.
+type StatementReader interface {
+	// Statement gives the lines of one day, UTC, oldest first. An error means that
+	// the statement is not whole; ask again later.
+	Statement(ctx context.Context, day time.Time) ([]StatementLine, error)
+}
+
+// StatementLine is one movement in a provider's books.
+type StatementLine struct {
+	Kind       payment.OperationKind // sale, refund, payout
+	Reference  string                // ours: an attempt's id
+	ProviderID string
+	Amount     money.Amount // what moved, always positive: Kind says which way
+	Fee        money.Amount // what the provider keeps of it, or takes for it
+	At         time.Time
+}
+
 // NotificationReader verifies and reads what the provider sends us.
 type NotificationReader interface {
 	// ReadNotification answers ErrSignature for a bad signature and
@@ -64,15 +89,19 @@ type Capabilities struct {
 	SaleMovesMoney  bool            // a lost answer to Sale may have moved money: only look-up then
 	LookupSchedule  []time.Duration // after acceptance; the last step repeats until the limit time
 	Notifications   bool
+	NewsHeaders     []string // headers of a notification, Content-Type aside, without which it cannot be verified again
 	RedirectsToPage bool // the customer pays on the provider's page
 }
 
 // Order is one attempt as the provider must know it.
 type Order struct {
 	Attempt     payment.Attempt
+	Method      string // how the customer pays or is paid: the code, "paytm-wallet"; empty in a look-up
 	CustomerID  string // the merchant's id of the customer; the attempt's reference if unknown
 	Description string
-	NotifyURL   string // where the provider sends the browser and its notifications
+	NotifyURL   string // where the provider sends its notifications, and the browser where it brings one
+	ReturnURL   string // sale: where the browser goes on by GET when the customer is done; may be empty
+	Destination string // payout: the provider's own name of where the money goes; empty: where the customer last paid from
 	Customer    Person // what is known of the payer; may be empty
 }
 
@@ -113,17 +142,41 @@ type Outcome struct {
 
 // Notification is what arrived at /n/{connector}/{account}.
 type Notification struct {
-	Method string // GET or POST
-	Header http.Header
-	Body   []byte
+	Method   string // GET or POST
+	Header   http.Header
+	Body     []byte
+	Received time.Time // when it came, for those that are too old to be taken; zero: now
 }
 
-// News is what a verified notification says. It is a hint: the flow confirms
-// by look-up before money is booked.
+// News is what a verified notification says. It is a hint, which the flow
+// confirms by look-up before money is booked, unless it is Final.
 type News struct {
-	Reference string // our reference: an attempt's id
+	Reference string                // our reference: an attempt's id; empty if only Payment is named
+	Payment   string                // our payment's id; empty if it names none
+	Operation payment.OperationKind // what it is news of; empty if it does not say
 	Kind      Kind
 	Amount    money.Amount // what it says was moved; zero Currency if it names none
 	Mismatch  string       // not empty: it names another account of ours, or contradicts itself
-	EventID   string       // the provider's name of this piece of news, for the record
+	EventID   string       // the provider's name of this piece of news
+
+	// Final: a signature over nonce, time, amount and currency makes it the
+	// provider's own word, as good as the answer to a look-up (payment-loop.md L2
+	// step 4, L3.2). EventID is then its nonce, and is never applied twice; the
+	// rest is what such an answer would say.
+	Final        bool
+	Code         string // Declined: our decline code
+	ProviderID   string
+	ProviderCode string
+	ProviderTime time.Time
+}
+
+// Outcome is what final news says, as the answer to a look-up would.
+func (n News) Outcome() Outcome {
+	out := Outcome{
+		Kind: n.Kind, Code: n.Code, ProviderID: n.ProviderID, ProviderCode: n.ProviderCode, ProviderTime: n.ProviderTime,
+	}
+	if n.Kind == Approved {
+		out.Amount = n.Amount
+	}
+	return out
 }

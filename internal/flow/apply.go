@@ -22,6 +22,7 @@ const (
 	CaseLateSuccess = "late_success"  // captured after our decline
 	CaseConflict    = "contradiction" // the PSP took back its last word
 	CaseUnsettled   = "unsettled"     // a refund of which the PSP has said nothing final for a day
+	CaseUnmatched   = "unmatched"     // the PSP's news names a payment, and not one open attempt of it is meant
 )
 
 // Apply books what a PSP said of an attempt. The synchronous answer, the
@@ -52,7 +53,7 @@ func actName(k payment.OperationKind) string {
 		return "sale.apply"
 	case payment.KindRefund:
 		return "refund.apply"
-	case payment.KindManualChange:
+	case payment.KindPayout, payment.KindManualChange:
 	}
 	return string(k) + ".apply"
 }

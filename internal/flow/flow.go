@@ -38,6 +38,7 @@ type Options struct {
 	Projects   func(projectID int64) (project.Project, bool)          // required
 	Connectors func(name, account string) (connector.Connector, bool) // required
 	NotifyURL  func(connectorName, account string) string             // where a PSP sends news; required
+	ReturnURL  func(id.Payment) string                                // where a customer's browser goes on after the PSP's page; nil: nowhere
 	Now        func() time.Time                                       // required
 	Log        *slog.Logger                                           // nil discards
 	Lookups    []time.Duration                                        // overrides every connector's look-up schedule; the last repeats
@@ -174,10 +175,20 @@ func (f *Flows) heard(o connector.Order, out connector.Outcome) connector.Outcom
 }
 
 func (f *Flows) order(p payment.Payment, a payment.Attempt, person connector.Person) connector.Order {
-	return connector.Order{
-		Attempt: a, CustomerID: p.CustomerID, Description: p.Description, Customer: person,
+	o := connector.Order{
+		Attempt: a, Method: p.Method, CustomerID: p.CustomerID, Description: p.Description, Customer: person,
 		NotifyURL: f.opts.NotifyURL(a.Connector, a.Account),
 	}
+	if a.Kind == payment.KindSale && f.opts.ReturnURL != nil && !p.ID.IsZero() {
+		o.ReturnURL = f.opts.ReturnURL(p.ID)
+	}
+	return o
+}
+
+// Hear books what a PSP has said by itself and for good (connector.News.Final),
+// while d's lease lasts, should the store be away.
+func (f *Flows) Hear(ctx context.Context, a payment.Attempt, out connector.Outcome, d due.Due) error {
+	return f.settle(ctx, a, out, leaseOf(d))
 }
 
 // Confirm looks an attempt up at its PSP and books what it says. It is how a
@@ -272,6 +283,50 @@ func (f *Flows) OperationByID(ctx context.Context, o id.Operation) (OperationVie
 	}
 	pay, ok, err := f.read.Payment(ctx, op.Payment)
 	return v, pay, ok, err
+}
+
+// maxWalk bounds how many operations of one payment AttemptsAt looks through.
+const maxWalk = 1000
+
+// AttemptsAt gives a payment's attempts of one kind at a PSP account, newest
+// first, for news that names the payment alone. payment.ErrNoPayment: there is
+// none of that id. The id may come from outside.
+func (f *Flows) AttemptsAt(ctx context.Context, p id.Payment, kind payment.OperationKind, connectorName, account string) ([]payment.Attempt, error) {
+	if int(p.Bucket()) >= f.book.Buckets() {
+		return nil, payment.ErrNoPayment
+	}
+	pay, ok, err := f.read.Payment(ctx, p)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read payment: %w", err)
+	case !ok:
+		return nil, payment.ErrNoPayment
+	}
+	var found []payment.Attempt
+	for next, n := pay.LastOperation, 0; !next.IsZero() && n < maxWalk; n++ {
+		o, err := f.operation(ctx, next)
+		if err != nil {
+			return nil, err
+		}
+		next = o.Operation.Prev
+		if o.Operation.Kind != kind {
+			continue
+		}
+		for a := o.Attempt; !a.ID.IsZero(); {
+			if a.Connector == connectorName && a.Account == account {
+				found = append(found, a)
+			}
+			if a.Prev.IsZero() {
+				break
+			}
+			before, ok, err := f.read.Attempt(ctx, a.Prev)
+			if err != nil || !ok {
+				return nil, fmt.Errorf("read attempt %s (found %t): %w", a.Prev, ok, err)
+			}
+			a = before
+		}
+	}
+	return found, nil
 }
 
 // record writes the event of a change of state and, where the payment has an

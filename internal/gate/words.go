@@ -153,6 +153,8 @@ func operationType(k payment.OperationKind) string {
 		return "sale"
 	case payment.KindRefund:
 		return "refund"
+	case payment.KindPayout:
+		return "payout"
 	case payment.KindManualChange:
 		return "manual change"
 	}

@@ -1,9 +1,11 @@
 // Package inbox takes what PSPs send us: verified or nothing, stored as it
 // came, answered, and only then acted upon (payment-loop.md L6).
 //
-// A notification is a reason to ask the PSP, never the answer: the flow looks
-// the attempt up before money is booked. Its known weakness: while a PSP sends
-// news but answers no look-up, payments wait for their own next look-up.
+// A notification is a reason to ask the PSP, not the answer: the flow looks the
+// attempt up before money is booked. Only one that its connector calls final,
+// since its signature covers nonce, time, amount and currency, is the answer
+// itself (L2 step 4, L3.2). Known weakness: while a PSP whose news is not final
+// answers no look-up, payments wait for their own next look-up.
 package inbox
 
 import (
@@ -117,7 +119,7 @@ func (n *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	crash.At(crash.NewsVerified)
-	if err := n.store(r.Context(), name, account, r.Header.Get("Content-Type"), body, news); err != nil {
+	if err := n.store(r.Context(), name, account, kept(r.Header, c.Capabilities().NewsHeaders), body, news); err != nil {
 		n.opts.Log.Error("store notification", "connector", name, "error", err)
 		n.unavailable(w, name, browser)
 		return
@@ -170,7 +172,7 @@ func (n *Inbox) neutral(w http.ResponseWriter, browser bool, status int) {
 // The account that signed the news must be the attempt's own: the page is not
 // for whoever holds the key of another.
 func (n *Inbox) sendOn(w http.ResponseWriter, r *http.Request, name, account string, news connector.News) {
-	a, ok, err := n.attempt(r.Context(), news)
+	a, ok, err := n.attempt(r.Context(), news.Reference)
 	if err != nil || !ok || a.Connector != name || a.Account != account {
 		n.neutral(w, true, http.StatusOK)
 		return
@@ -179,9 +181,9 @@ func (n *Inbox) sendOn(w http.ResponseWriter, r *http.Request, name, account str
 	http.Redirect(w, r, n.opts.ReturnURL(a.Payment), http.StatusSeeOther)
 }
 
-// attempt reads the attempt that news names; false if it names none of ours.
-func (n *Inbox) attempt(ctx context.Context, news connector.News) (payment.Attempt, bool, error) {
-	ref, err := id.ParseAttempt(news.Reference)
+// attempt reads the attempt that a reference names; false if it is none of ours.
+func (n *Inbox) attempt(ctx context.Context, reference string) (payment.Attempt, bool, error) {
+	ref, err := id.ParseAttempt(reference)
 	if err != nil {
 		return payment.Attempt{}, false, nil
 	}
@@ -199,23 +201,43 @@ type notice struct {
 	news connector.News
 }
 
-// store keeps a verified notification as it came. The same bytes again are the
-// same row: nothing is stored twice, and nothing happens twice.
-func (n *Inbox) store(ctx context.Context, name, account, contentType string, body []byte, news connector.News) error {
+// kept is what is kept of a notification's headers, as JSON: its media type, and
+// those that its connector needs to verify it again.
+func kept(h http.Header, names []string) string {
+	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		media = ""
+	}
+	fields := map[string]string{"Content-Type": media}
+	for _, name := range names {
+		if v := h.Get(name); v != "" {
+			fields[name] = strings.ToValidUTF8(v, "")
+		}
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		panic("inbox: texts cannot fail to encode: " + err.Error())
+	}
+	return string(text)
+}
+
+// nameOf is what a notification is known by: the nonce of final news, so that it
+// is taken once however it is dressed up (security.md S15), else its very bytes.
+func nameOf(name, account string, body []byte, news connector.News) string {
+	if news.Final && news.EventID != "" {
+		return name + "/" + account + ":event:" + news.EventID
+	}
 	digest := sha256.Sum256(body)
-	text := name + "/" + account + ":" + hex.EncodeToString(digest[:])
+	return name + "/" + account + ":" + hex.EncodeToString(digest[:])
+}
+
+// store keeps a verified notification as it came. The same one again is the same
+// row: nothing is stored twice, and nothing happens twice.
+func (n *Inbox) store(ctx context.Context, name, account, header string, body []byte, news connector.News) error {
+	text := nameOf(name, account, body, news)
 	bucket := id.BucketOf(n.book.Buckets(), "inbox", text)
 	key := id.Inbox(id.Derive(bucket, "inbox", text))
-	if media, _, err := mime.ParseMediaType(contentType); err == nil {
-		contentType = media
-	} else {
-		contentType = ""
-	}
-	header, err := json.Marshal(map[string]string{"Content-Type": contentType})
-	if err != nil {
-		return fmt.Errorf("encode header: %w", err)
-	}
-	_, err = book.Do(ctx, n.book, book.Act[struct{}]{
+	_, err := book.Do(ctx, n.book, book.Act[struct{}]{
 		Name: "inbox.store", Bucket: bucket,
 		Hint: func(p *book.Page) { p.Inbox.Get(key) },
 		Decide: func(p *book.Page) (struct{}, error) {
@@ -226,7 +248,7 @@ func (n *Inbox) store(ctx context.Context, name, account, contentType string, bo
 				return struct{}{}, nil
 			}
 			row := payment.Inbox{
-				ID: key, Connector: name, Account: account, Header: string(header), Body: string(body),
+				ID: key, Connector: name, Account: account, Header: header, Body: string(body),
 				State: payment.InboxStored, ReceivedUS: p.NowUS(), ChangedUS: p.NowUS(),
 			}
 			p.Inbox.Put(row)
@@ -269,21 +291,33 @@ func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
 			return n.end(ctx, k, verdict{again: true, reason: "cannot be read again: " + reason(err)})
 		}
 	}
-	a, known, err := n.attempt(ctx, work.news)
-	if err != nil {
-		return err
+	a, known, err := n.attempt(ctx, work.news.Reference)
+	if work.news.Reference == "" && work.news.Payment != "" {
+		a, known, err = n.meant(ctx, k, work)
 	}
-	if !known {
+	var unmatched *unmatchedError
+	switch {
+	case errors.As(err, &unmatched):
+		return n.end(ctx, k, verdict{reason: "unmatched: " + unmatched.Error()})
+	case err != nil:
+		return err
+	case !known:
 		return n.end(ctx, k, verdict{again: true, reason: "names no attempt of ours"})
 	}
 	if why := mismatch(work, a); why != "" {
-		if err := n.openCase(ctx, a, why); err != nil {
+		if err := n.openCase(ctx, a.Payment, flow.CaseMismatch, a.ID.String(), map[string]any{"attempt": a.ID.String(), "mismatch": why}); err != nil {
 			return err
 		}
 		return n.end(ctx, k, verdict{reason: "mismatch: " + why})
 	}
 	if a.Status.Final() && agrees(work.news.Kind, a.Status) {
 		return n.end(ctx, k, verdict{reason: "known"})
+	}
+	if work.news.Final && work.news.Kind != connector.Unknown {
+		if err := n.opts.Flows.Hear(ctx, a, work.news.Outcome(), d); err != nil {
+			return err
+		}
+		return n.end(ctx, k, verdict{reason: "final: " + string(work.news.Kind)})
 	}
 	if trustNews {
 		out := connector.Outcome{Kind: work.news.Kind, Amount: work.news.Amount}
@@ -305,6 +339,56 @@ func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
 	return n.end(ctx, k, verdict{reason: "confirmed: " + string(out.Kind)})
 }
 
+// unmatchedError: news names a payment, and not exactly one open attempt of it at
+// the account. A person must look; a case says so.
+type unmatchedError struct{ open int }
+
+func (e *unmatchedError) Error() string {
+	return fmt.Sprintf("%d open attempts of the payment at this account", e.open)
+}
+
+// meant finds the attempt that news means which names our payment alone: the one
+// open attempt of it at the account that has signed. What repeats the last word
+// of one that is over means that one.
+func (n *Inbox) meant(ctx context.Context, k id.Inbox, work *notice) (payment.Attempt, bool, error) {
+	pay, err := id.ParsePayment(work.news.Payment)
+	if err != nil {
+		return payment.Attempt{}, false, nil
+	}
+	kind := work.news.Operation
+	if kind == "" {
+		kind = payment.KindSale
+	}
+	all, err := n.opts.Flows.AttemptsAt(ctx, pay, kind, work.row.Connector, work.row.Account)
+	switch {
+	case errors.Is(err, payment.ErrNoPayment):
+		return payment.Attempt{}, false, nil
+	case err != nil:
+		return payment.Attempt{}, false, err
+	}
+	var open []payment.Attempt
+	for _, a := range all {
+		if !a.Status.Final() {
+			open = append(open, a)
+		}
+	}
+	if len(open) == 1 {
+		return open[0], true, nil
+	}
+	for _, a := range all {
+		if len(open) == 0 && agrees(work.news.Kind, a.Status) && a.Amount == work.news.Amount {
+			return a, true, nil
+		}
+	}
+	err = n.openCase(ctx, pay, flow.CaseUnmatched, k.String(), map[string]any{
+		"account": work.row.Connector + "/" + work.row.Account, "said": work.news.Kind, "amount": work.news.Amount, "open": len(open),
+	})
+	if err != nil {
+		return payment.Attempt{}, false, err
+	}
+	return payment.Attempt{}, false, &unmatchedError{len(open)}
+}
+
 // again reads the news from a stored notification: this process did not store
 // it. The signature is checked anew, since a row is no proof of it.
 func (n *Inbox) again(row payment.Inbox) (*notice, error) {
@@ -321,7 +405,9 @@ func (n *Inbox) again(row payment.Inbox) (*notice, error) {
 	for k, v := range fields {
 		header.Set(k, v)
 	}
-	news, err := reader.ReadNotification(connector.Notification{Method: http.MethodPost, Header: header, Body: []byte(row.Body)})
+	news, err := reader.ReadNotification(connector.Notification{
+		Method: http.MethodPost, Header: header, Body: []byte(row.Body), Received: time.UnixMicro(row.ReceivedUS),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -345,7 +431,12 @@ func mismatch(work *notice, a payment.Attempt) string {
 		return work.news.Mismatch
 	case a.Connector != work.row.Connector || a.Account != work.row.Account:
 		return "attempt belongs to another account"
-	case work.news.Amount.Currency != "" && work.news.Amount != a.Amount:
+	case work.news.Payment != "" && work.news.Payment != a.Payment.String():
+		return "attempt belongs to another payment"
+	case work.news.Operation != "" && work.news.Operation != a.Kind:
+		return "attempt is of another operation"
+	case work.news.Amount.Currency != "" && work.news.Amount != a.Amount,
+		work.news.Final && work.news.Amount.Currency == "": // final news names what it is about, or is none
 		return "amount or currency"
 	}
 	return ""
@@ -356,11 +447,11 @@ func agrees(k connector.Kind, s payment.AttemptStatus) bool {
 		(k == connector.Declined && s == payment.AttemptDeclined)
 }
 
-func (n *Inbox) openCase(ctx context.Context, a payment.Attempt, why string) error {
+func (n *Inbox) openCase(ctx context.Context, pay id.Payment, kind, about string, details map[string]any) error {
 	_, err := book.Do(ctx, n.book, book.Act[struct{}]{
-		Name: "inbox.case", Bucket: a.ID.Bucket(), Background: true,
+		Name: "inbox.case", Bucket: pay.Bucket(), Background: true,
 		Decide: func(p *book.Page) (struct{}, error) {
-			flow.OpenCase(p, a.Payment, flow.CaseMismatch, a.ID.String(), map[string]any{"attempt": a.ID.String(), "mismatch": why})
+			flow.OpenCase(p, pay, kind, about, details)
 			return struct{}{}, nil
 		},
 	})

@@ -41,13 +41,19 @@ type psp struct {
 	mu      sync.Mutex
 	answers []connector.Outcome // of look-ups; the last repeats, none is Unknown
 	asked   int
+	lost    bool // answers to sales are
 }
 
 func (p *psp) Capabilities() connector.Capabilities {
-	return connector.Capabilities{LookupSchedule: []time.Duration{time.Hour}}
+	return connector.Capabilities{LookupSchedule: []time.Duration{time.Hour}, NewsHeaders: []string{"X-Seal"}}
 }
 
 func (p *psp) Sale(context.Context, connector.Order) connector.Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost {
+		return connector.Outcome{Kind: connector.Unknown}
+	}
 	return connector.Outcome{Kind: connector.Pending, Redirect: &payment.Redirect{URL: "https://psp.example/page", Method: "POST"}}
 }
 
@@ -100,6 +106,16 @@ func (p *psp) ReadNotification(n connector.Notification) (connector.News, error)
 	}
 	if v.Get("mid") != p.mid {
 		news.Mismatch = "names another MID"
+	}
+	if v.Has("final") {
+		news.Final, news.EventID, news.Payment, news.ProviderID, news.Code = true, v.Get("event"), v.Get("payment"), "psp-1", v.Get("code")
+		news.Operation = payment.OperationKind(v.Get("operation"))
+		if v.Get("currency") == "" {
+			news.Amount = money.Amount{}
+		}
+		if n.Header.Get("X-Seal") != "sealed" {
+			return connector.News{}, connector.ErrSignature
+		}
 	}
 	return news, nil
 }
@@ -313,6 +329,7 @@ const (
 func (h *house) send(method, path, accept string, body io.Reader) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, body)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	r.Header.Set("X-Seal", "sealed")
 	if accept != "" {
 		r.Header.Set("Accept", accept)
 	}
@@ -441,7 +458,7 @@ func TestNewsIsStoredAnsweredAndAppliedAfterALookUp(t *testing.T) {
 			h.wantStatus(b.Payment.ID, test.want)
 			h.wantBalance("merchant:1", ledger.Payable, test.minor)
 			h.wantRow(payment.InboxApplied, test.reason, 1)
-			if row := h.rows()[0]; row.Body != body || row.Header != `{"Content-Type":"application/x-www-form-urlencoded"}` {
+			if row := h.rows()[0]; row.Body != body || row.Header != `{"Content-Type":"application/x-www-form-urlencoded","X-Seal":"sealed"}` {
 				t.Errorf("stored %q with %s, want it as it came", row.Body, row.Header)
 			}
 			h.wantNoNotice()

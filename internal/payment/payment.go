@@ -155,6 +155,7 @@ type OperationKind string
 const (
 	KindSale   OperationKind = "sale"
 	KindRefund OperationKind = "refund"
+	KindPayout OperationKind = "payout" // connectors can; no flow makes one yet
 	// KindManualChange is an operation that a rule or an operator made, such
 	// as the credit of a late success; no PSP is asked.
 	KindManualChange OperationKind = "manual change"

@@ -236,6 +236,7 @@ func (h *history) calledFor(op *payment.Operation) []call {
 			}
 		}
 		return []call{{ledger.KindRefundReserve, reserve}, {ledger.KindRefundSettle, settle}, {ledger.KindRefundRelease, release}}
+	case payment.KindPayout: // none is made yet, so no transfer is called for
 	case payment.KindManualChange: // its transfer belongs to the sale
 	}
 	return nil

@@ -99,7 +99,7 @@ func (c *checker) judgeSales(h *history, newestFirst []*payment.Operation) {
 			}
 		case payment.KindManualChange:
 			manual = true
-		case payment.KindRefund:
+		case payment.KindRefund, payment.KindPayout:
 		}
 	}
 	if telling == nil {
