@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aorta/internal/connector"
+	"aorta/internal/connector/exchange"
 	"aorta/internal/connector/paytm"
 )
 
@@ -16,7 +17,7 @@ func connect(c connectorConfig, transport http.RoundTripper) (connector.Connecto
 	switch c.Name {
 	case "paytm":
 		p, err := paytm.New(paytm.Config{
-			BaseURL: c.BaseURL, MID: c.MID, Key: paytm.NewSecret(c.Key), Website: c.Website, Now: time.Now, Random: rand.Reader,
+			BaseURL: c.BaseURL, MID: c.MID, Key: exchange.NewSecret(c.Key), Website: c.Website, Now: time.Now, Random: rand.Reader,
 			Transport: transport,
 		})
 		if err != nil {

@@ -90,7 +90,7 @@ type Capabilities struct {
 	LookupSchedule  []time.Duration // after acceptance; the last step repeats until the limit time
 	Notifications   bool
 	NewsHeaders     []string // headers of a notification, Content-Type aside, without which it cannot be verified again
-	RedirectsToPage bool // the customer pays on the provider's page
+	RedirectsToPage bool     // the customer pays on the provider's page
 }
 
 // Order is one attempt as the provider must know it.

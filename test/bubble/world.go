@@ -34,6 +34,7 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/callback"
 	"aorta/internal/connector"
+	"aorta/internal/connector/exchange"
 	"aorta/internal/connector/paytm"
 	"aorta/internal/due"
 	"aorta/internal/flow"
@@ -227,7 +228,7 @@ func (w *world) start() {
 	psp := newTransport(l.dial)
 	l.out = append(l.out, psp)
 	w.paytm, err = paytm.New(paytm.Config{
-		BaseURL: "http://psp/paytm", MID: sandbox.DemoMID, Key: paytm.NewSecret(sandbox.DemoKey), Website: sandbox.DemoWebsite,
+		BaseURL: "http://psp/paytm", MID: sandbox.DemoMID, Key: exchange.NewSecret(sandbox.DemoKey), Website: sandbox.DemoWebsite,
 		Now: time.Now, Random: rand.Reader,
 		Transport: faulty{next: psp, w: w, key: w.callKey, ended: l.ended, kinds: []Fault{Refused, CutBefore, AnswerLost, TooSlow, Broken, HalfAnswer}},
 	})

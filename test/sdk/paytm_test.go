@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"aorta/internal/connector"
+	"aorta/internal/connector/exchange"
 	"aorta/internal/connector/paytm"
 	"aorta/internal/id"
 	"aorta/internal/money"
@@ -30,7 +31,7 @@ const (
 func TestPaytmChecksum(t *testing.T) {
 	base := startPaytmJudge(t)
 	p, err := paytm.New(paytm.Config{
-		BaseURL: base, MID: paytmMID, Key: paytm.NewSecret(paytmKey), Website: "WEBSTAGING", Now: time.Now, Random: rand.Reader,
+		BaseURL: base, MID: paytmMID, Key: exchange.NewSecret(paytmKey), Website: "WEBSTAGING", Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -4,25 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"strings"
-	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"aorta/internal/connector"
-	"aorta/internal/crash"
-	"aorta/internal/payment"
+	"aorta/internal/connector/exchange"
 )
-
-// maxAnswer bounds an answer's body (security.md S21).
-const maxAnswer = 64 << 10
 
 // envelope is what Paytm answers. Body keeps the very bytes that were signed.
 type envelope struct {
@@ -41,7 +29,7 @@ type resultInfo struct {
 
 // heard starts an Outcome with Paytm's own words.
 func (r resultInfo) heard(kind connector.Kind) connector.Outcome {
-	return connector.Outcome{Kind: kind, ProviderCode: clean(r.Code, 64), ProviderMessage: clean(r.Message, 500)}
+	return connector.Outcome{Kind: kind, ProviderCode: exchange.Clean(r.Code, 64), ProviderMessage: exchange.Clean(r.Message, 500)}
 }
 
 // message is a request in the making: an envelope whose head has room for the
@@ -91,95 +79,37 @@ func (m *message) seal(c *Checksummer, body any) ([]byte, error) {
 	return m.buf.Bytes(), nil
 }
 
-// lost says why there is no answer to go by. sent is false only where no byte
-// of the request can have left.
-type lost struct {
-	sent   bool
-	reason string // for the record; no secret, no text of the provider's
-	alarm  string
-}
-
-// outcome of a call that asked for something to be done.
-func (l *lost) outcome() connector.Outcome {
-	out := connector.Outcome{Kind: connector.Unknown, ProviderMessage: l.reason, Alarm: l.alarm}
-	if !l.sent {
-		out.Kind, out.Code = connector.NotSent, payment.CodeProviderUnavailable
-	}
-	return out
-}
-
-// unanswered is the outcome of a look-up: that a question was not sent says
-// nothing about what it asked for.
-func (l *lost) unanswered() connector.Outcome {
-	return connector.Outcome{Kind: connector.Unknown, ProviderMessage: l.reason, Alarm: l.alarm}
-}
-
 // call sends one signed request and reads the verified body of the answer into
 // answer. It follows no redirect, since a RoundTripper does not.
-func (p *Paytm) call(ctx context.Context, to *url.URL, query string, m *message, body, answer any) *lost {
+func (p *Paytm) call(ctx context.Context, to *url.URL, query string, m *message, body, answer any) *exchange.Lost {
 	content, err := m.seal(p.checksum, body)
 	if err != nil {
-		return &lost{reason: "not signed", alarm: "paytm: a request could not be signed: " + err.Error()}
+		return &exchange.Lost{Reason: "not signed", Alarm: "paytm: a request could not be signed: " + err.Error()}
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	if crash.On {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
-			if w.Err == nil {
-				crash.At(crash.RequestSent)
-			}
-		}})
-	}
-
 	u := *to
 	u.RawQuery = query
-	request := (&http.Request{
-		Method: http.MethodPost, URL: &u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: p.header, ContentLength: int64(len(content)), Body: io.NopCloser(bytes.NewReader(content)),
-		// Lets net/http take another connection when it finds, before any byte was
-		// written, that the one it kept is closed. It repeats no POST after that.
-		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
-	}).WithContext(ctx)
-	response, err := p.transport.RoundTrip(request)
-	if err != nil {
-		if dialFailed(err) {
-			return &lost{reason: "no connection"}
+	return p.peer.Call(ctx, exchange.Request{Method: http.MethodPost, URL: &u, Header: p.header, Body: content}, func(a exchange.Answer) *exchange.Lost {
+		switch a.Status {
+		case http.StatusOK:
+			return p.open(a.Body, answer)
+		case http.StatusTooManyRequests:
+			return exchange.Status(a.Status)
 		}
-		return &lost{sent: true, reason: "the answer was lost"}
-	}
-	defer response.Body.Close()
-
-	buf := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(buf)
-	buf.Reset()
-	// One byte more than allowed tells too long from just fitting. Reading to the
-	// end gives the connection back.
-	n, err := buf.ReadFrom(io.LimitReader(response.Body, maxAnswer+1))
-	switch {
-	case response.StatusCode/100 == 5 || response.StatusCode == http.StatusTooManyRequests:
-		return &lost{sent: true, reason: fmt.Sprintf("HTTP status %d", response.StatusCode)}
-	case response.StatusCode != http.StatusOK:
 		// Also a redirect. Paytm says no in an answer of 200, so this is not Paytm's
 		// word on anything, and most likely not the right address.
-		reason := fmt.Sprintf("HTTP status %d", response.StatusCode)
-		return &lost{sent: true, reason: reason, alarm: "paytm: " + reason + " from " + to.Path + ": check the base URL"}
-	case err != nil:
-		return &lost{sent: true, reason: "the answer was cut off"}
-	case n > maxAnswer:
-		return &lost{sent: true, reason: "the answer is too long"}
-	}
-	return p.open(buf.Bytes(), answer)
+		l := exchange.Status(a.Status)
+		l.Alarm = "paytm: " + l.Reason + " from " + to.Path + ": check the base URL"
+		return l
+	})
 }
-
-var buffers = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 4<<10)) }}
 
 // open verifies an answer and reads its body. An unsigned answer is taken for
 // none: refusals of a wrong key or MID come unsigned, or signed with another
 // key, and so end up here with an alarm, never as a decline.
-func (p *Paytm) open(raw []byte, answer any) *lost {
+func (p *Paytm) open(raw []byte, answer any) *exchange.Lost {
 	var e envelope
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return &lost{sent: true, reason: "the answer is not JSON of the agreed shape"}
+		return &exchange.Lost{Sent: true, Reason: "the answer is not JSON of the agreed shape"}
 	}
 	if !p.checksum.Verify(e.Body, e.Head.Signature) {
 		// The code is for the operator's eyes; nothing is decided by it.
@@ -187,40 +117,14 @@ func (p *Paytm) open(raw []byte, answer any) *lost {
 			Result resultInfo `json:"resultInfo"`
 		}
 		_ = json.Unmarshal(e.Body, &b)
-		return &lost{
-			sent: true, reason: "the answer's signature is wrong",
-			alarm: fmt.Sprintf("paytm: an answer's signature is missing or wrong (it says %q %q): check merchant key, MID and base URL",
-				clean(b.Result.Status, 24), clean(b.Result.Code, 24)),
+		return &exchange.Lost{
+			Sent: true, Reason: "the answer's signature is wrong",
+			Alarm: fmt.Sprintf("paytm: an answer's signature is missing or wrong (it says %q %q): check merchant key, MID and base URL",
+				exchange.Clean(b.Result.Status, 24), exchange.Clean(b.Result.Code, 24)),
 		}
 	}
 	if err := json.Unmarshal(e.Body, answer); err != nil {
-		return &lost{sent: true, reason: "the answer's body is not of the agreed shape"}
+		return &exchange.Lost{Sent: true, Reason: "the answer's body is not of the agreed shape"}
 	}
 	return nil
-}
-
-// dialFailed holds only when no connection was made, so that no byte of the
-// request can have left (payment-loop.md L15). A dial that the caller gave up on
-// comes as the context's error and counts as sent.
-func dialFailed(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
-}
-
-// clean makes a provider's text fit for our rows: valid, no control characters,
-// at most limit bytes.
-func clean(text string, limit int) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == utf8.RuneError {
-			return -1
-		}
-		return r
-	}, text)
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && !utf8.RuneStart(text[limit]) {
-		limit--
-	}
-	return text[:limit]
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"aorta/internal/connector"
+	"aorta/internal/connector/exchange"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 )
@@ -41,13 +42,13 @@ func (p *Paytm) Lookup(ctx context.Context, o connector.Order) connector.Outcome
 	}
 	var a statusAnswer
 	if l := p.call(ctx, p.orderStatus, "", begin(), statusBody{MID: p.mid, OrderID: reference}, &a); l != nil {
-		return l.unanswered()
+		return l.Unanswered()
 	}
 	r := a.Result
 	switch r.Status {
 	case "TXN_SUCCESS", "PENDING", "TXN_FAILURE", "NO_RECORD_FOUND":
 	default:
-		return r.doubtful("paytm: order status says " + clean(r.Status, 24) + ", which is no known status")
+		return r.doubtful("paytm: order status says " + exchange.Clean(r.Status, 24) + ", which is no known status")
 	}
 	if a.MID != p.mid && a.MID != "" || a.OrderID != reference && a.OrderID != "" {
 		return r.doubtful("paytm: order status answers about another order or MID")
@@ -72,19 +73,19 @@ func (p *Paytm) Lookup(ctx context.Context, o connector.Order) connector.Outcome
 		return r.doubtful("paytm: order status does not say whom it is about")
 	case r.Status == "PENDING":
 		out := r.heard(connector.Pending)
-		out.ProviderID, out.ProviderTime = providerID(a.TxnID), providerTime(a.TxnDate)
+		out.ProviderID, out.ProviderTime = exchange.Visible(a.TxnID), providerTime(a.TxnDate)
 		return out
 	case r.Status == "TXN_FAILURE":
 		// 227 is a checksum mismatch by the newer text. A key other than Paytm's
 		// would not have verified this answer, so here it is the bank's decline.
 		out := r.heard(connector.Declined)
 		out.Code = declineCode(r.Code)
-		out.ProviderID, out.ProviderTime = providerID(a.TxnID), providerTime(a.TxnDate)
+		out.ProviderID, out.ProviderTime = exchange.Visible(a.TxnID), providerTime(a.TxnDate)
 		return out
 	}
 	if r.Code != "01" {
 		// All sources agree on 01. Crediting cannot be undone, so a person looks.
-		return r.doubtful("paytm: TXN_SUCCESS comes with code " + clean(r.Code, 24))
+		return r.doubtful("paytm: TXN_SUCCESS comes with code " + exchange.Clean(r.Code, 24))
 	}
 	if a.Currency != "" && a.Currency != string(currency) {
 		return r.doubtful("paytm: TXN_SUCCESS comes in a currency other than INR")
@@ -109,10 +110,10 @@ func (p *Paytm) noSuchOrder(r resultInfo, status payment.AttemptStatus) connecto
 func (r resultInfo) approved(txnID, amount, date string) connector.Outcome {
 	moved, err := money.ParseDecimal(amount, currency)
 	if err != nil || moved.Minor == 0 {
-		return r.doubtful("paytm: " + clean(r.Status, 24) + " without a readable amount")
+		return r.doubtful("paytm: " + exchange.Clean(r.Status, 24) + " without a readable amount")
 	}
-	if providerID(txnID) == "" {
-		return r.doubtful("paytm: " + clean(r.Status, 24) + " without an id")
+	if exchange.Visible(txnID) == "" {
+		return r.doubtful("paytm: " + exchange.Clean(r.Status, 24) + " without an id")
 	}
 	out := r.heard(connector.Approved)
 	out.Amount, out.ProviderID, out.ProviderTime = moved, txnID, providerTime(date)
@@ -136,19 +137,6 @@ func declineCode(code string) string {
 		return payment.CodeExternalFunds
 	}
 	return payment.CodeExternalDecline
-}
-
-// providerID takes an id of 1 to 64 visible ASCII characters, as Paytm's are.
-func providerID(text string) string {
-	if len(text) > 64 {
-		return ""
-	}
-	for i := range len(text) {
-		if text[i] <= ' ' || text[i] > '~' {
-			return ""
-		}
-	}
-	return text
 }
 
 // providerTime reads "2020-07-24 15:13:02.0" in IST; what is not that is no time.

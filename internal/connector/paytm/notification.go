@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"aorta/internal/connector"
+	"aorta/internal/connector/exchange"
 	"aorta/internal/money"
 )
 
@@ -221,7 +222,7 @@ func (p *Paytm) news(n notice) (connector.News, error) {
 		Kind:      n.kind,
 		// Paytm names no event and signs no time, so the same news is the same name:
 		// replays are found by reference and status (paytm.md section 2).
-		EventID: n.reference + "/" + clean(n.status, 24) + "/" + n.matched,
+		EventID: n.reference + "/" + exchange.Clean(n.status, 24) + "/" + n.matched,
 	}
 	amount, err := money.ParseDecimal(n.amount, money.Currency(n.currency))
 	switch {
@@ -238,7 +239,7 @@ func (p *Paytm) news(n notice) (connector.News, error) {
 
 // isReference holds for what Paytm takes for orderId and refId (section 3).
 func isReference(text string) bool {
-	odd := func(r rune) bool { return !nameRune(r) && r != '@' && r != '.' }
+	odd := func(r rune) bool { return !exchange.NameRune(r) && r != '@' && r != '.' }
 	return text != "" && len(text) <= 50 && !strings.ContainsFunc(text, odd)
 }
 

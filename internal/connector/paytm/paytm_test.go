@@ -20,6 +20,7 @@ import (
 
 	"aorta/internal/connector"
 	"aorta/internal/connector/connectortest"
+	"aorta/internal/connector/exchange"
 	"aorta/internal/connector/paytm"
 	"aorta/internal/id"
 	"aorta/internal/money"
@@ -40,7 +41,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // config is a good one, for a provider at base.
 func config(base string) paytm.Config {
 	return paytm.Config{
-		BaseURL: base, MID: mid, Key: paytm.NewSecret(secret), Website: website,
+		BaseURL: base, MID: mid, Key: exchange.NewSecret(secret), Website: website,
 		Now: time.Now, Random: rand.Reader, CallTimeout: 300 * time.Millisecond,
 	}
 }
@@ -159,8 +160,8 @@ func TestNewRefusesBadSettings(t *testing.T) {
 		{"MID that needs escaping", func(c *paytm.Config) { c.MID = `M"&` }, "MID"},
 		{"no website", func(c *paytm.Config) { c.Website = "" }, "website"},
 		{"odd client id", func(c *paytm.Config) { c.ClientID = `C"` }, "client id"},
-		{"no key", func(c *paytm.Config) { c.Key = paytm.Secret{} }, "16 bytes"},
-		{"long key", func(c *paytm.Config) { c.Key = paytm.NewSecret(secret + secret) }, "16 bytes"},
+		{"no key", func(c *paytm.Config) { c.Key = exchange.Secret{} }, "16 bytes"},
+		{"long key", func(c *paytm.Config) { c.Key = exchange.NewSecret(secret + secret) }, "16 bytes"},
 		{"no clock", func(c *paytm.Config) { c.Now = nil }, "clock"},
 		{"no randomness", func(c *paytm.Config) { c.Random = nil }, "randomness"},
 		{"negative timeout", func(c *paytm.Config) { c.CallTimeout = -1 }, "timeout"},
@@ -194,7 +195,7 @@ func TestSecretsAreHidden(t *testing.T) {
 		log.Info("settings", "of", v)
 		text.Info("settings", "of", v)
 	}
-	encoded, err := json.Marshal(struct{ Key paytm.Secret }{c.Key})
+	encoded, err := json.Marshal(struct{ Key exchange.Secret }{c.Key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"aorta/internal/connector"
+	"aorta/internal/connector/exchange"
 	"aorta/internal/payment"
 )
 
@@ -80,7 +81,7 @@ func (p *Paytm) Refund(ctx context.Context, o connector.Order) connector.Outcome
 	}
 	var a refundAnswer
 	if l := p.call(ctx, p.refundApply, "", begin(p.refundHead), body, &a); l != nil {
-		return l.outcome()
+		return l.Outcome()
 	}
 	r := a.Result
 	nobodyElse, named := a.about(p.mid, order, reference)
@@ -92,7 +93,7 @@ func (p *Paytm) Refund(ctx context.Context, o connector.Order) connector.Outcome
 		return r.heard(connector.Unknown) // a system error, whatever its status says
 	case refundExists[r.Code], r.Code == "601", r.Status == "PENDING", r.Status == "TXN_SUCCESS":
 		out := r.heard(connector.Pending)
-		out.ProviderID = providerID(a.RefundID)
+		out.ProviderID = exchange.Visible(a.RefundID)
 		return out
 	case r.Status == "TXN_FAILURE" && clear && named:
 		out := r.heard(connector.Declined)
@@ -116,7 +117,7 @@ func (p *Paytm) LookupRefund(ctx context.Context, o connector.Order) connector.O
 	}
 	var a refundAnswer
 	if l := p.call(ctx, p.refundStatus, "", begin(), statusBody{MID: p.mid, OrderID: order, RefID: reference}, &a); l != nil {
-		return l.unanswered()
+		return l.Unanswered()
 	}
 	r := a.Result
 	nobodyElse, named := a.about(p.mid, order, reference)
@@ -136,7 +137,7 @@ func (p *Paytm) LookupRefund(ctx context.Context, o connector.Order) connector.O
 		return r.doubtful("paytm: refund status is refused with " + r.Code + ": check MID and merchant key")
 	case r.Status == "PENDING":
 		out := r.heard(connector.Pending)
-		out.ProviderID = providerID(a.RefundID)
+		out.ProviderID = exchange.Visible(a.RefundID)
 		return out
 	case r.Status == "TXN_SUCCESS" && named:
 		return r.approved(a.RefundID, a.RefundAmount, a.AcceptTime)
@@ -144,12 +145,12 @@ func (p *Paytm) LookupRefund(ctx context.Context, o connector.Order) connector.O
 		return r.heard(connector.Unknown) // it says at once that it failed and that it is there
 	case r.Status == "TXN_FAILURE" && named:
 		out := r.heard(connector.Declined)
-		out.ProviderID = providerID(a.RefundID)
+		out.ProviderID = exchange.Visible(a.RefundID)
 		out.Code = refundRefusals[r.Code]
 		if out.Code == "" {
 			out.Code = payment.CodeExternalDecline
 		}
 		return out
 	}
-	return r.doubtful("paytm: refund status " + clean(r.Status, 24) + " cannot be relied on")
+	return r.doubtful("paytm: refund status " + exchange.Clean(r.Status, 24) + " cannot be relied on")
 }

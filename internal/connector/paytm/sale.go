@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"aorta/internal/connector"
+	"aorta/internal/connector/exchange"
 	"aorta/internal/payment"
 )
 
@@ -71,7 +72,7 @@ func (p *Paytm) Sale(ctx context.Context, o connector.Order) connector.Outcome {
 	head := begin(p.headStart, strconv.FormatInt(p.now().Unix(), 10), p.headEnd)
 	var a initiateAnswer
 	if l := p.call(ctx, p.initiate, p.initiateQuery+reference, head, body, &a); l != nil {
-		return l.outcome()
+		return l.Outcome()
 	}
 	return p.started(a, reference)
 }
@@ -112,7 +113,7 @@ func (p *Paytm) started(a initiateAnswer, reference string) connector.Outcome {
 	}
 	out.Code = initiateRefusals[r.Code].code
 	if out.Kind == connector.NotSent {
-		out.Alarm = "paytm: initiate is refused with " + clean(r.Code, 24) + ": our settings or our request are wrong"
+		out.Alarm = "paytm: initiate is refused with " + exchange.Clean(r.Code, 24) + ": our settings or our request are wrong"
 	}
 	return out
 }
@@ -156,7 +157,7 @@ func customerID(name, reference string) string {
 	if name == "" {
 		return reference
 	}
-	odd := func(r rune) bool { return !nameRune(r) && !strings.ContainsRune("@!$.", r) }
+	odd := func(r rune) bool { return !exchange.NameRune(r) && !strings.ContainsRune("@!$.", r) }
 	if len(name) <= 64 && !strings.ContainsFunc(name, odd) {
 		return name
 	}

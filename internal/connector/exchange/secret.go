@@ -1,11 +1,11 @@
-package paytm
+package exchange
 
 import (
 	"fmt"
 	"log/slog"
 )
 
-// Secret is a merchant key on its way into New. It prints, logs and marshals as
+// Secret is a key on its way into a connector. It prints, logs and marshals as
 // "[secret]"; the zero Secret is no key.
 //
 // The text is behind a pointer, since fmt ignores the methods of values in
@@ -15,11 +15,11 @@ type Secret struct{ text *string }
 // hidden is all that a secret ever prints.
 const hidden = "[secret]"
 
-// NewSecret makes a Secret of the key's text as Paytm's dashboard shows it.
+// NewSecret makes a Secret of the key's text as the provider's dashboard shows it.
 func NewSecret(text string) Secret { return Secret{text: &text} }
 
-// reveal gives the key's text to the one place that prepares the cipher.
-func (s Secret) reveal() string {
+// Reveal gives the key's text, to the one place that prepares the cipher.
+func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
 	}
