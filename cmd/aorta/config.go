@@ -134,6 +134,8 @@ type settings struct {
 	Private    []netip.Prefix // networks that callbacks may reach although they are not public
 	TestMode   bool           // pages say that no real money moves
 	GateRate   float64        // Gate requests per second that one project may make; 0: any number
+	APIRate    float64        // calls of /v1 per second that one API key may make; 0: any number
+	DemoKey    int64          // project that the demo makes an API key for; 0: none
 }
 
 // connectorConfig is one PSP account.
@@ -162,6 +164,7 @@ type file struct {
 	TLSKey           string            `toml:"tls_key"`
 	CallbackNetworks []string          `toml:"callback_networks"`
 	GateRate         float64           `toml:"gate_rate"`
+	APIRate          float64           `toml:"api_rate"`
 	Connectors       []connectorConfig `toml:"connector"`
 	Projects         []projectConfig   `toml:"project"`
 }
@@ -176,6 +179,7 @@ type projectConfig struct {
 	AllowedIPs       []string       `toml:"allowed_ips"`
 	CustomerOptional bool           `toml:"customer_optional"`
 	Wallet           bool           `toml:"wallet"`
+	WalletOnly       bool           `toml:"wallet_only"`
 	LateSuccess      string         `toml:"late_success"`
 	SumInRefund      string         `toml:"payment_sum_in_refund"`
 	PageAttempts     *int           `toml:"page_attempts"`
@@ -228,10 +232,12 @@ func load(path string, env func(string) string) (settings, error) {
 	if v := env("AORTA_CALLBACK_NETWORKS"); v != "" {
 		f.CallbackNetworks = strings.Split(v, ",")
 	}
-	if v := env("AORTA_GATE_RATE"); v != "" {
-		var err error
-		if f.GateRate, err = strconv.ParseFloat(v, 64); err != nil {
-			return settings{}, fmt.Errorf("AORTA_GATE_RATE: %w", err)
+	for name, field := range map[string]*float64{"AORTA_GATE_RATE": &f.GateRate, "AORTA_API_RATE": &f.APIRate} {
+		if v := env(name); v != "" {
+			var err error
+			if *field, err = strconv.ParseFloat(v, 64); err != nil {
+				return settings{}, fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
 	return f.settings(env)
@@ -241,7 +247,7 @@ func (f file) settings(env func(string) string) (settings, error) {
 	s := settings{
 		Data: f.Data, Database: f.Database, Listen: f.Listen, OpsListen: f.OpsListen, OpsToken: f.OpsToken, PublicURL: f.PublicURL,
 		knobs: knobs{TLSCert: f.TLSCert, TLSKey: f.TLSKey}, Connectors: f.Connectors,
-		GateRate: f.GateRate,
+		GateRate: f.GateRate, APIRate: f.APIRate,
 	}
 	var errs []error
 	duration := func(key, text string, into *time.Duration) {
@@ -311,7 +317,7 @@ func (pc projectConfig) project(k knobs, env func(string) string) (project.Proje
 	}
 	p := project.Project{
 		ID: pc.ID, MerchantID: pc.Merchant, Name: pc.Name, Secret: sign.NewSecret(pc.Secret), CallbackURL: pc.CallbackURL,
-		Origins: pc.Origins, AllowedIPs: pc.AllowedIPs, CustomerOptional: pc.CustomerOptional, Wallet: pc.Wallet,
+		Origins: pc.Origins, AllowedIPs: pc.AllowedIPs, CustomerOptional: pc.CustomerOptional, Wallet: pc.Wallet, WalletOnly: pc.WalletOnly,
 		LateSuccess: project.LateRule(pc.LateSuccess), SumInRefund: project.SumRule(pc.SumInRefund),
 		BaseTime: k.BaseTime, LimitTime: k.LimitTime, PageAttempts: 1, RetryTime: retryTime,
 	}
@@ -393,6 +399,9 @@ func (s settings) check() error {
 	}
 	if !(s.GateRate >= 0 && s.GateRate <= maxGateRate) { // so written, NaN is refused too
 		return fmt.Errorf("gate_rate must be 0 to %d requests per second", maxGateRate)
+	}
+	if !(s.APIRate >= 0 && s.APIRate <= maxGateRate) {
+		return fmt.Errorf("api_rate must be 0 to %d calls per second", maxGateRate)
 	}
 	for _, p := range s.Projects {
 		for _, m := range p.Methods {

@@ -42,7 +42,7 @@ type ready struct {
 	Ops     string       `json:"ops"`
 	Sandbox string       `json:"sandbox"`
 	Project readyProject `json:"project"`
-	APIKey  string       `json:"api_key"` // empty until the native API has keys
+	APIKey  string       `json:"api_key"`
 }
 
 type readyProject struct {
@@ -112,7 +112,7 @@ func (c demoCmd) settings(sandboxURL, secret string) settings {
 	method := methods["paytm-wallet"]
 	method.Account = sandbox.DemoAccountName
 	return settings{
-		Data: c.Data, Database: c.Database, Listen: c.Listen, OpsListen: c.OpsListen, knobs: c.knobs, TestMode: true,
+		Data: c.Data, Database: c.Database, Listen: c.Listen, OpsListen: c.OpsListen, knobs: c.knobs, TestMode: true, DemoKey: demoProject,
 		Connectors: []connectorConfig{{
 			Name: "paytm", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/paytm", MID: sandbox.DemoMID, Key: sandbox.DemoKey,
 			Website: sandbox.DemoWebsite,
@@ -130,6 +130,7 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL, secret string) {
 	if c.JSON {
 		line, err := json.Marshal(ready{
 			Ready: true, Public: h.url(), Ops: h.opsURL, Sandbox: sandboxURL, Project: readyProject{ID: demoProject, Secret: secret},
+			APIKey: h.demoKey,
 		})
 		if err != nil {
 			panic("plain fields cannot fail to encode: " + err.Error())
@@ -142,11 +143,13 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL, secret string) {
   Buy something:      %[3]s/shop
   Payment Page, Gate: %[1]s/payment  %[1]s/v2/…
   Operations:         %[2]s/metrics  %[2]s/readyz
+  Native API:         %[1]s/v1/…
   Project:            %[4]d, secret %[5]s
+  API key:            %[7]s
   Everything it keeps is in %[6]s
 
 Stop it with Ctrl-C; then "aorta verify --data %[6]s" checks the money.
-`, h.url(), h.opsURL, sandboxURL, demoProject, secret, c.Data)
+`, h.url(), h.opsURL, sandboxURL, demoProject, secret, c.Data, h.demoKey)
 }
 
 // demoSecret is the demo project's secret: made once, then kept, so that a

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"aorta/internal/api"
 	"aorta/internal/book"
 	"aorta/internal/callback"
 	"aorta/internal/crash"
@@ -70,6 +71,7 @@ type house struct {
 	stop      context.CancelFunc
 	failed    chan error
 	gone      atomic.Bool   // see lost
+	demoKey   string        // text of the demo's API key
 	guarded   chan struct{} // closed when the background check has ended
 }
 
@@ -174,6 +176,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		},
 		NotifyURL: func(name, account string) string { return h.url() + "/n/" + name + "/" + account },
 		ReturnURL: func(p id.Payment) string { return page.SessionURL(p) },
+		Dead:      func(int64) bool { return s.Database == "" }, // SQLite has one process: who wrote before it is dead
 	})
 	page = paypage.New(paypage.Options{
 		Flows: flows, Read: db, Projects: projects, PublicURL: h.url, Key: pageKey, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics,
@@ -183,6 +186,13 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics, AllowInsecureCallbacks: s.insecureCallbacks(),
 		Rate: s.GateRate, Burst: int(math.Ceil(2 * s.GateRate)),
 	})
+	native := api.New(api.Options{
+		Flows: flows, Read: db, Projects: projects, PayURL: page.SessionURL, PublicURL: h.url, Now: time.Now, Random: rand.Reader,
+		Insecure: s.insecureCallbacks(), Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
+	})
+	if err := h.makeDemoKey(ctx, flows, pageKey); err != nil {
+		return nil, nil, err
+	}
 	callbacks := callback.New(h.book, db, callback.Options{
 		Styles: map[string]callback.Style{
 			"gate": {Render: gate.RenderCallback, Delivered: callback.Status200, Unit: s.CallbackUnit},
@@ -204,11 +214,13 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 
 	mux := http.NewServeMux()
 	mux.Handle("/v2/", gates)
+	mux.Handle("/v1/", native)
 	mux.Handle("/n/{connector}/{account}", in)
 	mux.Handle("/", page)
 	return mux, opsapi.New(opsapi.Options{
 		Read: db, Writing: func() bool { return h.book.Writing() && h.worker.Speaks() }, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,
 		ReplayDelivery: callbacks.Replay, ReplayNotification: in.Replay,
+		Keys: &opsapi.Keys{Project: projects, Random: rand.Reader, New: flows.NewKey, Put: flows.PutKey, Revoke: native.RevokeKey, Expire: native.ExpireKey, Now: time.Now},
 	}), nil
 }
 

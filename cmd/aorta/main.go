@@ -32,6 +32,7 @@ type commands struct {
 	Verify  verifyCmd  `cmd:"" help:"Check every invariant of the stored money. Exit 0 only if all hold."`
 	Doctor  doctorCmd  `cmd:"" help:"Say whether this machine, configuration and database are fit to serve."`
 	Replay  replayCmd  `cmd:"" help:"Send callbacks or apply notifications once more, by the running server's ops listener."`
+	Keys    keysCmd    `cmd:"" help:"Make, list, rotate and revoke API keys, by the running server's ops listener."`
 	Sandbox sandboxCmd `cmd:"" help:"The other side alone: PSP simulators and a demo merchant, in a process of their own."`
 	Bench   benchCmd   `cmd:"" help:"Measure the core, or payments end to end."`
 }

@@ -16,6 +16,7 @@ import (
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
+	"aorta/internal/project"
 )
 
 // Memory is a home in memory, for unit tests and the simulator. It keeps what
@@ -85,6 +86,8 @@ type memoryRows struct {
 	cases       memoryTable[payment.Case, id.Case]
 	rounds      memoryTable[ledger.Round, id.Round]
 	due         memoryTable[due.Due, id.Raw]
+	keys        memoryTable[project.Key, id.Key]
+	answers     memoryTable[payment.Answer, id.Answer]
 	transfers   memoryTable[ledger.Transfer, id.Transfer]
 	events      memoryTable[event.Event, id.Event]
 	requests    memoryTable[payment.Request, id.Raw]
@@ -111,6 +114,8 @@ func NewMemory() *Memory {
 			cases:       tableOf(caseKey, id.Case.Compare),
 			rounds:      tableOf(roundKey, id.Round.Compare),
 			due:         tableOf(dueKey, compareRaw),
+			keys:        tableOf(keyKey, id.Key.Compare),
+			answers:     tableOf(answerKey, id.Answer.Compare),
 			transfers:   tableOf(func(t ledger.Transfer) id.Transfer { return t.ID }, id.Transfer.Compare),
 			events:      tableOf(func(e event.Event) id.Event { return e.ID }, id.Event.Compare),
 			requests:    tableOf(func(r payment.Request) id.Raw { return r.ID }, compareRaw),
@@ -212,6 +217,7 @@ func (l *memoryLane) load(k *Keys) *Found {
 		Payments: loadRows(l, r.payments, k.Payments), Operations: loadRows(l, r.operations, k.Operations), Attempts: loadRows(l, r.attempts, k.Attempts),
 		Accounts: loadRows(l, r.accounts, k.Accounts), Deliveries: loadRows(l, r.deliveries, k.Deliveries), Inbox: loadRows(l, r.inbox, k.Inbox),
 		Cases: loadRows(l, r.cases, k.Cases), Rounds: loadRows(l, r.rounds, k.Rounds), Due: loadRows(l, r.due, k.Due),
+		Keys: loadRows(l, r.keys, k.Keys), Answers: loadRows(l, r.answers, k.Answers),
 	}
 }
 
@@ -251,7 +257,8 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	r := &l.m.rows
 	if !(fits(r.refs, c.Refs) && fits(r.customers, c.Customers) && fits(r.instruments, c.Instruments) && fits(r.payments, c.Payments) &&
 		fits(r.operations, c.Operations) && fits(r.attempts, c.Attempts) && fits(r.accounts, c.Accounts) && fits(r.deliveries, c.Deliveries) &&
-		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.rounds, c.Rounds) && fits(r.due, c.Due)) {
+		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.rounds, c.Rounds) && fits(r.due, c.Due) &&
+		fits(r.keys, c.Keys) && fits(r.answers, c.Answers)) {
 		return ErrConflict
 	}
 	write(r.refs, c.Refs)
@@ -266,6 +273,8 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	write(r.cases, c.Cases)
 	write(r.rounds, c.Rounds)
 	write(r.due, withoutCarry(c.Due))
+	write(r.keys, c.Keys)
+	write(r.answers, c.Answers)
 	write(r.transfers, Change[ledger.Transfer, id.Transfer]{Insert: c.Transfers})
 	write(r.events, Change[event.Event, id.Event]{Insert: c.Events})
 	write(r.requests, Change[payment.Request, id.Raw]{Insert: c.Requests})
@@ -409,6 +418,38 @@ func (m *Memory) Round(_ context.Context, r id.Round) (ledger.Round, bool, error
 	return one(m, &m.rows.rounds, r)
 }
 
+// Key reads an API key.
+func (m *Memory) Key(_ context.Context, k id.Key) (project.Key, bool, error) {
+	return one(m, &m.rows.keys, k)
+}
+
+// Answer reads what a request was answered.
+func (m *Memory) Answer(_ context.Context, a id.Answer) (payment.Answer, bool, error) {
+	return one(m, &m.rows.answers, a)
+}
+
+// ListPayments lists payments that match, newest first.
+func (m *Memory) ListPayments(_ context.Context, match PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
+	all, err := scan(m, &m.rows.payments, id.Payment{}, len(m.rows.payments.rows), nil)
+	var out []payment.Payment
+	seen := 0
+	for _, p := range slices.Backward(all) {
+		if !before.IsZero() && p.ID.Compare(before) >= 0 {
+			continue
+		}
+		if p.ID.Compare(match.From) < 0 {
+			return out, id.Payment{}, err
+		}
+		if match.Matches(p) {
+			out = append(out, p)
+		}
+		if seen++; len(out) == limit || seen == ListWindow {
+			return out, p.ID, err
+		}
+	}
+	return out, id.Payment{}, err
+}
+
 // Overdue lists work whose time has come.
 func (m *Memory) Overdue(_ context.Context, nowUS int64, dead []int64, limit int) ([]due.Due, error) {
 	m.mu.RLock()
@@ -496,6 +537,16 @@ func (m *Memory) ScanRefs(_ context.Context, after payment.RefKey, limit int) ([
 // ScanDue pages through all due rows.
 func (m *Memory) ScanDue(_ context.Context, after id.Raw, limit int) ([]due.Due, error) {
 	return scan(m, &m.rows.due, after, limit, nil)
+}
+
+// ScanKeys pages through all API keys.
+func (m *Memory) ScanKeys(_ context.Context, after id.Key, limit int) ([]project.Key, error) {
+	return scan(m, &m.rows.keys, after, limit, nil)
+}
+
+// ScanAnswers pages through all answers.
+func (m *Memory) ScanAnswers(_ context.Context, after id.Answer, limit int) ([]payment.Answer, error) {
+	return scan(m, &m.rows.answers, after, limit, nil)
 }
 
 // Enter registers a process.

@@ -13,6 +13,7 @@ import (
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
+	"aorta/internal/project"
 )
 
 // Page is the working set of the batch being written, one table per kind of
@@ -34,6 +35,8 @@ type Page struct {
 	Cases       *Rows[payment.Case, id.Case]
 	Rounds      *Rows[ledger.Round, id.Round]
 	Due         *Rows[due.Due, id.Raw]
+	Keys        *Rows[project.Key, id.Key]
+	Answers     *Rows[payment.Answer, id.Answer]
 
 	Transfers *Log[ledger.Transfer]
 	Events    *Log[event.Event]
@@ -498,6 +501,10 @@ func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number fun
 		func(k *Keys) *[]id.Round { return &k.Rounds }, func(c *Changes) *Change[ledger.Round, id.Round] { return &c.Rounds })
 	p.Due = newRows(p, dueKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[due.Due] { return &f.Due },
 		func(k *Keys) *[]id.Raw { return &k.Due }, func(c *Changes) *Change[due.Due, id.Raw] { return &c.Due })
+	p.Keys = newRows(p, keyKey, bucketOf[id.Key], id.Key.Compare, func(f *Found) *[]Stored[project.Key] { return &f.Keys },
+		func(k *Keys) *[]id.Key { return &k.Keys }, func(c *Changes) *Change[project.Key, id.Key] { return &c.Keys })
+	p.Answers = newRows(p, answerKey, bucketOf[id.Answer], id.Answer.Compare, func(f *Found) *[]Stored[payment.Answer] { return &f.Answers },
+		func(k *Keys) *[]id.Answer { return &k.Answers }, func(c *Changes) *Change[payment.Answer, id.Answer] { return &c.Answers })
 	p.Transfers = newLog(p, func(t ledger.Transfer) id.Bucket { return t.ID.Bucket() }, func(c *Changes) *[]ledger.Transfer { return &c.Transfers })
 	p.Events = newLog(p, func(e event.Event) id.Bucket { return e.ID.Bucket() }, func(c *Changes) *[]event.Event { return &c.Events })
 	p.Requests = newLog(p, func(r payment.Request) id.Bucket { return r.ID.Bucket() }, func(c *Changes) *[]payment.Request { return &c.Requests })
@@ -594,6 +601,7 @@ func (p *Page) changes() (*Changes, []due.Due) {
 func (c *Changes) empty() bool {
 	return c.Refs.empty() && c.Customers.empty() && c.Instruments.empty() && c.Payments.empty() && c.Operations.empty() &&
 		c.Attempts.empty() && c.Accounts.empty() && c.Deliveries.empty() && c.Inbox.empty() && c.Cases.empty() && c.Rounds.empty() && c.Due.empty() &&
+		c.Keys.empty() && c.Answers.empty() &&
 		len(c.Transfers)+len(c.Events)+len(c.Requests) == 0
 }
 

@@ -14,6 +14,7 @@ import (
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
+	"aorta/internal/project"
 )
 
 // Store is the database of one home. The book owns it as a port; package store
@@ -88,6 +89,8 @@ type Keys struct {
 	Cases       []id.Case
 	Rounds      []id.Round
 	Due         []id.Raw
+	Keys        []id.Key
+	Answers     []id.Answer
 }
 
 // Stored is a row with the version that the store holds.
@@ -116,6 +119,8 @@ type Found struct {
 	Cases       []Stored[payment.Case]
 	Rounds      []Stored[ledger.Round]
 	Due         []Stored[due.Due]
+	Keys        []Stored[project.Key]
+	Answers     []Stored[payment.Answer]
 }
 
 // Change is what a batch does to one kind of row. Update and Delete carry the
@@ -146,6 +151,8 @@ type Changes struct {
 	Cases       Change[payment.Case, id.Case]
 	Rounds      Change[ledger.Round, id.Round]
 	Due         Change[due.Due, id.Raw]
+	Keys        Change[project.Key, id.Key]
+	Answers     Change[payment.Answer, id.Answer]
 
 	Transfers []ledger.Transfer
 	Events    []event.Event
@@ -167,6 +174,8 @@ func inboxKey(r payment.Inbox) id.Inbox                   { return r.ID }
 func caseKey(r payment.Case) id.Case                      { return r.ID }
 func roundKey(r ledger.Round) id.Round                    { return r.ID }
 func dueKey(r due.Due) id.Raw                             { return r.ID }
+func keyKey(r project.Key) id.Key                         { return r.ID }
+func answerKey(r payment.Answer) id.Answer                { return r.ID }
 func bucketOf[K bucketed](k K) id.Bucket                  { return k.Bucket() }
 func refBucket(k payment.RefKey) id.Bucket                { return k.Bucket }
 
@@ -207,6 +216,13 @@ type Reader interface {
 	Account(ctx context.Context, a id.Account) (ledger.Account, bool, error)
 	Transfer(ctx context.Context, t id.Transfer) (ledger.Transfer, bool, error)
 	Round(ctx context.Context, r id.Round) (ledger.Round, bool, error)
+	Key(ctx context.Context, k id.Key) (project.Key, bool, error)
+	Answer(ctx context.Context, a id.Answer) (payment.Answer, bool, error)
+
+	// ListPayments lists payments that match, newest first, from the one before a
+	// key on. It looks at a bounded number of rows and says at which it stopped:
+	// zero if there are no more.
+	ListPayments(ctx context.Context, match PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error)
 
 	// Overdue lists work whose time has come, oldest first, and work leased by
 	// one of the dead epochs whatever its time.
@@ -229,6 +245,26 @@ type Reader interface {
 	ScanInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error)
 	ScanRefs(ctx context.Context, after payment.RefKey, limit int) ([]payment.Ref, error)
 	ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error)
+	ScanKeys(ctx context.Context, after id.Key, limit int) ([]project.Key, error)
+	ScanAnswers(ctx context.Context, after id.Answer, limit int) ([]payment.Answer, error)
+}
+
+// PaymentFilter is what a list of payments is to have. Ids are ordered by time,
+// so a span of time is a span of the primary key.
+type PaymentFilter struct {
+	ProjectID  int64
+	CustomerID string           // empty: of any customer, or none
+	Statuses   []payment.Status // empty: any
+	From       id.Payment       // the oldest that may be listed; zero: no bound
+}
+
+// ListWindow is how many rows one ListPayments looks at, whatever it finds.
+const ListWindow = 5000
+
+// Matches reports whether a payment is to be listed.
+func (f PaymentFilter) Matches(p payment.Payment) bool {
+	return p.ProjectID == f.ProjectID && (f.CustomerID == "" || p.CustomerID == f.CustomerID) &&
+		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, p.Status)) && p.ID.Compare(f.From) >= 0
 }
 
 // Processes tells living processes from dead ones, so that work leased by a

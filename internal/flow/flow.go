@@ -30,7 +30,8 @@ type Flows struct {
 	read reads
 	opts Options
 
-	recent recent
+	recent  recent
+	answers running
 }
 
 // Options are what Flows must be given, and its parts with a default.
@@ -44,6 +45,7 @@ type Options struct {
 	Lookups    []time.Duration                                        // overrides every connector's look-up schedule; the last repeats
 	Behind     func(callbackURL string) bool                          // whether so much waits already that nothing more is begun; nil: never
 	CallLimit  time.Duration                                          // for one PSP call; 0 means 25s, less than a lease
+	Dead       func(epoch int64) bool                                 // whether that process has died for sure; nil: nobody knows
 	Sleep      func(context.Context, time.Duration)                   // between tries to book an answer; nil sleeps, or until the context ends
 }
 
@@ -57,6 +59,9 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep
+	}
+	if o.Dead == nil {
+		o.Dead = func(int64) bool { return false }
 	}
 	if o.Behind == nil {
 		o.Behind = func(string) bool { return false }

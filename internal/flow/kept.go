@@ -13,12 +13,14 @@ type Kept struct {
 	ReturnBack    string            `json:"return,omitempty"`  // who gives up, or whose result is not known yet
 	Language      string            `json:"language,omitempty"`
 	Params        map[string]string `json:"params,omitempty"` // the rest, under the door's own names
+	Meta          map[string]string `json:"meta,omitempty"`   // what the merchant wants to find again beside the payment
+	Answer        string            `json:"answer,omitempty"` // the request that made it, where that may be repeated under a key
 }
 
 // Encode writes k as SaleRequest.Keep has it; nothing to keep is "", which
 // costs no row.
 func (k Kept) Encode() string {
-	if k.ReturnSuccess == "" && k.ReturnDecline == "" && k.ReturnBack == "" && k.Language == "" && len(k.Params) == 0 {
+	if k.ReturnSuccess == "" && k.ReturnDecline == "" && k.ReturnBack == "" && k.Language == "" && len(k.Params)+len(k.Meta) == 0 && k.Answer == "" {
 		return ""
 	}
 	text, err := json.Marshal(k)

@@ -51,6 +51,11 @@ func (r reads) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error
 	return row, ok, unread(err)
 }
 
+func (r reads) Answer(ctx context.Context, a id.Answer) (payment.Answer, bool, error) {
+	row, ok, err := r.from.Answer(ctx, a)
+	return row, ok, unread(err)
+}
+
 func unread(err error) error {
 	if err == nil {
 		return nil

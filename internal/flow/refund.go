@@ -22,6 +22,7 @@ type RefundRequest struct {
 	Project          project.Project
 	Payment          payment.Payment // as read before; the act reads it again
 	Amount           money.Amount    // zero: all that remains
+	ID               id.Operation    // chosen before, where a repeat must find it; zero: chosen now
 	MerchantRefundID string          // unique per project; may be empty
 	Description      string
 }
@@ -47,7 +48,9 @@ func (f *Flows) BeginRefund(ctx context.Context, r RefundRequest) (Begun, error)
 	pay := r.Payment.ID
 	reserved := id.Raw{}
 	if key.Scope != "" && !f.book.SameHome(key.Bucket, pay.Bucket()) {
-		reserved = f.book.Mint(pay.Bucket())
+		if reserved = r.ID.Raw(); reserved.IsZero() {
+			reserved = f.book.Mint(pay.Bucket())
+		}
 		owner, err := f.book.Reserve(ctx, key, reserved)
 		if err != nil {
 			return Begun{}, fmt.Errorf("reserve refund id: %w", err)
@@ -82,6 +85,9 @@ func (f *Flows) BeginRefund(ctx context.Context, r RefundRequest) (Begun, error)
 	begun.Asked = done
 	return begun, nil
 }
+
+// NewRefund chooses the id of a refund that is not begun yet.
+func (f *Flows) NewRefund(p id.Payment) id.Operation { return id.Operation(f.book.Mint(p.Bucket())) }
 
 // captured finds the attempt that took the money of a payment.
 func (f *Flows) captured(ctx context.Context, pay payment.Payment) (payment.Attempt, error) {
@@ -130,13 +136,17 @@ func beginRefund(p *book.Page, r RefundRequest, sale payment.Attempt, key paymen
 		payment.StatusDeclined, payment.StatusCancelled, payment.StatusChargedBack:
 		return Begun{}, ErrState
 	}
+	named := key.Scope != "" && reserved.IsZero() // this act writes the name
+	if reserved.IsZero() {
+		reserved = r.ID.Raw()
+	}
 	if !reserved.IsZero() {
 		if _, known := p.Operations.Get(id.Operation(reserved)); known {
 			return Begun{}, ErrRefundIDKnown // another request has gone on with the same orphan name
 		}
 	}
 	op := refundOperation(p, &pay, r, reserved)
-	if key.Scope != "" && reserved.IsZero() {
+	if named {
 		if _, known := p.Refs.Get(key); known {
 			return Begun{}, ErrRefundIDKnown
 		}

@@ -20,8 +20,9 @@ import (
 type SaleRequest struct {
 	Project     project.Project
 	Method      project.Method
-	Door        string // whose style callbacks have: "gate"
-	PaymentID   string // the merchant's
+	Door        string     // whose style callbacks have: "gate"
+	ID          id.Payment // chosen by NewPayment before, where a repeat must find it; zero: chosen now
+	PaymentID   string     // the merchant's; empty: it has no name but ours, which must be in ID
 	CustomerID  string
 	Description string
 	CallbackURL string        // where callbacks go; empty: nowhere
@@ -54,14 +55,28 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 	if f.opts.Behind(r.CallbackURL) {
 		return Begun{}, errBehind
 	}
-	text := project.FoldPaymentID(r.PaymentID)
-	bucket := r.Project.PaymentBucket(f.book.Buckets(), r.PaymentID, r.CustomerID)
-	key := f.book.RefKey(r.Project.RefScope(), text)
-	want := id.Payment(f.book.Mint(bucket))
-	if f.book.SameHome(key.Bucket, bucket) {
+	want := r.ID
+	if want.IsZero() {
+		want = f.NewPayment(r.Project, r.PaymentID, r.CustomerID, "")
+	}
+	if r.PaymentID == "" {
+		return f.beginSale(ctx, r, payment.RefKey{}, want, true)
+	}
+	key := f.book.RefKey(r.Project.RefScope(), project.FoldPaymentID(r.PaymentID))
+	if f.book.SameHome(key.Bucket, want.Bucket()) {
 		return f.beginSale(ctx, r, key, want, true)
 	}
 	return f.beginReserved(ctx, r, key, want)
+}
+
+// NewPayment chooses the id of a payment that is not begun yet. One that has
+// neither name nor customer lies where other, a text of its own, says.
+func (f *Flows) NewPayment(p project.Project, paymentID, customerID, other string) id.Payment {
+	bucket := p.PaymentBucket(f.book.Buckets(), paymentID, customerID)
+	if paymentID == "" && (customerID == "" || !p.Wallet) {
+		bucket = id.BucketOf(f.book.Buckets(), p.RefScope(), "", other)
+	}
+	return id.Payment(f.book.Mint(bucket))
 }
 
 // beginReserved is BeginSale for a name that lies in another home than the
@@ -140,9 +155,12 @@ func (f *Flows) beginSale(ctx context.Context, r SaleRequest, key payment.RefKey
 	begun, err := book.Do(ctx, f.book, book.Act[Begun]{
 		Name: "sale.begin", Bucket: want.Bucket(),
 		Hint: func(p *book.Page) {
-			if own {
+			switch {
+			case key.Scope == "":
+				p.Payments.Get(want)
+			case own:
 				p.Refs.Get(key)
-			} else {
+			default:
 				p.Payments.Get(want)
 				p.Refs.Get(voidKey(want))
 			}
@@ -170,7 +188,9 @@ func (f *Flows) beginSale(ctx context.Context, r SaleRequest, key payment.RefKey
 
 func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own bool, done chan struct{}) (Begun, error) {
 	fresh := false // the name is new, so the payment cannot be there and is not looked for
-	if own {
+	switch {
+	case key.Scope == "":
+	case own:
 		ref, known := p.Refs.Get(key)
 		if mutation == "dedupe" && known { // sets the name aside, and makes a second payment
 			p.Refs.Put(payment.Ref{RefKey: key, Target: want.Raw()})
@@ -185,8 +205,10 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 		default:
 			want = owner
 		}
-	} else if tomb, ok := p.Refs.Get(voidKey(want)); ok && !tomb.Target.IsZero() {
-		return Begun{}, errVoid
+	default:
+		if tomb, ok := p.Refs.Get(voidKey(want)); ok && !tomb.Target.IsZero() {
+			return Begun{}, errVoid
+		}
 	}
 	put := p.Payments.New
 	if !fresh {

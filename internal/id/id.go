@@ -48,6 +48,8 @@ type (
 	inboxKind      struct{}
 	batchKind      struct{}
 	roundKind      struct{}
+	keyKind        struct{}
+	answerKind     struct{}
 )
 
 func (paymentKind) prefix() string    { return "pay_" }
@@ -63,6 +65,8 @@ func (caseKind) prefix() string       { return "case_" }
 func (inboxKind) prefix() string      { return "in_" }
 func (batchKind) prefix() string      { return "bat_" }
 func (roundKind) prefix() string      { return "rnd_" }
+func (keyKind) prefix() string        { return "key_" }
+func (answerKind) prefix() string     { return "ans_" }
 
 // The ids of the house.
 type (
@@ -79,6 +83,8 @@ type (
 	Inbox      = Of[inboxKind]
 	Batch      = Of[batchKind]
 	Round      = Of[roundKind]
+	Key        = Of[keyKind]
+	Answer     = Of[answerKind]
 )
 
 // Crockford's alphabet in lower case: no i, l, o, u.
@@ -98,6 +104,16 @@ func (r Raw) Time() time.Time {
 	var b [8]byte
 	copy(b[2:], r[:6])
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:]))).UTC()
+}
+
+// At is before every id that is minted at t or later, and after all that were
+// minted in an earlier millisecond.
+func At(t time.Time) Raw {
+	var r Raw
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(max(0, t.UnixMilli())))
+	copy(r[:6], ms[2:])
+	return r
 }
 
 // Raw drops the kind.
@@ -144,6 +160,12 @@ func ParseAttempt(text string) (Attempt, error) { return parse[attemptKind](text
 
 // ParseTransfer reads txn_….
 func ParseTransfer(text string) (Transfer, error) { return parse[transferKind](text) }
+
+// ParseOperation reads op_….
+func ParseOperation(text string) (Operation, error) { return parse[operationKind](text) }
+
+// ParseKey reads key_….
+func ParseKey(text string) (Key, error) { return parse[keyKind](text) }
 
 // ParseDelivery reads cb_….
 func ParseDelivery(text string) (Delivery, error) { return parse[deliveryKind](text) }

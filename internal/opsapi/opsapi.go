@@ -18,6 +18,7 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/callback"
 	"aorta/internal/event"
+	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/inbox"
 	"aorta/internal/payment"
@@ -35,6 +36,7 @@ type Options struct {
 	Log                *slog.Logger // nil discards
 	ReplayDelivery     func(context.Context, id.Delivery) error
 	ReplayNotification func(context.Context, id.Inbox) error
+	Keys               *Keys // API keys; nil: they cannot be changed here
 }
 
 type door struct{ Options }
@@ -56,6 +58,12 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /admin/payments/{id}/events", d.guard(d.events))
 	mux.HandleFunc("GET /admin/cases", d.guard(d.cases))
 	mux.HandleFunc("POST /admin/replay", d.guard(d.replay))
+	if o.Keys != nil {
+		mux.HandleFunc("GET /admin/keys", d.guard(d.listKeys))
+		mux.HandleFunc("POST /admin/keys", d.guard(d.createKey))
+		mux.HandleFunc("POST /admin/keys/{id}/rotate", d.guard(d.rotateKey))
+		mux.HandleFunc("POST /admin/keys/{id}/revoke", d.guard(d.revokeKey))
+	}
 	// Profiles tell what a process does with its time (security.md S45). The path is net/http/pprof's own.
 	mux.HandleFunc("GET /debug/pprof/", d.guard(profile(pprof.Index)))
 	mux.HandleFunc("GET /debug/pprof/profile", d.guard(profile(pprof.Profile)))
@@ -93,7 +101,7 @@ func (d door) guard(h handler) http.HandlerFunc {
 		case err == nil:
 		case errors.As(err, &bad), errors.Is(err, id.ErrMalformed):
 			answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "validation_failed", "message": err.Error()})
-		case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, inbox.ErrNoNotification), errors.Is(err, payment.ErrNoPayment):
+		case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, inbox.ErrNoNotification), errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey):
 			answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "message": err.Error()})
 		case errors.Is(err, book.ErrBusy), errors.Is(err, book.ErrNotRun):
 			w.Header().Set("Retry-After", "1")

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"aorta/internal/id"
 	"aorta/internal/money"
@@ -255,6 +256,29 @@ type Redirect struct {
 type Request struct {
 	ID   id.Raw
 	Body string // JSON
+}
+
+// Answer is what a request was answered that its sender may repeat under a key,
+// so that a repeat is answered alike (errors.md section 4). It lies where a ref
+// of the scope AnswerScope and the key as text says.
+type Answer struct {
+	ID        id.Answer
+	ProjectID int64
+	Route     string // "POST /v1/payments/init"
+	Key       string // as the sender chose it
+	Print     string // what was asked, so that another request under the same key is told from a repeat
+	Thing     id.Raw // what the request makes, chosen before it is made; zero: nothing with a name of its own
+	Owner     int64  // epoch of the process that answers
+	Status    int64  // of HTTP; 0: not answered yet
+	Media     string // content type of Body
+	Body      string
+	CreatedUS int64
+	ChangedUS int64
+}
+
+// AnswerScope is the scope of the keys of a project's requests on a route.
+func AnswerScope(projectID int64, route string) string {
+	return "answer:" + strconv.FormatInt(projectID, 10) + ":" + route
 }
 
 // Inbox is one verified notification of a PSP, kept as it came.

@@ -24,6 +24,7 @@ type Project struct {
 	AllowedIPs       []string // CIDRs that may call Gate; empty: any
 	CustomerOptional bool     // customer_id may be absent
 	Wallet           bool     // money goes to the customer's wallet, not to the merchant's payable
+	WalletOnly       bool     // and a payment must have a customer
 	LateSuccess      LateRule
 	SumInRefund      SumRule
 

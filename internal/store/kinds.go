@@ -11,6 +11,7 @@ import (
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
+	"aorta/internal/project"
 )
 
 // byID is the primary key of all kinds but ref. The bucket is the id's own
@@ -336,6 +337,52 @@ var dues = table[due.Due, id.Raw]{
 	found:   func(f *book.Found) *[]book.Stored[due.Due] { return &f.Due },
 	change:  func(c *book.Changes) book.Change[due.Due, id.Raw] { return c.Due },
 	compare: func(a, b due.Due) int { return bytes.Compare(a.ID[:], b.ID[:]) },
+}
+
+var keys = table[project.Key, id.Key]{
+	kind: kind[project.Key]{
+		name: "api_key",
+		key:  byID(func(r *project.Key) *id.Key { return &r.ID }),
+		columns: []column[project.Key]{
+			{name: "project_id", int: func(r *project.Key) *int64 { return &r.ProjectID }},
+			{name: "created_us", int: func(r *project.Key) *int64 { return &r.CreatedUS }},
+			{name: "expires_us", int: func(r *project.Key) *int64 { return &r.ExpiresUS }},
+			{name: "revoked_us", int: func(r *project.Key) *int64 { return &r.RevokedUS }},
+			{name: "name", text: func(r *project.Key) *string { return &r.Name }},
+			{name: "hash", text: func(r *project.Key) *string { return &r.Hash }},
+			{name: "scopes", text: func(r *project.Key) *string { return &r.Scopes }},
+			{name: "default_customer", text: func(r *project.Key) *string { return &r.DefaultCustomer }},
+		},
+	},
+	keyOf:   byID(self[id.Key]),
+	keys:    func(k *book.Keys) []id.Key { return k.Keys },
+	found:   func(f *book.Found) *[]book.Stored[project.Key] { return &f.Keys },
+	change:  func(c *book.Changes) book.Change[project.Key, id.Key] { return c.Keys },
+	compare: func(a, b project.Key) int { return a.ID.Compare(b.ID) },
+}
+
+var answers = table[payment.Answer, id.Answer]{
+	kind: kind[payment.Answer]{
+		name: "answer",
+		key:  byID(func(r *payment.Answer) *id.Answer { return &r.ID }),
+		columns: []column[payment.Answer]{
+			{name: "thing", id: func(r *payment.Answer) *id.Raw { return &r.Thing }},
+			{name: "project_id", int: func(r *payment.Answer) *int64 { return &r.ProjectID }},
+			{name: "owner", int: func(r *payment.Answer) *int64 { return &r.Owner }},
+			{name: "status", int: func(r *payment.Answer) *int64 { return &r.Status }},
+			{name: "created_us", int: func(r *payment.Answer) *int64 { return &r.CreatedUS }},
+			{name: "changed_us", int: func(r *payment.Answer) *int64 { return &r.ChangedUS }},
+			{name: "route", text: func(r *payment.Answer) *string { return &r.Route }},
+			{name: "key_text", text: func(r *payment.Answer) *string { return &r.Key }},
+			{name: "print", text: func(r *payment.Answer) *string { return &r.Print }},
+			{name: "media", text: func(r *payment.Answer) *string { return &r.Media }},
+			{name: "body", text: func(r *payment.Answer) *string { return &r.Body }},
+		},
+	},
+	keyOf:  byID(self[id.Answer]),
+	keys:   func(k *book.Keys) []id.Answer { return k.Answers },
+	found:  func(f *book.Found) *[]book.Stored[payment.Answer] { return &f.Answers },
+	change: func(c *book.Changes) book.Change[payment.Answer, id.Answer] { return c.Answers },
 }
 
 var transfers = table[ledger.Transfer, id.Transfer]{

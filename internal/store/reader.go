@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
+	"aorta/internal/project"
 )
 
 // querier runs a portable statement on a pooled connection. Arguments are
@@ -151,6 +153,64 @@ func (r reader) Round(ctx context.Context, n id.Round) (ledger.Round, bool, erro
 	return one(ctx, r.q, &rounds.kind, n.Raw())
 }
 
+// Key reads an API key.
+func (r reader) Key(ctx context.Context, k id.Key) (project.Key, bool, error) {
+	return one(ctx, r.q, &keys.kind, k.Raw())
+}
+
+// Answer reads what a request was answered.
+func (r reader) Answer(ctx context.Context, a id.Answer) (payment.Answer, bool, error) {
+	return one(ctx, r.q, &answers.kind, a.Raw())
+}
+
+// ListPayments lists payments that match, newest first. It goes along the primary
+// key, so a payment pays for no index; the price is that rows which do not match
+// are looked at too, at most book.ListWindow of them in one call.
+func (r reader) ListPayments(ctx context.Context, match book.PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
+	if before.IsZero() {
+		before = lastPayment
+	}
+	from, more := match.From, false
+	err := r.q.query(ctx, windowEnd, []any{before.Raw(), match.From.Raw(), int64(book.ListWindow - 1)}, func(v values) error {
+		v.id(0, (*id.Raw)(&from))
+		more = true
+		return nil
+	})
+	if err != nil {
+		return nil, id.Payment{}, fmt.Errorf("list payment: %w", err)
+	}
+	args := []any{before.Raw(), from.Raw(), match.ProjectID, int64(limit), match.CustomerID}
+	for n := range maxStatuses { // of a fixed number of them: one statement, whatever is asked for
+		status := payment.Status("")
+		if len(match.Statuses) > 0 {
+			status = match.Statuses[min(n, len(match.Statuses)-1)]
+		}
+		args = append(args, string(status))
+	}
+	rows, err := list(ctx, r.q, &payments.kind, paymentsMatching, args...)
+	switch {
+	case err != nil:
+		return nil, id.Payment{}, err
+	case len(rows) == limit:
+		return rows, rows[limit-1].ID, nil
+	case more:
+		return rows, from, nil
+	}
+	return rows, id.Payment{}, nil
+}
+
+// lastPayment is after all payments.
+var lastPayment = id.Payment(bytes.Repeat([]byte{0xff}, len(id.Payment{})))
+
+// maxStatuses is how many statuses a list of payments can be of at most.
+const maxStatuses = 3
+
+const (
+	windowEnd        = "SELECT payment.id FROM payment WHERE payment.id < $1 AND payment.id >= $2 ORDER BY payment.id DESC LIMIT 1 OFFSET $3"
+	paymentsMatching = " WHERE payment.id < $1 AND payment.id >= $2 AND payment.project_id = $3 AND ($5 = '' OR payment.customer_id = $5)" +
+		" AND ($6 = '' OR payment.status IN ($6, $7, $8)) ORDER BY payment.id DESC LIMIT $4"
+)
+
 // leaseWindowUS is how far ahead of now a lease may end: due.LeaseUS, and the
 // same again for clocks that differ. It bounds the search for a dead process's
 // work, which would otherwise read every timer there is.
@@ -269,6 +329,16 @@ const refsAfter = " WHERE (ref.scope, ref.ref_text, ref.bucket) > ($1, $2, $3) O
 // ScanDue pages through all due rows.
 func (r reader) ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error) {
 	return page(ctx, r.q, &dues.kind, after, limit)
+}
+
+// ScanKeys pages through all API keys.
+func (r reader) ScanKeys(ctx context.Context, after id.Key, limit int) ([]project.Key, error) {
+	return page(ctx, r.q, &keys.kind, after.Raw(), limit)
+}
+
+// ScanAnswers pages through all answers.
+func (r reader) ScanAnswers(ctx context.Context, after id.Answer, limit int) ([]payment.Answer, error) {
+	return page(ctx, r.q, &answers.kind, after.Raw(), limit)
 }
 
 // enterTries bounds how often Enter is tried when several processes enter at

@@ -96,6 +96,65 @@ func TestLists(t *testing.T) {
 	})
 }
 
+// TestListPayments: what ListPayments gives is what a filter leaves of all
+// payments, on any store, also where more rows are looked at than one call may.
+func TestListPayments(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		m := new(minter)
+		l := lane(t, db)
+		var all []payment.Payment
+		const many = book.ListWindow + 700
+		for len(all) < many {
+			var c book.Changes
+			for range 500 {
+				n := len(all)
+				p := payment.Payment{
+					ID: id.Payment(m.raw(id.Bucket(n % 3))), ProjectID: int64(n % 2), CustomerID: fmt.Sprint("c", n%5),
+					Status: []payment.Status{payment.StatusNew, payment.StatusCaptured, payment.StatusPending}[n%3],
+				}
+				all = append(all, p)
+				c.Payments.Insert = append(c.Payments.Insert, p)
+			}
+			mustWrite(t, l, m.batch(), &c)
+		}
+		slices.SortFunc(all, func(a, b payment.Payment) int { return b.ID.Compare(a.ID) })
+		middle := all[len(all)/2].ID
+		for name, f := range map[string]book.PaymentFilter{
+			"project":  {ProjectID: 1},
+			"customer": {ProjectID: 0, CustomerID: "c3"},
+			"status":   {ProjectID: 1, Statuses: []payment.Status{payment.StatusNew, payment.StatusPending}},
+			"since":    {ProjectID: 1, From: middle, Statuses: []payment.Status{payment.StatusCaptured}},
+			"all of":   {ProjectID: 0, From: middle, Statuses: []payment.Status{payment.StatusCaptured}, CustomerID: "c0"},
+			"nobody":   {ProjectID: 7},
+		} {
+			var want, got []id.Payment
+			for _, p := range all {
+				if f.Matches(p) {
+					want = append(want, p.ID)
+				}
+			}
+			calls := 0
+			for before, more := (id.Payment{}), true; more; calls++ {
+				rows, next, err := db.ListPayments(t.Context(), f, before, 97)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, p := range rows {
+					got = append(got, p.ID)
+				}
+				before, more = next, !next.IsZero()
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %d payments in %d calls, want %d", name, len(got), calls, len(want))
+			}
+			if name == "nobody" && calls != 2 {
+				t.Errorf("nobody: %d calls, want one for each %d rows", calls, book.ListWindow)
+			}
+		}
+	})
+}
+
 func TestAbsentRows(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db storetest.DB) {

@@ -32,7 +32,7 @@ func sqliteTables() []sqliteOps {
 	return []sqliteOps{
 		sqliteOf(&refs), sqliteOf(&customers), sqliteOf(&instruments), sqliteOf(&payments), sqliteOf(&operations),
 		sqliteOf(&attempts), sqliteOf(&accounts), sqliteOf(&deliveries), sqliteOf(&inbox), sqliteOf(&cases), sqliteOf(&rounds), sqliteOf(&dues),
-		sqliteOf(&transfers), sqliteOf(&events), sqliteOf(&requests),
+		sqliteOf(&transfers), sqliteOf(&events), sqliteOf(&requests), sqliteOf(&keys), sqliteOf(&answers),
 	}
 }
 

@@ -113,6 +113,12 @@ func keysOf(c *book.Changes) *book.Keys {
 	for _, r := range c.Customers.Insert {
 		k.Customers = append(k.Customers, r.ID)
 	}
+	for _, r := range c.Keys.Insert {
+		k.Keys = append(k.Keys, r.ID)
+	}
+	for _, r := range c.Answers.Insert {
+		k.Answers = append(k.Answers, r.ID)
+	}
 	for _, r := range c.Instruments.Insert {
 		k.Instruments = append(k.Instruments, r.ID)
 	}

@@ -364,6 +364,8 @@ func allRows(t *testing.T, m *book.Memory) rows {
 	c.Inbox.Insert = read(t, m.ScanInbox)
 	c.Cases.Insert = read(t, m.Cases)
 	c.Due.Insert = read(t, m.ScanDue)
+	c.Answers.Insert = read(t, m.ScanAnswers)
+	c.Keys.Insert = read(t, m.ScanKeys)
 	c.Transfers = read(t, m.ScanTransfers)
 	c.Events = read(t, m.ScanEvents)
 	return rows{&c}

@@ -41,9 +41,11 @@ const (
 	scopePayment = "payment:"
 	scopeRefund  = "refund:"
 	scopeVoid    = "void"
+	scopeAnswer  = "answer:"
 )
 
-// paymentName is the name under which a merchant's payment must be found.
+// paymentName is the name under which a merchant's payment must be found, if the
+// merchant gave it one.
 func paymentName(p *payment.Payment) name {
 	return name{scopePayment + strconv.FormatInt(p.ProjectID, 10), project.FoldPaymentID(p.MerchantPaymentID)}
 }
@@ -53,9 +55,16 @@ func refundName(projectID int64, o *payment.Operation) (name, bool) {
 	return name{scopeRefund + strconv.FormatInt(projectID, 10), o.MerchantRefundID}, o.Kind == payment.KindRefund && o.MerchantRefundID != ""
 }
 
+// answerName is the key of a request that was answered.
+func answerName(a *payment.Answer) name {
+	return name{scopeAnswer + strconv.FormatInt(a.ProjectID, 10) + ":" + a.Route, a.Key}
+}
+
 // name notes what a payment and its refunds are called.
 func (c *checker) name(h *history) {
-	c.named.add(paymentName(&h.payment), h.payment.ID.Raw())
+	if h.payment.MerchantPaymentID != "" {
+		c.named.add(paymentName(&h.payment), h.payment.ID.Raw())
+	}
 	for n := range h.operations {
 		if x, ok := refundName(h.payment.ProjectID, &h.operations[n]); ok {
 			c.named.add(x, h.operations[n].ID.Raw())
@@ -70,6 +79,8 @@ func (c *checker) judgeRefs(ctx context.Context) error {
 		switch {
 		case strings.HasPrefix(r.Scope, scopePayment), strings.HasPrefix(r.Scope, scopeRefund):
 			c.refs.add(name{r.Scope, r.Text}, r.Target)
+		case strings.HasPrefix(r.Scope, scopeAnswer):
+			c.answerRefs.add(name{r.Scope, r.Text}, r.Target)
 		case r.Scope == scopeVoid && r.Target.IsZero(): // begun, and so never to be voided
 		case r.Scope == scopeVoid:
 			_, begun, err := c.read.Payment(ctx, id.Payment(r.Target))
@@ -84,8 +95,17 @@ func (c *checker) judgeRefs(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil || c.refs == c.named {
+	if err != nil {
 		return err
+	}
+	answers := pages[payment.Answer, id.Answer]{scan: c.read.ScanAnswers, key: func(a *payment.Answer) id.Answer { return a.ID }, take: func(a *payment.Answer) {
+		c.answers.add(answerName(a), a.ID.Raw())
+	}}
+	if err := merge(ctx, &answers); err != nil {
+		return err
+	}
+	if c.refs == c.named && c.answerRefs == c.answers {
+		return nil
 	}
 	return c.explainRefs(ctx)
 }
@@ -136,9 +156,17 @@ func (c *checker) explainRefs(ctx context.Context) error {
 		delete(all, n)
 	}
 	payments := pages[payment.Payment, id.Payment]{scan: c.read.ScanPayments, key: paymentKey, take: func(p *payment.Payment) {
-		check("Payment "+p.ID.String(), paymentName(p), p.ID.Raw())
+		if p.MerchantPaymentID != "" {
+			check("Payment "+p.ID.String(), paymentName(p), p.ID.Raw())
+		}
 	}}
 	if err := merge(ctx, &payments); err != nil {
+		return err
+	}
+	answers := pages[payment.Answer, id.Answer]{scan: c.read.ScanAnswers, key: func(a *payment.Answer) id.Answer { return a.ID }, take: func(a *payment.Answer) {
+		check("Answer "+a.ID.String(), answerName(a), a.ID.Raw())
+	}}
+	if err := merge(ctx, &answers); err != nil {
 		return err
 	}
 	if err := c.explainRefunds(ctx, check); err != nil {

@@ -102,12 +102,14 @@ type checker struct {
 	opts   Options
 	report Report
 
-	accounts map[id.Account]*balance
-	payments map[id.Payment]*history // not whole yet
-	late     map[id.Attempt]bool     // took money after our decline
-	pending  *due.Due                // the newest due row, until its subject comes by
-	named    fingerprint             // what payments and refunds say their names are
-	refs     fingerprint             // what the refs say
+	accounts   map[id.Account]*balance
+	payments   map[id.Payment]*history // not whole yet
+	late       map[id.Attempt]bool     // took money after our decline
+	pending    *due.Due                // the newest due row, until its subject comes by
+	named      fingerprint             // what payments and refunds say their names are
+	answers    fingerprint             // the keys of answers that are kept
+	answerRefs fingerprint             // and what refs say of them
+	refs       fingerprint             // what the refs say
 
 	clients   *clients // nil, as the next two: not known, not checked
 	provider  *provider

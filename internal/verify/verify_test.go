@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -380,6 +382,32 @@ func TestTombstoneIsNoViolation(t *testing.T) {
 	all.Refs.Insert = append(all.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "void", Text: gone.String()}, Target: gone.Raw()})
 	if report := run(t, all.store(t), verify.Options{}); !report.OK {
 		t.Errorf("violations: %s", list(report.Violations))
+	}
+}
+
+// A key of a request and its answer belong together.
+func TestAnswersAndTheirKeys(t *testing.T) {
+	t.Parallel()
+	all := allRows(t, busy(t).memory)
+	row := payment.Answer{ID: id.Answer(mint(all.payment("pending").ID)), ProjectID: 200, Route: "POST /v1/x", Key: "k"}
+	ref := payment.Ref{RefKey: payment.RefKey{Scope: "answer:200:POST /v1/x", Text: "k"}, Target: row.ID.Raw()}
+	for _, tt := range []struct {
+		name    string
+		answers []payment.Answer
+		refs    []payment.Ref
+		want    string
+	}{
+		{"both", []payment.Answer{row}, []payment.Ref{ref}, ""},
+		{"an answer without its key", []payment.Answer{row}, nil, "but there is no such ref"},
+		{"a key without an answer", nil, []payment.Ref{ref}, "which does not exist or is called otherwise"},
+	} {
+		changed := *all.Changes
+		changed.Refs.Insert = append(slices.Clone(all.Refs.Insert), tt.refs...)
+		changed.Answers.Insert = tt.answers
+		report := run(t, rows{&changed}.store(t), verify.Options{})
+		if report.OK != (tt.want == "") || !strings.Contains(list(report.Violations), tt.want) {
+			t.Errorf("%s: %s", tt.name, list(report.Violations))
+		}
 	}
 }
 

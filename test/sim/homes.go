@@ -13,6 +13,7 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
+	"aorta/internal/project"
 )
 
 // buckets is how many there are in all homes.
@@ -192,6 +193,46 @@ func (h homes) ScanInbox(ctx context.Context, after id.Inbox, limit int) ([]paym
 func (h homes) ScanRefs(ctx context.Context, after payment.RefKey, limit int) ([]payment.Ref, error) {
 	order := func(a, b payment.Ref) int { return book.CompareRefs(a.RefKey, b.RefKey) }
 	return scan(ctx, h, after, limit, order, (*book.Memory).ScanRefs)
+}
+
+func (h homes) Key(ctx context.Context, k id.Key) (project.Key, bool, error) {
+	return h.of(k.Bucket()).Key(ctx, k)
+}
+
+func (h homes) Answer(ctx context.Context, k id.Answer) (payment.Answer, bool, error) {
+	return h.of(k.Bucket()).Answer(ctx, k)
+}
+
+// ListPayments merges the homes' lists; it goes on from the newest place that one of them has reached.
+func (h homes) ListPayments(ctx context.Context, match book.PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
+	var out []payment.Payment
+	var next id.Payment
+	for _, m := range h {
+		rows, at, err := m.ListPayments(ctx, match, before, limit)
+		if err != nil {
+			return nil, next, err
+		}
+		out = append(out, rows...)
+		if at.Compare(next) > 0 {
+			next = at
+		}
+	}
+	slices.SortFunc(out, func(a, b payment.Payment) int { return b.ID.Compare(a.ID) })
+	out = slices.DeleteFunc(out, func(p payment.Payment) bool { return p.ID.Compare(next) < 0 })
+	if len(out) > limit {
+		out, next = out[:limit], out[limit-1].ID
+	}
+	return out, next, nil
+}
+
+func (h homes) ScanKeys(ctx context.Context, after id.Key, limit int) ([]project.Key, error) {
+	order := func(a, b project.Key) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanKeys)
+}
+
+func (h homes) ScanAnswers(ctx context.Context, after id.Answer, limit int) ([]payment.Answer, error) {
+	order := func(a, b payment.Answer) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanAnswers)
 }
 
 func (h homes) ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error) {

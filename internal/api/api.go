@@ -1,0 +1,529 @@
+// Package api is the front door of the native API, /v1: JSON over HTTP with API
+// keys, for whoever builds against Aorta itself (payment-loop.md L2 and L11,
+// errors.md).
+//
+// It decides nothing about money: it reads strictly, asks package flow, and
+// translates. Each call, its members and its answers are said once, in routes and
+// in the structs that it names; reading, refusing and openapi.json follow from
+// them. Its known weakness: pace is counted by process, so two processes allow
+// twice as much.
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+	"aorta/internal/sign"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+)
+
+// Door is the name of this door on its payments.
+const Door = "api"
+
+// Options are what the door must be given, and its parts with a default.
+type Options struct {
+	Flows     *flow.Flows                                   // required
+	Read      book.Reader                                   // required
+	Projects  func(projectID int64) (project.Project, bool) // required
+	PayURL    func(id.Payment) string                       // where a customer goes on to pay; required
+	PublicURL func() string                                 // as clients reach us; required
+	Now       func() time.Time                              // required
+	Random    io.Reader                                     // names requests; read by many goroutines at once; required
+
+	// ClientIP gives the address that a project's AllowedIPs are compared with;
+	// nil takes the socket's (security.md S14).
+	ClientIP func(*http.Request) netip.Addr
+
+	// Insecure lets customers be led back to http:// addresses: for a shop on the
+	// same machine, and for tests.
+	Insecure bool
+
+	Rate     float64               // calls per second with one API key; 0: any number
+	Burst    int                   // calls that may come at once; 0 means one second's
+	InFlight int                   // calls that are answered at once; 0 means 512
+	Wait     time.Duration         // for the provider's first answer; 0 means 10s
+	KeyTTL   time.Duration         // how long a key is believed without looking again; 0 means 2s
+	Log      *slog.Logger          // nil discards
+	Metrics  prometheus.Registerer // nil: counted, not registered
+}
+
+// API answers requests under /v1/. It is an http.Handler, safe for concurrent use.
+type API struct {
+	opts    Options
+	routes  []*route
+	openapi []byte
+	keys    keyring
+	within  atomic.Int64
+
+	answers *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+
+	mu     sync.Mutex
+	limits map[id.Key]*rate.Limiter
+}
+
+// New makes the door.
+func New(o Options) *API {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.ClientIP == nil {
+		o.ClientIP = socketIP
+	}
+	def(&o.InFlight, 512)
+	def(&o.Wait, 10*time.Second)
+	def(&o.KeyTTL, 2*time.Second)
+	def(&o.Burst, max(1, int(o.Rate)))
+	a := &API{
+		opts: o, limits: map[id.Key]*rate.Limiter{},
+		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aorta_api_answers_total", Help: "Answers of /v1 by call and code; ok is success.",
+		}, []string{"call", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "aorta_api_answer_seconds", Help: "Time from a request's header to its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+		}, []string{"call"}),
+	}
+	a.routes = a.table()
+	for _, r := range a.routes {
+		r.compile()
+	}
+	a.openapi = a.describe()
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(a.answers, a.seconds)
+	}
+	return a
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func socketIP(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{} // in no network, so in none that is allowed
+	}
+	return at.Addr().Unmap()
+}
+
+// route is one call of the API.
+type route struct {
+	method, pattern string        // "POST", "/v1/payments/{payment_id}/refunds"
+	name, doc       string        // "createRefund", and what it does
+	scope           project.Scope // empty: it needs no key
+	body            any           // a pointer to the struct of its body; nil: none
+	query           any           // a pointer to the struct of its query; nil: none
+	answer          any           // a pointer to the struct of its answer's body
+	errors          []code        // of its own, besides those that every call has
+	plain           func(context.Context, *call) (any, error)
+	once            func(context.Context, *call) (once, error) // of a call that is done once per key
+	raw             func(http.ResponseWriter, *http.Request, *call) error
+
+	segments      []string
+	bodyMembers   []member
+	queryMembers  []member
+	answerMembers []member
+}
+
+func (r *route) compile() {
+	r.segments = strings.Split(r.pattern, "/")
+	r.bodyMembers, r.queryMembers, r.answerMembers = tagged(r.body), tagged(r.query), tagged(r.answer)
+}
+
+func tagged(v any) []member {
+	if v == nil {
+		return nil
+	}
+	return membersOf(reflect.TypeOf(v).Elem())
+}
+
+// fits reads the variables of a path; false if it is another route's.
+func (r *route) fits(segments []string) (map[string]string, bool) {
+	if len(segments) != len(r.segments) {
+		return nil, false
+	}
+	var vars map[string]string
+	for n, s := range r.segments {
+		if name, ok := strings.CutPrefix(s, "{"); ok {
+			if vars == nil {
+				vars = map[string]string{}
+			}
+			vars[strings.TrimSuffix(name, "}")] = segments[n]
+		} else if s != segments[n] {
+			return nil, false
+		}
+	}
+	return vars, true
+}
+
+// call is one request on its way. What is not known yet is zero.
+type call struct {
+	http    *http.Request
+	route   *route
+	traceID string
+	vars    map[string]string
+	key     project.Key
+	project project.Project
+	doc     *sign.Doc
+	body    any // as the route's, filled
+	query   any
+	idem    string // the idempotency key
+	code    code   // of a refusal
+}
+
+// finds gives the route of a request; refusals are errors.
+func (a *API) find(r *http.Request) (*route, map[string]string, error) {
+	segments := strings.Split(r.URL.EscapedPath(), "/")
+	for n, s := range segments {
+		text, err := url.PathUnescape(s)
+		if err != nil {
+			return nil, nil, refuse(codeNotFound, nil)
+		}
+		segments[n] = text
+	}
+	var allow []string
+	for _, x := range a.routes {
+		vars, ok := x.fits(segments)
+		if ok && (x.method == r.Method || x.method == http.MethodGet && r.Method == http.MethodHead) {
+			return x, vars, nil
+		}
+		if ok {
+			allow = append(allow, x.method)
+		}
+	}
+	if len(allow) > 0 {
+		return nil, nil, &refusal{code: codeMethod, header: http.Header{"Allow": {strings.Join(allow, ", ")}}}
+	}
+	return nil, nil, refuse(codeNotFound, nil)
+}
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := a.opts.Now()
+	c := &call{http: r, traceID: a.traceID()}
+	w.Header().Set("Aorta-Trace-Id", c.traceID)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	out, err := a.safely(w, r, c)
+	if err != nil {
+		out = a.refused(c, err)
+	}
+	name := "none"
+	if c.route != nil {
+		name = c.route.name
+	}
+	if out.media != "" {
+		for k, v := range out.header {
+			w.Header()[k] = v
+		}
+		w.Header().Set("Content-Type", out.media)
+		w.Header().Set("Vary", "Accept")
+		w.WriteHeader(out.status)
+		if r.Method != http.MethodHead {
+			w.Write(out.body)
+		}
+	}
+	result := string(out.code)
+	if result == "" {
+		result = "ok"
+	}
+	took := a.opts.Now().Sub(start)
+	a.answers.WithLabelValues(name, result).Inc()
+	a.seconds.WithLabelValues(name).Observe(took.Seconds())
+	a.opts.Log.InfoContext(r.Context(), "api call", "trace_id", c.traceID, "call", name, "project", c.project.ID, "key", c.key.ID.String(),
+		"status", out.status, "code", result, "took", took)
+}
+
+// safely is answer, whose bugs are answered too: a connection that breaks off says
+// nothing, and leaves no trace_id to ask for.
+func (a *API) safely(w http.ResponseWriter, r *http.Request, c *call) (out reply, err error) {
+	defer func() {
+		if bug := recover(); bug != nil {
+			out, err = reply{}, fmt.Errorf("panic: %v\n%s", bug, debug.Stack())
+		}
+	}()
+	return a.answer(w, r, c)
+}
+
+// refused makes the answer of an error. The text of an error of ours stays in the
+// log, under the trace id that the caller is told (security.md S36).
+func (a *API) refused(c *call, err error) reply {
+	r, ours := refusalOf(err)
+	if ours {
+		name := "none"
+		if c.route != nil {
+			name = c.route.name
+		}
+		a.opts.Log.ErrorContext(c.http.Context(), "api could not answer", "trace_id", c.traceID, "call", name, "project", c.project.ID, "error", err)
+	}
+	return r.reply(c.traceID, a.opts.PublicURL()+"/v1/errors/", wantsProblem(c.http))
+}
+
+// wantsProblem reports whether errors are wanted in the form of RFC 9457.
+func wantsProblem(r *http.Request) bool {
+	for _, list := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(list, ",") {
+			if media, _, err := mime.ParseMediaType(part); err == nil && media == "application/problem+json" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// traceID is 32 hexadecimal digits that name a request in its answer and in logs.
+func (a *API) traceID() string {
+	var bits [16]byte
+	if _, err := io.ReadFull(a.opts.Random, bits[:]); err != nil {
+		panic("api: no randomness: " + err.Error())
+	}
+	return hex.EncodeToString(bits[:])
+}
+
+// The bounds of a request (security.md S32). The listener bounds the header.
+const (
+	maxBody    = 256 << 10
+	maxAddress = 8 << 10
+)
+
+// answer takes a request through the checks, and has it answered.
+func (a *API) answer(w http.ResponseWriter, r *http.Request, c *call) (reply, error) {
+	defer a.within.Add(-1)
+	if a.within.Add(1) > int64(a.opts.InFlight) {
+		return reply{}, &refusal{code: codeOverloaded, retryAfter: patience}
+	}
+	if len(r.RequestURI) > maxAddress {
+		return reply{}, &refusal{code: codeTooLarge, status: http.StatusRequestURITooLong}
+	}
+	var err error
+	if c.route, c.vars, err = a.find(r); err != nil {
+		return reply{}, err
+	}
+	if c.route.raw != nil {
+		return reply{status: http.StatusOK}, c.route.raw(w, r, c)
+	}
+	if c.route.scope != "" {
+		if err := a.admit(w, c); err != nil {
+			return reply{}, err
+		}
+	}
+	if err := a.readCall(w, c); err != nil {
+		return reply{}, err
+	}
+	ctx := r.Context()
+	if c.route.once != nil {
+		return a.once(ctx, c)
+	}
+	body, err := c.route.plain(ctx, c)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusOK, media: mediaJSON, body: encode(body)}, nil
+}
+
+// admit lets a request in by its API key: who, from where, for what, how often.
+func (a *API) admit(w http.ResponseWriter, c *call) error {
+	var err error
+	if c.key, err = a.authenticate(c.http); err != nil {
+		return err
+	}
+	var ok bool
+	if c.project, ok = a.opts.Projects(c.key.ProjectID); !ok {
+		return errKey()
+	}
+	if !allowed(c.project.AllowedIPs, a.opts.ClientIP(c.http)) {
+		return refuse(codeIP, nil)
+	}
+	if !c.key.May(c.route.scope) {
+		return refuse(codeForbidden, map[string]any{"scope": string(c.route.scope)})
+	}
+	return a.pace(w, c.key.ID)
+}
+
+// allowed reports whether the sender's address is in one of the networks. An entry
+// that cannot be read allows nobody.
+func allowed(networks []string, from netip.Addr) bool {
+	if len(networks) == 0 {
+		return true
+	}
+	from = from.Unmap()
+	for _, text := range networks {
+		if one, err := netip.ParseAddr(text); err == nil && one.Unmap() == from {
+			return true
+		}
+		if network, err := netip.ParsePrefix(text); err == nil && network.Contains(from) {
+			return true
+		}
+	}
+	return false
+}
+
+// pace refuses a key that calls too often, and says in every answer how much is
+// left (draft-ietf-httpapi-ratelimit-headers).
+func (a *API) pace(w http.ResponseWriter, k id.Key) error {
+	if a.opts.Rate == 0 {
+		return nil
+	}
+	a.mu.Lock()
+	l, ok := a.limits[k]
+	if !ok {
+		l = rate.NewLimiter(rate.Limit(a.opts.Rate), a.opts.Burst)
+		a.limits[k] = l
+	}
+	a.mu.Unlock()
+	now := a.opts.Now()
+	place := l.ReserveN(now, 1)
+	wait := place.DelayFrom(now)
+	if wait > 0 {
+		place.CancelAt(now)
+	}
+	left := max(0, l.TokensAt(now))
+	full := math.Ceil((float64(a.opts.Burst) - left) / a.opts.Rate)
+	w.Header().Set("RateLimit-Policy", `"key";q=`+strconv.Itoa(a.opts.Burst)+`;w=`+strconv.Itoa(int(math.Ceil(float64(a.opts.Burst)/a.opts.Rate))))
+	w.Header().Set("RateLimit", `"key";r=`+strconv.Itoa(int(left))+`;t=`+strconv.Itoa(int(full)))
+	if wait > 0 {
+		return &refusal{code: codeRate, retryAfter: max(wait, time.Second)}
+	}
+	return nil
+}
+
+// readCall reads path, query, headers and body.
+func (a *API) readCall(w http.ResponseWriter, c *call) error {
+	query, err := url.ParseQuery(c.http.URL.RawQuery)
+	if err != nil {
+		return invalid(problem{"", "query", "cannot be read"})
+	}
+	if err := harmlessHead(c, query); err != nil {
+		return err
+	}
+	if c.route.query != nil {
+		c.query = reflect.New(reflect.TypeOf(c.route.query).Elem()).Interface()
+		if err := readQuery(query, c.route.queryMembers, c.query); err != nil {
+			return err
+		}
+	} else if len(query) > 0 {
+		if err := readQuery(query, nil, &struct{}{}); err != nil {
+			return err
+		}
+	}
+	if c.route.body == nil {
+		return nil
+	}
+	raw, err := readBody(w, c.http)
+	if err != nil {
+		return err
+	}
+	if c.doc, err = sign.ParseJSON(raw); err != nil {
+		return err
+	}
+	if err := harmless(c.doc, c.route.bodyMembers); err != nil {
+		return err
+	}
+	if c.route.once != nil {
+		if c.idem, err = idempotencyKey(c.http.Header, c.doc); err != nil {
+			return err
+		}
+	}
+	c.body = reflect.New(reflect.TypeOf(c.route.body).Elem()).Interface()
+	return read(c.doc, c.route.bodyMembers, c.body)
+}
+
+// plainHeaders hold names that machines make, or are read by nobody here: a long
+// number in them is no card, and they are not logged.
+var plainHeaders = []string{"Authorization", "Traceparent", "Tracestate", "User-Agent", "X-Signature", "Content-Length", "Date"}
+
+// harmlessHead refuses card data in an address and in headers (S24).
+func harmlessHead(c *call, query url.Values) error {
+	for name, value := range c.vars {
+		if !kinds[name].digits {
+			if err := harmlessText(value); err != nil {
+				return err
+			}
+		}
+	}
+	for name, values := range query {
+		if !typed(name, c.route.queryMembers) {
+			if err := harmlessText(append(slices.Clone(values), name)...); err != nil {
+				return err
+			}
+		}
+	}
+	for name, values := range c.http.Header {
+		if !slices.Contains(plainHeaders, name) {
+			if err := harmlessText(values...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readBody reads a JSON body of at most maxBody. One that says itself to be longer
+// is not touched.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if text := r.Header.Get("Content-Type"); text != "" {
+		media, _, err := mime.ParseMediaType(text)
+		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
+			return nil, refuse(codeMedia, nil)
+		}
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return nil, refuse(codeMedia, nil)
+	}
+	if r.ContentLength > maxBody {
+		return nil, &http.MaxBytesError{Limit: maxBody}
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		if errors.As(err, new(*http.MaxBytesError)) {
+			return nil, err
+		}
+		return nil, refuse(codeMalformedJSON, map[string]any{"problem": "it broke off"})
+	}
+	return raw, nil
+}
+
+// payment gives the payment of the caller's project that a path names. Others'
+// are not there (security.md S03).
+func (a *API) payment(ctx context.Context, c *call, text string) (payment.Payment, error) {
+	k, err := id.ParsePayment(text)
+	if err != nil || int(k.Bucket()) >= a.opts.Flows.Buckets() {
+		return payment.Payment{}, payment.ErrNoPayment
+	}
+	p, ok, err := a.opts.Read.Payment(ctx, k)
+	switch {
+	case err != nil:
+		return p, away(err)
+	case !ok || p.ProjectID != c.project.ID:
+		return payment.Payment{}, payment.ErrNoPayment
+	}
+	return p, nil
+}

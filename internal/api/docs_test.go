@@ -1,0 +1,56 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestGuide runs the examples of docs/api.md as a reader would, and looks whether
+// the page has every call, scope and code.
+func TestGuide(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t)
+	server := httptest.NewServer(h.api)
+	defer server.Close()
+	examples := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
+	for _, block := range examples {
+		if _, err := exec.LookPath("curl"); err != nil {
+			t.Skip("no curl")
+		}
+		command := exec.CommandContext(t.Context(), "sh", "-c", block[1])
+		command.Env = append(os.Environ(), "AORTA_URL="+server.URL, "AORTA_KEY="+h.key)
+		said, err := command.Output()
+		var answer map[string]any
+		if err != nil || json.Unmarshal(said, &answer) != nil || answer["error"] != nil || !strings.Contains(string(said), "pay_") {
+			t.Errorf("%s\n%v, said: %s", block[1], err, said)
+		}
+	}
+	if len(examples) < 2 {
+		t.Errorf("%d examples were run", len(examples))
+	}
+	doc, _ := document()
+	for pattern, calls := range at(doc, "paths").(map[string]any) {
+		for method, op := range calls.(map[string]any) {
+			if !strings.Contains(string(guide), "`"+strings.ToUpper(method)+" "+pattern+"`") {
+				t.Errorf("docs/api.md does not have %s %s", method, pattern)
+			}
+			if scope, _ := at(op, "x-scope").(string); !strings.Contains(string(guide), "`"+scope+"`") && scope != "" {
+				t.Errorf("docs/api.md does not have the scope %s", scope)
+			}
+		}
+	}
+	for _, code := range at(doc, "components", "schemas", "Error", "properties", "error", "enum").([]any) {
+		if !strings.Contains(string(guide), "`"+code.(string)+"`") {
+			t.Errorf("docs/api.md does not have %s", code)
+		}
+	}
+}

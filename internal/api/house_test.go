@@ -1,0 +1,426 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"aorta/internal/api"
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/due"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+	"aorta/internal/sign"
+)
+
+// mill is a small PSP that keeps its own records. What it does is told by the
+// amount of a sale in minor units.
+type mill struct {
+	mu    sync.Mutex
+	asked int
+	sales map[id.Attempt]connector.Outcome
+	hold  chan struct{} // a sale of silent waits for it
+}
+
+// Amounts, in minor units, with a meaning to the mill.
+const (
+	paidAtOnce = 100
+	refused    = 200
+	away       = 300
+	form       = 400
+	silent     = 500
+	odd        = 13 // of a refund: beneath it
+)
+
+func (m *mill) Capabilities() connector.Capabilities {
+	return connector.Capabilities{Methods: []string{"generic-card"}, Refund: true, PartialRefund: true, LookupSchedule: []time.Duration{30 * time.Second}}
+}
+
+func (m *mill) Sale(ctx context.Context, o connector.Order) connector.Outcome {
+	m.mu.Lock()
+	m.asked++
+	hold := m.hold
+	m.mu.Unlock()
+	switch o.Attempt.Amount.Minor {
+	case paidAtOnce:
+		return connector.Outcome{Kind: connector.Approved, ProviderID: "M1", Amount: o.Attempt.Amount}
+	case refused:
+		return connector.Outcome{Kind: connector.Declined, Code: payment.CodeExternalFunds, ProviderCode: "51"}
+	case away:
+		return connector.Outcome{Kind: connector.NotSent}
+	case form:
+		return connector.Outcome{Kind: connector.Pending, Redirect: &payment.Redirect{URL: "https://mill.example/f", Method: http.MethodPost, Fields: map[string]string{"t": "1"}}}
+	case silent:
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	}
+	return connector.Outcome{Kind: connector.Pending, Redirect: &payment.Redirect{URL: "https://mill.example/pay?o=7", Method: http.MethodGet}}
+}
+
+func (m *mill) Lookup(_ context.Context, o connector.Order) connector.Outcome {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if out, ok := m.sales[o.Attempt.ID]; ok {
+		return out
+	}
+	return connector.Outcome{Kind: connector.Pending}
+}
+
+func (m *mill) Refund(_ context.Context, o connector.Order) connector.Outcome {
+	if o.Attempt.Amount.Minor == odd {
+		return connector.Outcome{Kind: connector.Declined, Code: payment.CodeExternalDecline}
+	}
+	return connector.Outcome{Kind: connector.Approved, ProviderID: "R1", Amount: o.Attempt.Amount}
+}
+
+func (m *mill) LookupRefund(context.Context, connector.Order) connector.Outcome {
+	return connector.Outcome{Kind: connector.Unknown}
+}
+
+// source is randomness that is the same in every run.
+type source struct {
+	mu sync.Mutex
+	r  *rand.ChaCha8
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.r.Read(b)
+}
+
+// homes are databases in memory, read as one: every second bucket in the second.
+type homes []*book.Memory
+
+func (h homes) of(b id.Bucket) *book.Memory { return h[int(b)%len(h)] }
+
+// house is a platform in memory with /v1 before it. Its clock stands still unless
+// it is told to go on; its work is done at once.
+type house struct {
+	t        testing.TB
+	homes    homes
+	book     *book.Book
+	flows    *flow.Flows
+	api      *api.API
+	psp      *mill
+	projects map[int64]project.Project
+	from     netip.Addr
+	key      string // of project 200, for everything
+
+	mu   sync.Mutex
+	now  time.Time
+	work sync.WaitGroup
+	idle bool // work is left undone, as by a process that dies
+}
+
+type setting func(*house, *api.Options)
+
+func newHouse(t testing.TB, change ...setting) *house { return newHouseOf(t, 1, change...) }
+
+func newHouseOf(t testing.TB, count int, change ...setting) *house {
+	t.Helper()
+	h := &house{
+		t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 678_000, time.UTC), from: netip.MustParseAddr("192.0.2.1"),
+		psp: &mill{sales: map[id.Attempt]connector.Outcome{}, hold: make(chan struct{})},
+	}
+	card := project.Method{Code: "generic-card", Group: "card", Segment: "generic", Name: "Card", Connector: "generic", Account: "demo", Currency: "EUR", MinMinor: 10, MaxMinor: 99_999_99}
+	bank, yen := card, card
+	bank.Code, bank.Group = "generic-bank", "bank"
+	yen.Code, yen.Group, yen.Currency = "generic-card-jpy", "card", "JPY"
+	shop := project.Project{
+		ID: 200, MerchantID: 1, Secret: sign.NewSecret("s"), Wallet: true, LateSuccess: project.LateHold, LimitTime: 30 * time.Minute,
+		Methods: []project.Method{card, bank, yen},
+	}
+	strict, fenced, other := shop, shop, shop
+	strict.ID, strict.WalletOnly = 201, true
+	fenced.ID, fenced.AllowedIPs = 202, []string{"192.0.2.7", "nonsense", "2001:db8::/64"}
+	other.ID, other.MerchantID = 203, 2
+	h.projects = map[int64]project.Project{200: shop, 201: strict, 202: fenced, 203: other}
+	find := func(id int64) (project.Project, bool) { p, ok := h.projects[id]; return p, ok }
+
+	for range count {
+		h.homes = append(h.homes, book.NewMemory())
+	}
+	h.open(1)
+	h.flows = h.newFlows(find)
+	o := api.Options{
+		Flows: h.flows, Read: reader{h.homes[0], h.homes}, Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
+		PublicURL: func() string { return "https://pay.example" }, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{2})},
+		ClientIP: func(*http.Request) netip.Addr { return h.from },
+	}
+	for _, c := range change {
+		c(h, &o)
+	}
+	h.api = api.New(o)
+	h.key = h.newKey(200, "", scopes()...)
+	t.Cleanup(h.work.Wait)
+	return h
+}
+
+// open opens the book as a process of that epoch does.
+func (h *house) open(epoch int64) {
+	h.t.Helper()
+	var list []book.Home
+	for n, m := range h.homes {
+		home := book.Home{Store: m}
+		for b := n; b < 32; b += len(h.homes) {
+			home.Buckets = append(home.Buckets, id.Bucket(b))
+		}
+		list = append(list, home)
+	}
+	b, err := book.New(h.t.Context(), list, book.Options{
+		Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{byte(epoch)})}, Epoch: epoch, Work: func(rows []due.Due) {
+			for _, d := range rows {
+				if d.Kind != due.Deliver && !h.idle {
+					h.work.Go(func() { _ = h.flows.Handle(context.Background(), d) })
+				}
+			}
+		},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(b.Close)
+	h.book = b
+}
+
+func (h *house) newFlows(find func(int64) (project.Project, bool)) *flow.Flows {
+	return flow.New(h.book, reader{h.homes[0], h.homes}, flow.Options{
+		Projects: find, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
+		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock,
+	})
+}
+
+// restart is a new process over the same homes.
+func (h *house) restart(dead bool) {
+	h.t.Helper()
+	h.work.Wait()
+	h.idle = false
+	find := func(id int64) (project.Project, bool) { p, ok := h.projects[id]; return p, ok }
+	h.open(2)
+	h.flows = flow.New(h.book, reader{h.homes[0], h.homes}, flow.Options{
+		Projects: find, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
+		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock, Dead: func(epoch int64) bool { return dead && epoch == 1 },
+	})
+	h.api = api.New(api.Options{
+		Flows: h.flows, Read: reader{h.homes[0], h.homes}, Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
+		PublicURL: func() string { return "https://pay.example" }, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{3})},
+	})
+}
+
+// reader reads by a row's own bucket where there are several homes.
+type reader struct {
+	book.Reader
+	homes homes
+}
+
+func (r reader) Payment(ctx context.Context, k id.Payment) (payment.Payment, bool, error) {
+	return r.homes.of(k.Bucket()).Payment(ctx, k)
+}
+
+func (r reader) Operation(ctx context.Context, k id.Operation) (payment.Operation, bool, error) {
+	return r.homes.of(k.Bucket()).Operation(ctx, k)
+}
+
+func (r reader) Attempt(ctx context.Context, k id.Attempt) (payment.Attempt, bool, error) {
+	return r.homes.of(k.Bucket()).Attempt(ctx, k)
+}
+
+func (r reader) Answer(ctx context.Context, k id.Answer) (payment.Answer, bool, error) {
+	return r.homes.of(k.Bucket()).Answer(ctx, k)
+}
+
+func (r reader) Key(ctx context.Context, k id.Key) (project.Key, bool, error) {
+	return r.homes.of(k.Bucket()).Key(ctx, k)
+}
+
+func (r reader) Request(ctx context.Context, k id.Raw) (payment.Request, bool, error) {
+	return r.homes.of(k.Bucket()).Request(ctx, k)
+}
+
+func (h *house) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+func (h *house) pass(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
+
+func scopes() []project.Scope { return project.Scopes() }
+
+// newKey makes an API key and gives its text.
+func (h *house) newKey(projectID int64, customer string, may ...project.Scope) string {
+	h.t.Helper()
+	words := make([]string, len(may))
+	for n, s := range may {
+		words[n] = string(s)
+	}
+	k := project.Key{ID: h.flows.NewKey(h.projects[projectID]), ProjectID: projectID, Scopes: strings.Join(words, " "), DefaultCustomer: customer}
+	text := project.KeyText(k.ID, strings.Repeat("k", project.KeySecretLen))
+	k.Hash = project.HashKey(text)
+	if err := h.flows.PutKey(h.t.Context(), k); err != nil {
+		h.t.Fatal(err)
+	}
+	return text
+}
+
+// answer is what a call was answered.
+type answer struct {
+	*httptest.ResponseRecorder
+	doc map[string]any
+}
+
+func (a answer) text(path ...string) string {
+	var v any = a.doc
+	for _, name := range path {
+		if list, ok := v.([]any); ok {
+			n, err := strconv.Atoi(name)
+			if err != nil || n >= len(list) {
+				return ""
+			}
+			v = list[n]
+			continue
+		}
+		o, _ := v.(map[string]any)
+		v = o[name]
+	}
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	default:
+		text, _ := json.Marshal(v)
+		return string(text)
+	}
+}
+
+// request makes a request with the house's key. An empty value takes a header away.
+func (h *house) request(method, target, body string, headers ...string) *http.Request {
+	r := httptest.NewRequest(method, target, strings.NewReader(body)).WithContext(h.t.Context())
+	r.Header.Set("Authorization", "Bearer "+h.key)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for n := 0; n+1 < len(headers); n += 2 {
+		if headers[n+1] == "" {
+			r.Header.Del(headers[n])
+			continue
+		}
+		r.Header.Add(headers[n], headers[n+1])
+		if headers[n] == "Authorization" || headers[n] == "Content-Type" {
+			r.Header.Set(headers[n], headers[n+1])
+		}
+	}
+	return r
+}
+
+// send has a request answered, and checks what every answer must have.
+func (h *house) send(r *http.Request) answer {
+	h.t.Helper()
+	w := answer{ResponseRecorder: httptest.NewRecorder()}
+	h.api.ServeHTTP(w, r)
+	if err := json.Unmarshal(w.Body.Bytes(), &w.doc); err != nil && r.Method != http.MethodHead {
+		h.t.Errorf("%s %s = %d, not JSON: %s", r.Method, r.URL, w.Code, w.Body)
+	}
+	if trace := w.Header().Get("Aorta-Trace-Id"); len(trace) != 32 {
+		h.t.Errorf("%s %s: Aorta-Trace-Id = %q", r.Method, r.URL, trace)
+	} else if w.Code >= 400 && w.Header().Get("Idempotent-Replayed") == "" && w.text("trace_id") != trace {
+		h.t.Errorf("%s %s: trace_id = %q, header %q", r.Method, r.URL, w.text("trace_id"), trace)
+	}
+	conforms(h.t, r, w)
+	return w
+}
+
+func (h *house) get(target string) answer {
+	h.t.Helper()
+	return h.send(h.request(http.MethodGet, target, ""))
+}
+
+func (h *house) post(target, key, body string, headers ...string) answer {
+	h.t.Helper()
+	return h.send(h.request(http.MethodPost, target, body, append([]string{"Idempotency-Key", key}, headers...)...))
+}
+
+// wants checks status and code of a refusal.
+func wants(t testing.TB, what string, a answer, status int, code string) {
+	t.Helper()
+	if a.Code != status || a.text("error") != code {
+		t.Errorf("%s = %d %s, want %d %s: %s", what, a.Code, a.text("error"), status, code, a.Body)
+	}
+}
+
+const initPath = "/v1/payments/init"
+
+// sale is the body of an init.
+func sale(amount string, more ...string) string {
+	return `{"amount":"` + amount + `","currency":"EUR","method":"card"` + strings.Join(more, "") + `}`
+}
+
+// abandon makes a request whose process dies before it writes the answer: once a
+// payment is there, nothing more is written.
+func (h *house) abandon(target, key, body string) {
+	h.t.Helper()
+	for _, m := range h.homes {
+		m.Fail = func(book.Step) book.Fault {
+			if payments, _, _ := h.rows(); payments > 0 {
+				return book.FaultAway
+			}
+			return book.FaultNone
+		}
+	}
+	h.post(target, key, body)
+	h.book.Close()
+	for _, m := range h.homes {
+		m.Fail = nil
+	}
+	if payments, answers, _ := h.rows(); payments != 1 || answers != 1 {
+		h.t.Fatalf("%d payments and %d answers were begun", payments, answers)
+	}
+}
+
+// expire does the work whose time has come.
+func (h *house) expire() {
+	h.t.Helper()
+	for range 5 {
+		for _, m := range h.homes {
+			rows, _ := m.Overdue(h.t.Context(), h.clock().UnixMicro(), nil, 100)
+			for _, d := range rows {
+				if d.Kind != due.Deliver {
+					if err := h.flows.Handle(h.t.Context(), d); err != nil {
+						h.t.Errorf("%s: %v", d.Kind, err)
+					}
+				}
+			}
+		}
+		h.work.Wait()
+	}
+}
+
+// rows counts what there is of payments, answers and names.
+func (h *house) rows() (payments, answers, refs int) {
+	for _, m := range h.homes {
+		p, _ := m.ScanPayments(h.t.Context(), id.Payment{}, 1<<20)
+		a, _ := m.ScanAnswers(h.t.Context(), id.Answer{}, 1<<20)
+		r, _ := m.ScanRefs(h.t.Context(), payment.RefKey{}, 1<<20)
+		payments, answers, refs = payments+len(p), answers+len(a), refs+len(r)
+	}
+	return payments, answers, refs
+}

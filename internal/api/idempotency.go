@@ -1,0 +1,190 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+	"aorta/internal/sign"
+)
+
+// once is a call that is done once, however often it comes under its key: which id
+// its thing will have, and what begins that id. begin may find it begun.
+type once struct {
+	thing id.Raw
+	begin func(ctx context.Context, a payment.Answer, again bool) (any, error)
+}
+
+// maxKey is the longest idempotency key, in characters.
+const maxKey = 255
+
+func isKey(text string) bool {
+	if len(text) < 1 || len(text) > maxKey {
+		return false
+	}
+	for _, b := range []byte(text) {
+		if b < '!' || b > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	keyHeader = "Idempotency-Key"
+	keyMember = "idempotency_key"
+)
+
+// idempotencyKey reads the key from where it may be; in both places it must be
+// the same one.
+func idempotencyKey(h http.Header, doc *sign.Doc) (string, error) {
+	inBody := doc.Get(keyMember)
+	body := ""
+	if inBody.Kind() == sign.KindString {
+		body = inBody.Text() // of another type, or malformed, the schema refuses it
+	}
+	values := h.Values(keyHeader)
+	if len(values) == 0 {
+		if !inBody.Exists() || inBody.Kind() == sign.KindNull {
+			return "", refuse(codeKeyMissing, nil)
+		}
+		return body, nil
+	}
+	head := values[0]
+	if n := len(head); n >= 2 && head[0] == '"' && head[n-1] == '"' { // a structured field's string
+		head = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(head[1 : n-1])
+	}
+	if len(values) != 1 || !isKey(head) {
+		return "", refuse(codeBadHeader, map[string]any{"header": keyHeader, "must": "be 1 to 255 visible characters, once"})
+	}
+	if body != "" && body != head {
+		return "", refuse(codeBadHeader, map[string]any{"header": keyHeader, "must": "be the same as idempotency_key of the body"})
+	}
+	return head, nil
+}
+
+// print says what is asked, member by member, in a way that gives no value away:
+// equal for equal requests, however they are written.
+func (c *call) print() string {
+	var lines []string
+	for name, value := range c.vars {
+		lines = append(lines, "path."+name+"="+digest("s", value))
+	}
+	for v := range c.doc.All() {
+		if v.Path() == keyMember {
+			continue
+		}
+		switch v.Kind() {
+		case sign.KindString:
+			lines = append(lines, v.Path()+"="+digest("s", v.Text()))
+		case sign.KindNumber, sign.KindBool:
+			lines = append(lines, v.Path()+"="+digest("v", v.Text()))
+		case sign.KindMissing, sign.KindNull, sign.KindObject, sign.KindList:
+		}
+	}
+	slices.Sort(lines)
+	text := strings.Join(lines, "\n")
+	sum := sha256.Sum256([]byte(c.route.method + " " + c.route.pattern + "\n" + text))
+	return hex.EncodeToString(sum[:]) + "\n" + text
+}
+
+func digest(kind, text string) string {
+	sum := sha256.Sum256([]byte(kind + text))
+	return hex.EncodeToString(sum[:8])
+}
+
+// differs names the members in which two prints differ.
+func differs(a, b string) []string {
+	read := func(print string) map[string]string {
+		out := map[string]string{}
+		for n, line := range strings.Split(print, "\n") {
+			if name, value, ok := strings.Cut(line, "="); ok && n > 0 {
+				out[name] = value
+			}
+		}
+		return out
+	}
+	x, y := read(a), read(b)
+	names := []string{}
+	for name, value := range x {
+		if y[name] != value {
+			names = append(names, name)
+		}
+	}
+	for name := range y {
+		if _, both := x[name]; !both {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// once answers a call under its key (errors.md section 4): as it was answered
+// before, or now, and then for good.
+func (a *API) once(ctx context.Context, c *call) (reply, error) {
+	o, err := c.route.once(ctx, c)
+	if err != nil {
+		return reply{}, err
+	}
+	print := c.print()
+	t, err := a.opts.Flows.Take(ctx, flow.Call{
+		ProjectID: c.project.ID, Route: c.route.method + " " + c.route.pattern, Key: c.idem, Print: print, Thing: o.thing,
+	})
+	switch {
+	case err != nil:
+		return reply{}, err
+	case t.Answer.Print != print:
+		return reply{}, refuse(codeConflict, map[string]any{"differs": differs(t.Answer.Print, print)})
+	case !t.Mine && t.Answer.Status == 0:
+		return reply{}, &refusal{code: codeInProgress, retryAfter: time.Second}
+	case !t.Mine:
+		return replay(t.Answer), nil
+	}
+	body, err := o.begin(ctx, t.Answer, t.Again)
+	if err == nil {
+		return a.kept(ctx, c, t, reply{status: http.StatusOK, media: mediaJSON, body: encode(body)})
+	}
+	r, _ := refusalOf(err)
+	switch {
+	case r.kept:
+		return a.kept(ctx, c, t, a.refused(c, err))
+	case r.begun || t.Again: // what became of it the repeat will find
+		a.opts.Flows.Leave(t.Answer)
+		return reply{}, err
+	}
+	if dropped := a.opts.Flows.Drop(ctx, t.Answer); dropped != nil {
+		a.opts.Log.WarnContext(ctx, "an idempotency key is not given back", "trace_id", c.traceID, "error", dropped)
+	}
+	return reply{}, err
+}
+
+// kept makes an answer the one that repeats get. If it cannot be written now, the
+// answer is true all the same, and a repeat is answered by the state of the thing.
+func (a *API) kept(ctx context.Context, c *call, t flow.Taken, out reply) (reply, error) {
+	row := t.Answer
+	row.Status, row.Media, row.Body = int64(out.status), out.media, string(out.body)
+	kept, err := a.opts.Flows.Keep(context.WithoutCancel(ctx), row)
+	if err != nil {
+		a.opts.Log.WarnContext(ctx, "an answer is not kept", "trace_id", c.traceID, "error", err)
+		return out, nil
+	}
+	if kept.Body != row.Body {
+		return replay(kept), nil
+	}
+	return out, nil
+}
+
+func replay(row payment.Answer) reply {
+	return reply{
+		status: int(row.Status), media: row.Media, body: []byte(row.Body),
+		header: http.Header{"Idempotent-Replayed": {"true"}},
+	}
+}

@@ -1,0 +1,216 @@
+package api
+
+import (
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// version of the API that openapi.json tells. It is raised when something is added.
+const version = "1.0.0"
+
+// describe makes openapi.json of the routes.
+func (a *API) describe() []byte {
+	d := &description{schemas: map[string]any{}}
+	paths := map[string]map[string]any{}
+	for _, r := range a.routes {
+		if paths[r.pattern] == nil {
+			paths[r.pattern] = map[string]any{}
+		}
+		paths[r.pattern][strings.ToLower(r.method)] = d.operation(r)
+	}
+	codes := slices.Sorted(maps.Keys(facts))
+	d.schemas["Error"] = object{
+		"type": "object", "required": []string{"error", "message", "trace_id", "details"}, "additionalProperties": false,
+		"properties": object{
+			"error": object{"type": "string", "enum": codes}, "message": object{"type": "string"},
+			"trace_id": object{"type": "string", "pattern": "^[0-9a-f]{32}$"}, "details": object{"type": "object"},
+		},
+	}
+	d.schemas["Problem"] = object{
+		"type": "object", "required": []string{"type", "title", "status", "detail", "instance", "error", "trace_id", "details"}, "additionalProperties": false,
+		"properties": object{
+			"type": object{"type": "string", "format": "uri"}, "title": object{"type": "string"}, "status": object{"type": "integer"},
+			"detail": object{"type": "string"}, "instance": object{"type": "string"}, "error": object{"type": "string", "enum": codes},
+			"trace_id": object{"type": "string", "pattern": "^[0-9a-f]{32}$"}, "details": object{"type": "object"},
+		},
+	}
+	return encode(object{
+		"openapi": "3.1.0",
+		"info": object{
+			"title": "Aorta", "version": version, "license": object{"name": "MIT", "identifier": "MIT"},
+			"description": "The native API. Amounts are decimal texts in major units. Every call that changes something needs an Idempotency-Key and is done once under it.",
+		},
+		"servers": []object{{"url": "/"}},
+		"paths":   paths,
+		"components": object{
+			"schemas":         d.schemas,
+			"securitySchemes": object{"key": object{"type": "http", "scheme": "bearer", "description": "An API key, sk_…"}},
+		},
+	})
+}
+
+type object = map[string]any
+
+type description struct{ schemas map[string]any }
+
+// everywhere are the errors that any call with a key may give.
+var everywhere = []code{
+	codeUnauthenticated, codeForbidden, codeIP, codeTooLarge, codeValidation, codePAN, codeRate, codeInternal, codeStorage, codeOverloaded,
+}
+
+func (d *description) operation(r *route) object {
+	op := object{"operationId": r.name, "summary": r.doc}
+	var parameters []object
+	for _, s := range r.segments {
+		if name, ok := strings.CutPrefix(s, "{"); ok {
+			name = strings.TrimSuffix(name, "}")
+			schema := object{"type": "string"}
+			if k, known := kinds[name]; known {
+				schema = k.schema()
+			}
+			parameters = append(parameters, object{"name": name, "in": "path", "required": true, "schema": schema})
+		}
+	}
+	for _, m := range r.queryMembers {
+		parameters = append(parameters, object{"name": m.name, "in": "query", "description": m.doc, "schema": d.member(m)})
+	}
+	list := slices.Clone(r.errors)
+	if r.scope != "" {
+		op["security"] = []object{{"key": []string{}}}
+		op["x-scope"] = string(r.scope)
+		list = append(list, everywhere...)
+	}
+	if r.once != nil {
+		parameters = append(parameters, object{
+			"name": keyHeader, "in": "header", "description": "Names what is to be done once. It may be idempotency_key of the body instead.",
+			"schema": object{"type": "string", "minLength": 1, "maxLength": maxKey + 2},
+		})
+		list = append(list, codeKeyMissing, codeBadHeader, codeConflict, codeInProgress)
+	}
+	if r.body != nil {
+		list = append(list, codeMalformedJSON, codeMedia)
+		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": d.ref(r.body, r.bodyMembers)}}}
+	}
+	if len(parameters) > 0 {
+		op["parameters"] = parameters
+	}
+	ok := object{"description": "Done.", "headers": headers()}
+	if r.answer != nil {
+		ok["content"] = object{"application/json": object{"schema": d.ref(r.answer, r.answerMembers)}}
+	} else {
+		ok["content"] = object{"application/json": object{}}
+	}
+	responses := object{"200": ok}
+	for status, codes := range byStatus(list) {
+		texts := make([]string, len(codes))
+		for n, c := range codes {
+			texts[n] = string(c)
+		}
+		responses[strconv.Itoa(status)] = object{
+			"description": strings.Join(texts, ", "), "headers": headers(),
+			"content": object{
+				"application/json":         object{"schema": object{"$ref": "#/components/schemas/Error"}},
+				"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}},
+			},
+		}
+	}
+	op["responses"] = responses
+	return op
+}
+
+func byStatus(list []code) map[int][]code {
+	out := map[int][]code{}
+	slices.Sort(list)
+	for _, c := range slices.Compact(list) {
+		out[facts[c].status] = append(out[facts[c].status], c)
+	}
+	if slices.Contains(list, codeTooLarge) {
+		out[http.StatusRequestURITooLong] = append(out[http.StatusRequestURITooLong], codeTooLarge)
+	}
+	return out
+}
+
+func headers() object {
+	return object{"Aorta-Trace-Id": object{"description": "Names this answer in our logs.", "schema": object{"type": "string", "pattern": "^[0-9a-f]{32}$"}}}
+}
+
+// ref puts a struct among the schemas, and refers to it.
+func (d *description) ref(v any, members []member) object {
+	return d.refTo(reflect.TypeOf(v).Elem(), members)
+}
+
+func (d *description) refTo(t reflect.Type, members []member) object {
+	name := []rune(t.Name())
+	name[0] = unicode.ToUpper(name[0])
+	if _, ok := d.schemas[string(name)]; !ok {
+		d.schemas[string(name)] = object{} // before its members, which may refer to it
+		required, properties := []string{}, object{}
+		for _, m := range members {
+			if m.need {
+				required = append(required, m.name)
+			}
+			if m.inner != nil {
+				inner := t.Field(m.index).Type
+				for inner.Kind() != reflect.Struct {
+					inner = inner.Elem()
+				}
+				to := d.refTo(inner, m.inner)
+				if m.list {
+					to = object{"type": "array", "items": to}
+				}
+				to["description"] = m.doc
+				properties[m.name] = to
+				continue
+			}
+			properties[m.name] = d.member(m)
+		}
+		schema := object{"type": "object", "properties": properties, "additionalProperties": false}
+		if len(required) > 0 {
+			schema["required"] = required
+		}
+		d.schemas[string(name)] = schema
+	}
+	return object{"$ref": "#/components/schemas/" + string(name)}
+}
+
+func (d *description) member(m member) object {
+	s := kinds[m.kind].schema()
+	if m.enum != nil {
+		s["enum"] = m.enum
+	}
+	if m.kind == "meta" {
+		s["additionalProperties"] = object{"type": "string", "maxLength": maxMetaOf}
+		s["propertyNames"] = object{"pattern": metaName.String()}
+		s["maxProperties"] = maxMeta
+	}
+	if m.kind == "limit" {
+		s["minimum"], s["maximum"], s["default"] = 1, maxLimit, defaultLimit
+	}
+	s["description"] = m.doc
+	return s
+}
+
+func (k kind) schema() object {
+	s := object{"type": "string"}
+	if k.schemaType != "" {
+		s["type"] = k.schemaType
+	}
+	if k.format != "" {
+		s["format"] = k.format
+	}
+	if k.pattern != "" {
+		s["pattern"] = k.pattern
+	}
+	if k.minimum > 0 {
+		s["minLength"] = k.minimum
+	}
+	if k.most > 0 {
+		s["maxLength"] = k.most
+	}
+	return s
+}

@@ -1,0 +1,521 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/event"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+)
+
+// initBody is a payment that is asked for (L11).
+type initBody struct {
+	Amount            string            `json:"amount" kind:"amount" need:"yes" doc:"In major units of the currency, with no more decimals than it has." ex:"50.00"`
+	Currency          string            `json:"currency" kind:"currency" need:"yes" doc:"ISO 4217." ex:"EUR"`
+	Method            string            `json:"method" kind:"word" need:"yes" doc:"How the customer pays: card, bank, wallet, or a method's whole code." ex:"card"`
+	ReturnURL         string            `json:"return_url" kind:"url" doc:"Where the customer goes when they are done at the provider." ex:"https://shop.example/thanks"`
+	MerchantPaymentID string            `json:"merchant_payment_id" kind:"name" doc:"Your name for the payment, unique in the project whatever the case of its letters." ex:"order-1"`
+	CustomerID        string            `json:"customer_id" kind:"name" doc:"Your name for the customer. Without it the payment is the API key's default customer's, or nobody's." ex:"42"`
+	Description       string            `json:"description" kind:"text" doc:"What it is for; providers may show it." ex:"Two teas"`
+	Meta              map[string]string `json:"meta" kind:"meta" doc:"What you want to find beside the payment again." ex:"{\"country\":\"FI\",\"device\":\"ios\"}"`
+	IdempotencyKey    string            `json:"idempotency_key" kind:"key" doc:"Instead of the header Idempotency-Key." ex:"order-1-try-1"`
+}
+
+// initAnswer is what init answers.
+type initAnswer struct {
+	PaymentID   string `json:"payment_id" kind:"payment_id" need:"yes" doc:"Our name for the payment." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Status      string `json:"status" kind:"enum:pending,authorized,captured,failed,partially_refunded,refunded,cancelled,charged_back" need:"yes" doc:"Where it stands." ex:"pending"`
+	RedirectURL string `json:"redirect_url,omitempty" kind:"url" doc:"Where to send the customer now." ex:"https://pay.example/payment/s/…"`
+}
+
+// declineView is why a payment or refund failed.
+type declineView struct {
+	Code    string `json:"code" kind:"name" need:"yes" doc:"Decline code of the ECommPay list." ex:"20105"`
+	Message string `json:"message" kind:"text" need:"yes" doc:"The same in words." ex:"Insufficient funds on the account"`
+}
+
+// paymentView is a payment.
+type paymentView struct {
+	PaymentID         string            `json:"payment_id" kind:"payment_id" need:"yes" doc:"Our name for the payment." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	MerchantPaymentID string            `json:"merchant_payment_id,omitempty" kind:"name" doc:"Yours." ex:"order-1"`
+	Status            string            `json:"status" kind:"enum:pending,authorized,captured,failed,partially_refunded,refunded,cancelled,charged_back" need:"yes" doc:"Where it stands." ex:"captured"`
+	Amount            string            `json:"amount" kind:"amount" need:"yes" doc:"What was asked for." ex:"50.00"`
+	Currency          string            `json:"currency" kind:"currency" need:"yes" doc:"ISO 4217." ex:"EUR"`
+	Method            string            `json:"method" kind:"word" need:"yes" doc:"How the customer pays." ex:"card"`
+	MethodCode        string            `json:"method_code" kind:"word" need:"yes" doc:"The project's method." ex:"generic-card"`
+	CustomerID        string            `json:"customer_id,omitempty" kind:"name" doc:"Your name for the customer." ex:"42"`
+	Description       string            `json:"description,omitempty" kind:"text" doc:"What it is for." ex:"Two teas"`
+	CapturedAmount    string            `json:"captured_amount" kind:"amount" need:"yes" doc:"What was taken." ex:"50.00"`
+	RefundedAmount    string            `json:"refunded_amount" kind:"amount" need:"yes" doc:"What was given back." ex:"0.00"`
+	RefundableAmount  string            `json:"refundable_amount" kind:"amount" need:"yes" doc:"What can still be given back." ex:"50.00"`
+	RedirectURL       string            `json:"redirect_url,omitempty" kind:"url" doc:"Where the customer is awaited." ex:"https://pay.example/payment/s/…"`
+	Decline           *declineView      `json:"decline,omitempty" doc:"Why it failed."`
+	Meta              map[string]string `json:"meta,omitempty" kind:"meta" doc:"As given to init. Lists have it with expand=meta." ex:"{\"country\":\"FI\"}"`
+	CreatedAt         string            `json:"created_at" kind:"time" need:"yes" doc:"When it began." ex:"2025-10-17T09:41:00Z"`
+	UpdatedAt         string            `json:"updated_at" kind:"time" need:"yes" doc:"When it last changed." ex:"2025-10-17T09:41:03Z"`
+	ExpiresAt         string            `json:"expires_at,omitempty" kind:"time" doc:"When it fails unless it is paid; of one that is pending." ex:"2025-10-17T10:11:00Z"`
+	Operations        []operationView   `json:"operations,omitempty" doc:"With expand=operations."`
+}
+
+// operationView is something that was done to a payment.
+type operationView struct {
+	OperationID string       `json:"operation_id" kind:"refund_id" need:"yes" doc:"Its name; a refund's is its refund_id." ex:"op_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Kind        string       `json:"kind" kind:"enum:sale,refund,manual_change" need:"yes" doc:"What it is." ex:"sale"`
+	Status      string       `json:"status" kind:"enum:pending,succeeded,failed" need:"yes" doc:"Where it stands." ex:"succeeded"`
+	Amount      string       `json:"amount" kind:"amount" need:"yes" doc:"Of how much." ex:"50.00"`
+	Currency    string       `json:"currency" kind:"currency" need:"yes" doc:"ISO 4217." ex:"EUR"`
+	Decline     *declineView `json:"decline,omitempty" doc:"Why it failed."`
+	CreatedAt   string       `json:"created_at" kind:"time" need:"yes" doc:"When it began." ex:"2025-10-17T09:41:00Z"`
+	UpdatedAt   string       `json:"updated_at" kind:"time" need:"yes" doc:"When it last changed." ex:"2025-10-17T09:41:03Z"`
+}
+
+type operationList struct {
+	Data []operationView `json:"data" need:"yes" doc:"The newest 100 at most, the newest last."`
+}
+
+// eventView is a change of a payment.
+type eventView struct {
+	EventID string `json:"event_id" kind:"event_id" need:"yes" doc:"Its name." ex:"evt_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Type    string `json:"type" kind:"name" need:"yes" doc:"What happened." ex:"payment.captured"`
+	From    string `json:"from" kind:"word" need:"yes" doc:"The payment's status before." ex:"pending"`
+	To      string `json:"to" kind:"word" need:"yes" doc:"And after." ex:"captured"`
+	At      string `json:"at" kind:"time" need:"yes" doc:"When." ex:"2025-10-17T09:41:03Z"`
+}
+
+type eventList struct {
+	Data []eventView `json:"data" need:"yes" doc:"The newest 100 at most, the newest first."`
+}
+
+type getQuery struct {
+	Expand string `json:"expand" kind:"enum:operations" doc:"What else to tell: operations." ex:"operations"`
+}
+
+type listQuery struct {
+	Status            string `json:"status" kind:"enum:pending,authorized,captured,failed,partially_refunded,refunded,cancelled,charged_back" doc:"Only of this status." ex:"captured"`
+	CustomerID        string `json:"customer_id" kind:"name" doc:"Only this customer's." ex:"42"`
+	MerchantPaymentID string `json:"merchant_payment_id" kind:"name" doc:"Only the one of this name." ex:"order-1"`
+	CreatedFrom       string `json:"created_from" kind:"time" doc:"Only those that began then or later." ex:"2025-10-17T00:00:00Z"`
+	CreatedTo         string `json:"created_to" kind:"time" doc:"Only those that began before." ex:"2025-10-18T00:00:00Z"`
+	Limit             string `json:"limit" kind:"limit" doc:"How many at most, 1 to 100; 20 if you do not say." ex:"20"`
+	Cursor            string `json:"cursor" kind:"payment_id" doc:"next_cursor of the page before." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Expand            string `json:"expand" kind:"enum:meta" doc:"What else to tell: meta." ex:"meta"`
+}
+
+type paymentList struct {
+	Data       []paymentView `json:"data" need:"yes" doc:"The payments, newest first."`
+	HasMore    bool          `json:"has_more" kind:"boolean" need:"yes" doc:"Whether there may be more." ex:"false"`
+	NextCursor string        `json:"next_cursor,omitempty" kind:"payment_id" doc:"Where to go on." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+}
+
+// statusOf gives /v1's word for a payment's status (L15).
+func statusOf(s payment.Status) string {
+	switch s {
+	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer:
+		return "pending"
+	case payment.StatusDeclined:
+		return "failed"
+	case payment.StatusAuthorized, payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded,
+		payment.StatusCancelled, payment.StatusChargedBack:
+	}
+	return string(s)
+}
+
+// statusesOf gives the statuses that a word of /v1 stands for.
+func statusesOf(word string) []payment.Status {
+	var out []payment.Status
+	for s := range payment.Moves() {
+		if statusOf(s) == word {
+			out = append(out, s)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func operationStatusOf(s payment.OperationStatus) string {
+	switch s {
+	case payment.OperationProcessing, payment.OperationAwaitingCustomer:
+		return "pending"
+	case payment.OperationSuccess:
+		return "succeeded"
+	case payment.OperationDecline:
+		return "failed"
+	}
+	return "" // not one of ours; exhaustive keeps this line unreachable
+}
+
+func instant(us int64) string { return time.UnixMicro(us).UTC().Format(time.RFC3339Nano) }
+
+func decimal(minor int64, c money.Currency) string {
+	return money.Amount{Minor: minor, Currency: c}.Decimal()
+}
+
+// initPayment begins a payment.
+func (a *API) initPayment(_ context.Context, c *call) (once, error) {
+	b := c.body.(*initBody)
+	amount, err := amountOf(b.Amount, b.Currency)
+	if err != nil {
+		return once{}, err
+	}
+	m, err := methodOf(c.project, b.Method, amount.Currency)
+	if err != nil {
+		return once{}, err
+	}
+	if amount.Minor < m.MinMinor || amount.Minor > m.MaxMinor {
+		return once{}, refuse(codeRange, map[string]any{"min": decimal(m.MinMinor, m.Currency), "max": decimal(m.MaxMinor, m.Currency)})
+	}
+	if b.ReturnURL != "" && !a.opts.Insecure && !strings.HasPrefix(b.ReturnURL, "https://") {
+		return once{}, invalid(problem{"return_url", "url", "must begin with https://"})
+	}
+	customer := b.CustomerID
+	if customer == "" {
+		customer = c.key.DefaultCustomer
+	}
+	if customer == "" && c.project.WalletOnly {
+		return once{}, invalid(problem{"customer_id", "required", "must be there: the project takes money into wallets only"})
+	}
+	thing := a.opts.Flows.NewPayment(c.project, b.MerchantPaymentID, customer, c.idem)
+	return once{thing: thing.Raw(), begin: func(ctx context.Context, row payment.Answer, again bool) (any, error) {
+		if again {
+			if p, ok, err := a.begun(ctx, c, id.Payment(row.Thing)); err != nil || ok {
+				return a.outcome(ctx, c, p, true, err)
+			}
+		}
+		begun, err := a.opts.Flows.BeginSale(ctx, flow.SaleRequest{
+			Project: c.project, Method: m, Door: Door, ID: id.Payment(row.Thing), PaymentID: b.MerchantPaymentID, CustomerID: customer,
+			Description: b.Description, Amount: amount,
+			Keep: flow.Kept{ReturnSuccess: b.ReturnURL, ReturnDecline: b.ReturnURL, ReturnBack: b.ReturnURL, Meta: b.Meta, Answer: row.ID.String()}.Encode(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		if begun.Repeat {
+			return a.known(ctx, c, begun.Payment, row)
+		}
+		a.await(ctx, begun.Asked)
+		p, err := a.again(ctx, begun.Payment)
+		return a.outcome(ctx, c, p, false, err)
+	}}, nil
+}
+
+// begun finds the payment that an earlier run of the same call has begun.
+func (a *API) begun(ctx context.Context, _ *call, k id.Payment) (payment.Payment, bool, error) {
+	p, ok, err := a.opts.Read.Payment(ctx, k)
+	if err != nil {
+		return p, false, away(err)
+	}
+	return p, ok, nil
+}
+
+// known answers for a payment whose name is in use: by an earlier run of the same
+// call, or by another payment.
+func (a *API) known(ctx context.Context, c *call, p payment.Payment, row payment.Answer) (any, error) {
+	kept, err := a.came(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	if kept.Answer != row.ID.String() {
+		return nil, refuse(codeDuplicate, map[string]any{"payment_id": p.ID.String()})
+	}
+	return a.outcome(ctx, c, p, true, nil)
+}
+
+// again reads a payment anew, or gives it as it was.
+func (a *API) again(ctx context.Context, was payment.Payment) (payment.Payment, error) {
+	p, ok, err := a.opts.Read.Payment(ctx, was.ID)
+	if err != nil || !ok {
+		return was, nil //nolint:nilerr // it is begun, and that is what there is to say: it was pending then
+	}
+	return p, nil
+}
+
+// await gives the provider a moment to answer.
+func (a *API) await(ctx context.Context, asked <-chan struct{}) {
+	if asked == nil {
+		return
+	}
+	timer := time.NewTimer(a.opts.Wait)
+	defer timer.Stop()
+	select {
+	case <-asked:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// outcome is what init answers of a payment that is begun.
+func (a *API) outcome(ctx context.Context, c *call, p payment.Payment, again bool, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	details := map[string]any{"payment_id": p.ID.String(), "status": statusOf(p.Status)}
+	switch {
+	case p.Status != payment.StatusDeclined:
+		way, err := a.redirect(ctx, p)
+		if err != nil {
+			way = "" // it is in GET once the store answers
+		}
+		return initAnswer{p.ID.String(), statusOf(p.Status), way}, nil
+	case p.Code == payment.CodeAutoDecline:
+		return nil, refuse(codeExpired, details).keep()
+	case p.Code == payment.CodeProviderUnavailable && !again:
+		return nil, &refusal{code: codePSPAway, details: details, retryAfter: patience, begun: true}
+	}
+	details["decline_code"], details["retryable"] = p.Code, retryable(p.Code)
+	details["alternatives"] = alternatives(c.project, p)
+	return nil, refuse(codeDeclined, details).keep()
+}
+
+// retryable reports whether the same method may succeed a moment later.
+func retryable(code string) bool {
+	return code == payment.CodeProviderUnavailable || code == payment.CodeExternalDown || code == payment.CodeExternalTimeout
+}
+
+// alternatives are the project's other methods for the same currency.
+func alternatives(p project.Project, pay payment.Payment) []string {
+	out := []string{}
+	for _, m := range p.Methods {
+		if m.Code != pay.Method && m.Currency == pay.Amount.Currency {
+			out = append(out, m.Code)
+		}
+	}
+	return out
+}
+
+// methodOf finds the method of a word: its code, or its group, such as card.
+func methodOf(p project.Project, word string, c money.Currency) (project.Method, error) {
+	var currencies, words []string
+	for _, m := range p.Methods {
+		if m.Code == word || m.Group == word {
+			if m.Currency == c {
+				return m, nil
+			}
+			currencies = append(currencies, string(m.Currency))
+		}
+		if !slices.Contains(words, m.Group) {
+			words = append(words, m.Group)
+		}
+	}
+	if len(currencies) > 0 {
+		return project.Method{}, refuse(codeCurrency, map[string]any{"currencies": currencies})
+	}
+	return project.Method{}, refuse(codeNoMethod, map[string]any{"methods": words})
+}
+
+// redirect is where the customer of a payment is awaited; empty: nowhere.
+func (a *API) redirect(ctx context.Context, p payment.Payment) (string, error) {
+	if p.Status != payment.StatusAwaitingCustomer {
+		return "", nil
+	}
+	if p.RetryOffered() {
+		return a.opts.PayURL(p.ID), nil
+	}
+	v, err := a.opts.Flows.Status(ctx, p, 1)
+	if err != nil {
+		return "", err
+	}
+	for _, o := range v.Operations {
+		var r payment.Redirect
+		if o.Attempt.Redirect == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(o.Attempt.Redirect), &r); err != nil {
+			return "", fmt.Errorf("redirect of %s: %w", o.Attempt.ID, err)
+		}
+		if r.Method == "GET" && len(r.Fields) == 0 {
+			return r.URL, nil
+		}
+		return a.opts.PayURL(p.ID), nil // it takes a form, which a page of ours posts
+	}
+	return "", nil
+}
+
+// came reads what came with a payment.
+func (a *API) came(ctx context.Context, p id.Payment) (flow.Kept, error) {
+	r, ok, err := a.opts.Read.Request(ctx, p.Raw())
+	if err != nil || !ok {
+		if err != nil {
+			err = away(err)
+		}
+		return flow.Kept{}, err
+	}
+	return flow.DecodeKept(r.Body)
+}
+
+func (a *API) view(c *call, p payment.Payment) paymentView {
+	cur := p.Amount.Currency
+	v := paymentView{
+		PaymentID: p.ID.String(), MerchantPaymentID: p.MerchantPaymentID, Status: statusOf(p.Status), Amount: p.Amount.Decimal(), Currency: string(cur),
+		Method: p.Method, MethodCode: p.Method, CustomerID: p.CustomerID, Description: p.Description, CapturedAmount: decimal(p.CapturedMinor, cur),
+		RefundedAmount: decimal(p.RefundedMinor, cur), RefundableAmount: decimal(p.Refundable(), cur), CreatedAt: instant(p.CreatedUS), UpdatedAt: instant(p.ChangedUS),
+	}
+	if m, ok := c.project.MethodByCode(p.Method); ok {
+		v.Method = m.Group
+	}
+	if p.Status == payment.StatusDeclined {
+		v.Decline = &declineView{p.Code, p.Message}
+	}
+	if !p.Status.Final() {
+		v.ExpiresAt = instant(p.LimitUS)
+	}
+	return v
+}
+
+func (a *API) getPayment(ctx context.Context, c *call) (any, error) {
+	p, err := a.payment(ctx, c, c.vars["payment_id"])
+	if err != nil {
+		return nil, err
+	}
+	v := a.view(c, p)
+	if v.RedirectURL, err = a.redirect(ctx, p); err != nil {
+		return nil, err
+	}
+	kept, err := a.came(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	v.Meta = kept.Meta
+	if c.query.(*getQuery).Expand == "operations" {
+		v.Operations, err = a.operations(ctx, p)
+	}
+	return v, err
+}
+
+// defaultLimit is how many a page has when nobody says.
+const defaultLimit = 20
+
+func (a *API) listPayments(ctx context.Context, c *call) (any, error) {
+	q := c.query.(*listQuery)
+	if q.MerchantPaymentID != "" {
+		return a.paymentByName(ctx, c, q)
+	}
+	limit := defaultLimit
+	if q.Limit != "" {
+		limit, _ = strconv.Atoi(q.Limit) // the schema has found it to be a number
+	}
+	match := book.PaymentFilter{ProjectID: c.project.ID, CustomerID: q.CustomerID}
+	if q.Status != "" {
+		match.Statuses = statusesOf(q.Status)
+	}
+	if q.CreatedFrom != "" {
+		match.From = id.Payment(id.At(timeOf(q.CreatedFrom)))
+	}
+	var before id.Payment
+	if q.CreatedTo != "" {
+		before = id.Payment(id.At(timeOf(q.CreatedTo)))
+	}
+	if q.Cursor != "" {
+		cursor, _ := id.ParsePayment(q.Cursor)
+		if before.IsZero() || cursor.Compare(before) < 0 {
+			before = cursor
+		}
+	}
+	rows, next, err := a.opts.Read.ListPayments(ctx, match, before, limit)
+	if err != nil {
+		return nil, away(err)
+	}
+	return a.list(ctx, c, rows, next, q.Expand == "meta")
+}
+
+// timeOf reads an instant that the schema has found to be one.
+func timeOf(text string) time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, text)
+	return t
+}
+
+// list shows payments. Their redirect_url is told by GET of one alone.
+func (a *API) list(ctx context.Context, c *call, rows []payment.Payment, next id.Payment, meta bool) (any, error) {
+	out := paymentList{Data: make([]paymentView, len(rows)), HasMore: !next.IsZero(), NextCursor: next.String()}
+	for n, p := range rows {
+		out.Data[n] = a.view(c, p)
+		if meta {
+			kept, err := a.came(ctx, p.ID)
+			if err != nil {
+				return nil, err
+			}
+			out.Data[n].Meta = kept.Meta
+		}
+	}
+	return out, nil
+}
+
+func (a *API) paymentByName(ctx context.Context, c *call, q *listQuery) (any, error) {
+	p, err := a.opts.Flows.Find(ctx, c.project, q.MerchantPaymentID)
+	switch r, _ := refusalOf(err); {
+	case err == nil:
+		from, to := timeOf(q.CreatedFrom).UnixMicro(), timeOf(q.CreatedTo).UnixMicro()
+		if (q.CustomerID == "" || q.CustomerID == p.CustomerID) && (q.Status == "" || q.Status == statusOf(p.Status)) &&
+			(q.CreatedFrom == "" || p.CreatedUS >= from) && (q.CreatedTo == "" || p.CreatedUS < to) {
+			return a.list(ctx, c, []payment.Payment{p}, id.Payment{}, q.Expand == "meta")
+		}
+	case r.code != codeNotFound:
+		return nil, err
+	}
+	return a.list(ctx, c, nil, id.Payment{}, false)
+}
+
+// maxHistory bounds a payment's operations and events in an answer.
+const maxHistory = 100
+
+func (a *API) operations(ctx context.Context, p payment.Payment) ([]operationView, error) {
+	v, err := a.opts.Flows.Status(ctx, p, maxHistory)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]operationView, len(v.Operations))
+	for n, o := range v.Operations {
+		out[n] = viewOperation(o.Operation)
+	}
+	return out, nil
+}
+
+func viewOperation(o payment.Operation) operationView {
+	v := operationView{
+		OperationID: o.ID.String(), Kind: strings.ReplaceAll(string(o.Kind), " ", "_"), Status: operationStatusOf(o.Status),
+		Amount: o.Amount.Decimal(), Currency: string(o.Amount.Currency), CreatedAt: instant(o.CreatedUS), UpdatedAt: instant(o.ChangedUS),
+	}
+	if o.Status == payment.OperationDecline {
+		v.Decline = &declineView{o.Code, o.Message}
+	}
+	return v
+}
+
+func (a *API) listOperations(ctx context.Context, c *call) (any, error) {
+	p, err := a.payment(ctx, c, c.vars["payment_id"])
+	if err != nil {
+		return nil, err
+	}
+	data, err := a.operations(ctx, p)
+	return operationList{data}, err
+}
+
+func (a *API) listEvents(ctx context.Context, c *call) (any, error) {
+	p, err := a.payment(ctx, c, c.vars["payment_id"])
+	if err != nil {
+		return nil, err
+	}
+	out := eventList{Data: []eventView{}}
+	for next := p.LastEvent; !next.IsZero() && len(out.Data) < maxHistory; {
+		e, ok, err := a.opts.Read.Event(ctx, next)
+		if err != nil || !ok {
+			return nil, away(fmt.Errorf("event %s (found %t): %w", next, ok, err))
+		}
+		out.Data = append(out.Data, viewEvent(e))
+		next = e.Prev
+	}
+	return out, nil
+}
+
+func viewEvent(e event.Event) eventView {
+	return eventView{e.ID.String(), string(e.Kind), statusOf(e.From), statusOf(e.To), instant(e.AtUS)}
+}

@@ -1,0 +1,82 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"aorta/internal/book"
+	"aorta/internal/id"
+	"aorta/internal/project"
+)
+
+// ErrNoKey: no such API key.
+var ErrNoKey = errors.New("no such API key")
+
+// Buckets is the number of buckets: an id from outside may name one that there is not.
+func (f *Flows) Buckets() int { return f.book.Buckets() }
+
+// NewKey chooses the id of an API key of a project.
+func (f *Flows) NewKey(p project.Project) id.Key {
+	return id.Key(f.book.Mint(p.KeyBucket(f.book.Buckets())))
+}
+
+// PutKey makes an API key, unless there is one of that id.
+func (f *Flows) PutKey(ctx context.Context, k project.Key) error {
+	_, err := book.Do(ctx, f.book, book.Act[struct{}]{
+		Name: "key.put", Bucket: k.ID.Bucket(),
+		Hint: func(p *book.Page) { p.Keys.Get(k.ID) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			if _, ok := p.Keys.Get(k.ID); !ok {
+				k.CreatedUS = p.NowUS()
+				p.Keys.Put(k)
+			}
+			return struct{}{}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("make API key: %w", err)
+	}
+	return nil
+}
+
+// RevokeKey ends a key for good; one that is revoked stays as it is.
+func (f *Flows) RevokeKey(ctx context.Context, k id.Key) error {
+	return f.changeKey(ctx, k, func(p *book.Page, row *project.Key) {
+		if row.RevokedUS == 0 {
+			row.RevokedUS = p.NowUS()
+		}
+	})
+}
+
+// ExpireKey lets a key end at an instant, unless it ends before.
+func (f *Flows) ExpireKey(ctx context.Context, k id.Key, atUS int64) error {
+	return f.changeKey(ctx, k, func(_ *book.Page, row *project.Key) {
+		if row.ExpiresUS == 0 || row.ExpiresUS > atUS {
+			row.ExpiresUS = atUS
+		}
+	})
+}
+
+func (f *Flows) changeKey(ctx context.Context, k id.Key, change func(*book.Page, *project.Key)) error {
+	if int(k.Bucket()) >= f.book.Buckets() {
+		return ErrNoKey
+	}
+	_, err := book.Do(ctx, f.book, book.Act[struct{}]{
+		Name: "key.change", Bucket: k.Bucket(),
+		Hint: func(p *book.Page) { p.Keys.Get(k) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			row, ok := p.Keys.Get(k)
+			if !ok {
+				return struct{}{}, ErrNoKey
+			}
+			change(p, &row)
+			p.Keys.Put(row)
+			return struct{}{}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("change API key: %w", err)
+	}
+	return nil
+}
