@@ -196,7 +196,6 @@ type call struct {
 	body    any // as the route's, filled
 	query   any
 	idem    string // the idempotency key
-	code    code   // of a refusal
 }
 
 // finds gives the route of a request; refusals are errors.
