@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ import (
 	"aorta/internal/inbox"
 	"aorta/internal/opsapi"
 	"aorta/internal/paypage"
+	"aorta/internal/project"
 	"aorta/internal/store"
 	"aorta/internal/verify"
 	"aorta/internal/worker"
@@ -188,7 +190,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	})
 	native := api.New(api.Options{
 		Flows: flows, Read: db, Projects: projects, PayURL: page.SessionURL, PublicURL: h.url, Now: time.Now, Random: rand.Reader,
-		Insecure: s.insecureCallbacks(), Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
+		Insecure: s.insecureCallbacks(), Sole: s.sole(), Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
 	if err := h.makeDemoKey(ctx, flows, pageKey); err != nil {
 		return nil, nil, err
@@ -228,6 +230,11 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 // callbacks may reach networks of our own, TLS is not asked for either. The
 // demo is such a place.
 func (s settings) insecureCallbacks() bool { return len(s.Private) > 0 }
+
+// sole reports whether all projects are one merchant's.
+func (s settings) sole() bool {
+	return !slices.ContainsFunc(s.Projects, func(p project.Project) bool { return p.MerchantID != s.Projects[0].MerchantID })
+}
 
 // parts closes the circle between the worker, which the book feeds, and the
 // flows, which need the book. It is filled before the worker starts.

@@ -62,6 +62,9 @@ type Options struct {
 	// same machine, and for tests.
 	Insecure bool
 
+	// Sole: there is one merchant, so the house's own accounts are shown to them too.
+	Sole bool
+
 	Rate     float64               // calls per second with one API key; 0: any number
 	Burst    int                   // calls that may come at once; 0 means one second's
 	InFlight int                   // calls that are answered at once; 0 means 512
@@ -145,6 +148,7 @@ type route struct {
 	errors          []code        // of its own, besides those that every call has
 	plain           func(context.Context, *call) (any, error)
 	once            func(context.Context, *call) (once, error) // of a call that is done once per key
+	tell            func(*call) (tell, error)                  // of one that moves a customer's money, once per key
 	raw             func(http.ResponseWriter, *http.Request, *call) error
 
 	segments      []string
@@ -164,6 +168,9 @@ func tagged(v any) []member {
 	}
 	return membersOf(reflect.TypeOf(v).Elem())
 }
+
+// mutates reports whether the call needs an idempotency key.
+func (r *route) mutates() bool { return r.once != nil || r.tell != nil }
 
 // fits reads the variables of a path; false if it is another route's.
 func (r *route) fits(segments []string) (map[string]string, bool) {
@@ -338,8 +345,11 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, c *call) (reply, er
 		return reply{}, err
 	}
 	ctx := r.Context()
-	if c.route.once != nil {
+	switch {
+	case c.route.once != nil:
 		return a.once(ctx, c)
+	case c.route.tell != nil:
+		return a.told(ctx, c)
 	}
 	body, err := c.route.plain(ctx, c)
 	if err != nil {
@@ -446,7 +456,7 @@ func (a *API) readCall(w http.ResponseWriter, c *call) error {
 	if err := harmless(c.doc, c.route.bodyMembers); err != nil {
 		return err
 	}
-	if c.route.once != nil {
+	if c.route.mutates() {
 		if c.idem, err = idempotencyKey(c.http.Header, c.doc); err != nil {
 			return err
 		}

@@ -39,6 +39,7 @@ const (
 	codeState           code = "state_conflict"
 	codeDuplicate       code = "duplicate_payment_id"
 	codeDuplicateRefund code = "duplicate_refund_id"
+	codeDuplicateTxn    code = "duplicate_txn_id"
 	codeExpired         code = "expired"
 	codeTooLarge        code = "too_large"
 	codeMedia           code = "unsupported_media_type"
@@ -81,6 +82,7 @@ var facts = map[code]fact{
 	codeState:           {409, "The state of things does not allow this.", "Read details.state."},
 	codeDuplicate:       {409, "The merchant_payment_id names another payment.", "Read that payment, or use a new name."},
 	codeDuplicateRefund: {409, "The merchant_refund_id names another refund.", "Use a new name."},
+	codeDuplicateTxn:    {409, "The txn_id names another move.", "Use a new name."},
 	codeExpired:         {410, "The time to pay is over.", "Begin a new payment, under a new key."},
 	codeTooLarge:        {413, "The request is too large.", "Send less."},
 	codeMedia:           {415, "The body must be application/json.", "Send Content-Type: application/json."},

@@ -16,9 +16,11 @@ import (
 	"aorta/internal/api"
 	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/flow"
 	"aorta/internal/id"
+	"aorta/internal/ledger"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/sign"
@@ -225,6 +227,22 @@ func (h *house) restart(dead bool) {
 type reader struct {
 	book.Reader
 	homes homes
+}
+
+func (r reader) Customer(ctx context.Context, k id.Customer) (customer.Customer, bool, error) {
+	return r.homes.of(k.Bucket()).Customer(ctx, k)
+}
+
+func (r reader) Account(ctx context.Context, k id.Account) (ledger.Account, bool, error) {
+	return r.homes.of(k.Bucket()).Account(ctx, k)
+}
+
+func (r reader) Transfer(ctx context.Context, k id.Transfer) (ledger.Transfer, bool, error) {
+	return r.homes.of(k.Bucket()).Transfer(ctx, k)
+}
+
+func (r reader) Round(ctx context.Context, k id.Round) (ledger.Round, bool, error) {
+	return r.homes.of(k.Bucket()).Round(ctx, k)
 }
 
 func (r reader) Payment(ctx context.Context, k id.Payment) (payment.Payment, bool, error) {

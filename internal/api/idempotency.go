@@ -134,19 +134,16 @@ func (a *API) once(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	return a.answerOnce(ctx, c, o)
+}
+
+func (a *API) answerOnce(ctx context.Context, c *call, o once) (reply, error) {
 	print := c.print()
 	t, err := a.opts.Flows.Take(ctx, flow.Call{
 		ProjectID: c.project.ID, Route: c.route.method + " " + c.route.pattern, Key: c.idem, Print: print, Thing: o.thing,
 	})
-	switch {
-	case err != nil:
-		return reply{}, err
-	case t.Answer.Print != print:
-		return reply{}, refuse(codeConflict, map[string]any{"differs": differs(t.Answer.Print, print)})
-	case !t.Mine && t.Answer.Status == 0:
-		return reply{}, &refusal{code: codeInProgress, retryAfter: time.Second}
-	case !t.Mine:
-		return replay(t.Answer), nil
+	if err != nil || !t.Mine {
+		return a.before(c, print, t.Answer, err)
 	}
 	body, err := o.begin(ctx, t.Answer, t.Again)
 	if err == nil {
@@ -181,6 +178,9 @@ func (a *API) kept(ctx context.Context, c *call, t flow.Taken, out reply) (reply
 	}
 	return out, nil
 }
+
+// inProgress has the caller come again in a moment.
+func inProgress() error { return &refusal{code: codeInProgress, retryAfter: time.Second} }
 
 func replay(row payment.Answer) reply {
 	return reply{

@@ -85,7 +85,7 @@ func (d *description) operation(r *route) object {
 		op["x-scope"] = string(r.scope)
 		list = append(list, everywhere...)
 	}
-	if r.once != nil {
+	if r.mutates() {
 		parameters = append(parameters, object{
 			"name": keyHeader, "in": "header", "description": "Names what is to be done once. It may be idempotency_key of the body instead.",
 			"schema": object{"type": "string", "minLength": 1, "maxLength": maxKey + 2},

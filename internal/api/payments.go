@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -399,10 +398,6 @@ func (a *API) listPayments(ctx context.Context, c *call) (any, error) {
 	if q.MerchantPaymentID != "" {
 		return a.paymentByName(ctx, c, q)
 	}
-	limit := defaultLimit
-	if q.Limit != "" {
-		limit, _ = strconv.Atoi(q.Limit) // the schema has found it to be a number
-	}
 	match := book.PaymentFilter{ProjectID: c.project.ID, CustomerID: q.CustomerID}
 	if q.Status != "" {
 		match.Statuses = statusesOf(q.Status)
@@ -420,7 +415,7 @@ func (a *API) listPayments(ctx context.Context, c *call) (any, error) {
 			before = cursor
 		}
 	}
-	rows, next, err := a.opts.Read.ListPayments(ctx, match, before, limit)
+	rows, next, err := a.opts.Read.ListPayments(ctx, match, before, limitOf(q.Limit))
 	if err != nil {
 		return nil, away(err)
 	}

@@ -105,7 +105,9 @@ var kinds = map[string]kind{
 	"refund_id":   ofID(func(t string) error { _, err := id.ParseOperation(t); return err }, "op_"),
 	"event_id":    ofID(nil, "evt_"),
 	"transfer_id": ofID(nil, "txn_"),
-	"account_id":  ofID(nil, "acc_"),
+	"account_id":  ofID(func(t string) error { var a id.Account; return a.UnmarshalText([]byte(t)) }, "acc_"),
+	"signed":      {digits: true, pattern: `^-?[0-9]{1,19}(\.[0-9]{1,4})?$`},
+	"cursor":      {check: matching(cursorPattern), digits: true, pattern: cursorPattern},
 	"enum":        {digits: true},
 	"object":      {schemaType: "object"},
 	"boolean":     {schemaType: "boolean"},
@@ -120,6 +122,8 @@ func ofID(parse func(string) error, prefix string) kind {
 		return "", ""
 	}}
 }
+
+const cursorPattern = `^txn_[0-9a-z_.]+$` // the address it stands in is bounded
 
 const wordPattern = `^[a-z0-9][a-z0-9_-]{0,63}$`
 

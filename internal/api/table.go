@@ -48,6 +48,56 @@ func (a *API) table() []*route {
 			answer: &refundView{}, plain: a.getRefund, errors: []code{codeNotFound},
 		},
 		{
+			method: http.MethodPost, pattern: "/v1/wallet/debit", name: "debitWallet", scope: project.ScopeWallet,
+			doc:  "Takes money from a customer, for the merchant.",
+			body: &moveBody{}, answer: &movedView{}, tell: a.debit, errors: moveErrors,
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/wallet/credit", name: "creditWallet", scope: project.ScopeWallet,
+			doc:  "Gives a customer money of the merchant's; of a payment_id, answers by the deposit that is booked already.",
+			body: &creditBody{}, answer: &movedView{}, tell: a.credit, errors: moveErrors,
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/wallet/bonus_grant", name: "grantBonus", scope: project.ScopeWallet,
+			doc:  "Gives a customer bonus of the merchant's.",
+			body: &moveBody{}, answer: &movedView{}, tell: a.grantBonus, errors: moveErrors,
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/wallet/bonus_release", name: "releaseBonus", scope: project.ScopeWallet,
+			doc:  "Makes bonus a customer's own.",
+			body: &moveBody{}, answer: &movedView{}, tell: a.releaseBonus, errors: moveErrors,
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/rounds/stake", name: "stakeRound", scope: project.ScopeWallet,
+			doc:  "Takes what a customer puts into a round.",
+			body: &roundBody{}, answer: &movedView{}, tell: a.stake, errors: moveErrors,
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/rounds/win", name: "winRound", scope: project.ScopeWallet,
+			doc:  "Gives what a customer gets out of a round.",
+			body: &roundBody{}, answer: &movedView{}, tell: a.win, errors: moveErrors,
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/rounds/rollback", name: "rollbackRound", scope: project.ScopeWallet,
+			doc:  "Undoes a round, once and whole.",
+			body: &rollbackBody{}, answer: &movedView{}, tell: a.rollback, errors: moveErrors,
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/customers/{customer_id}", name: "getCustomer", scope: project.ScopeRead,
+			doc:    "Gives a customer and what they have.",
+			answer: &customerView{}, plain: a.getCustomer, errors: []code{codeNotFound},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/customers/{customer_id}/transfers", name: "listTransfers", scope: project.ScopeRead,
+			doc:   "Lists what moved in a customer's wallet, newest first.",
+			query: &transferQuery{}, answer: &transferList{}, plain: a.listTransfers, errors: []code{codeNotFound},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/accounts", name: "listAccounts", scope: project.ScopeRead,
+			doc:   "Lists the accounts of the merchant and their customers. A page may have less than limit while has_more is true.",
+			query: &accountQuery{}, answer: &accountList{}, plain: a.listAccounts,
+		},
+		{
 			method: http.MethodGet, pattern: "/v1/errors/{code}", name: "explainError",
 			doc:    "Says what an error code means, and what to do about it.",
 			answer: &errorView{}, plain: explainError, errors: []code{codeNotFound},
@@ -58,6 +108,9 @@ func (a *API) table() []*route {
 		},
 	}
 }
+
+// moveErrors are those of every move of a wallet.
+var moveErrors = []code{codeFunds, codeState, codeDuplicateTxn, codeRange, codeNotFound}
 
 // errorView is what /v1/errors/{code} says.
 type errorView struct {

@@ -25,6 +25,10 @@ type WalletMove struct {
 	Amount      money.Amount // above zero; of a Rollback what the round has staked, or zero
 	Bonus       bool         // Stake, Win, Debit: bonus, in place of what is available
 	Description string
+
+	// Told has the act itself write what the move is answered under a key. The same
+	// key again is an *AnsweredError, whatever it asks for.
+	Told *Told
 }
 
 // Moved is what became of a move.
@@ -145,7 +149,8 @@ type written struct {
 	transfer ledger.Transfer
 	currency money.Currency
 	held     held
-	known    id.Raw // what the name is of already; zero: the transfer is new
+	known    id.Raw    // what the name is of already; zero: the transfer is new
+	answered id.Answer // what the key of the call was answered already; zero: nothing
 }
 
 func (f *Flows) write(ctx context.Context, m move) (Moved, error) {
@@ -153,18 +158,30 @@ func (f *Flows) write(ctx context.Context, m move) (Moved, error) {
 	if m.kind == ledger.KindRollback {
 		decide = m.rollBack
 	}
-	w, err := book.Do(ctx, f.book, book.Act[written]{Name: moveNames[m.kind], Bucket: m.bucket, Hint: m.hint, Decide: decide})
+	hint := m.hint
+	if m.Told != nil {
+		decide, hint = m.telling(f, decide), m.hintTelling(f)
+	}
+	w, err := book.Do(ctx, f.book, book.Act[written]{Name: moveNames[m.kind], Bucket: m.bucket, Hint: hint, Decide: decide})
 	if err != nil {
 		return Moved{}, fmt.Errorf("%s: %w", m.kind, err)
+	}
+	if !w.answered.IsZero() {
+		return Moved{}, &AnsweredError{w.answered}
 	}
 	if !w.known.IsZero() {
 		return f.repeat(ctx, m, w.known)
 	}
+	return w.moved(), nil
+}
+
+// moved is what a new transfer is told as.
+func (w *written) moved() Moved {
 	out := Moved{Transfer: w.transfer, Available: money.Amount{Minor: w.held.available, Currency: w.currency}}
 	if w.held.ofBonus {
 		out.Bonus = money.Amount{Minor: w.held.bonus, Currency: w.currency}
 	}
-	return out, nil
+	return out
 }
 
 // moveNames are the names of the acts.
