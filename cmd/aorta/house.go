@@ -188,7 +188,11 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics, AllowInsecureCallbacks: s.insecureCallbacks(),
 		Rate: s.GateRate, Burst: int(math.Ceil(2 * s.GateRate)),
 	})
+	news := newsAccounts(s.Connectors)
 	native := api.New(api.Options{
+		News: func(ctx context.Context, header http.Header, body []byte) error {
+			return parts.in.Accept(ctx, news, header, body)
+		},
 		Flows: flows, Read: db, Projects: projects, PayURL: page.SessionURL, PublicURL: h.url, Now: time.Now, Random: rand.Reader,
 		Insecure: s.insecureCallbacks(), Sole: s.sole(), Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
@@ -230,6 +234,18 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 // callbacks may reach networks of our own, TLS is not asked for either. The
 // demo is such a place.
 func (s settings) insecureCallbacks() bool { return len(s.Private) > 0 }
+
+// newsAccounts are the accounts whose providers speak the protocol of
+// /v1/payments/webhook.
+func newsAccounts(list []connectorConfig) []inbox.Account {
+	var out []inbox.Account
+	for _, c := range list {
+		if c.Name == "generic" {
+			out = append(out, inbox.Account{Connector: c.Name, Name: c.Account})
+		}
+	}
+	return out
+}
 
 // sole reports whether all projects are one merchant's.
 func (s settings) sole() bool {

@@ -54,6 +54,10 @@ type Options struct {
 	Now       func() time.Time                              // required
 	Random    io.Reader                                     // names requests; read by many goroutines at once; required
 
+	// News takes a provider's signed notification, and answers connector.ErrSignature,
+	// connector.ErrMalformed, or that it could not be stored; required.
+	News func(ctx context.Context, header http.Header, body []byte) error
+
 	// ClientIP gives the address that a project's AllowedIPs are compared with;
 	// nil takes the socket's (security.md S14).
 	ClientIP func(*http.Request) netip.Addr
@@ -150,6 +154,7 @@ type route struct {
 	once            func(context.Context, *call) (once, error) // of a call that is done once per key
 	tell            func(*call) (tell, error)                  // of one that moves a customer's money, once per key
 	raw             func(http.ResponseWriter, *http.Request, *call) error
+	news            func(context.Context, http.ResponseWriter, *call) (any, error) // of the call that providers make
 
 	segments      []string
 	bodyMembers   []member
@@ -335,6 +340,10 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, c *call) (reply, er
 	}
 	if c.route.raw != nil {
 		return reply{status: http.StatusOK}, c.route.raw(w, r, c)
+	}
+	if c.route.news != nil {
+		body, err := c.route.news(r.Context(), w, c)
+		return reply{status: http.StatusOK, media: mediaJSON, body: encode(body)}, err
 	}
 	if c.route.scope != "" {
 		if err := a.admit(w, c); err != nil {

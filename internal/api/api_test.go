@@ -369,7 +369,7 @@ func TestOthersThings(t *testing.T) {
 func TestEveryCallHasAScope(t *testing.T) {
 	t.Parallel()
 	doc, _ := document()
-	open := []string{"/v1/openapi.json", "/v1/errors/{code}"}
+	open := []string{"/v1/openapi.json", "/v1/errors/{code}", "/v1/payments/webhook"} // the last has a signature
 	for pattern, calls := range at(doc, "paths").(map[string]any) {
 		for method, op := range calls.(map[string]any) {
 			scope, _ := at(op, "x-scope").(string)

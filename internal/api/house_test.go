@@ -2,6 +2,9 @@ package api_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
@@ -20,7 +23,9 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/flow"
 	"aorta/internal/id"
+	"aorta/internal/inbox"
 	"aorta/internal/ledger"
+	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/sign"
@@ -81,6 +86,40 @@ func (m *mill) Lookup(_ context.Context, o connector.Order) connector.Outcome {
 	return connector.Outcome{Kind: connector.Pending}
 }
 
+// webhookKey signs the mill's news.
+const webhookKey = "mill's key"
+
+func signature(body string) string {
+	mac := hmac.New(sha256.New, []byte(webhookKey))
+	mac.Write([]byte(body))
+	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// ReadNotification reads the webhook of L11.
+func (m *mill) ReadNotification(n connector.Notification) (connector.News, error) {
+	if !hmac.Equal([]byte(n.Header.Get("X-Signature")), []byte(signature(string(n.Body)))) {
+		return connector.News{}, connector.ErrSignature
+	}
+	var w struct {
+		EventID   string `json:"event_id"`
+		PaymentID string `json:"payment_id"`
+		Status    string `json:"status"`
+		Amount    string `json:"amount"`
+		Currency  string `json:"currency"`
+	}
+	amount, err := money.Amount{}, json.Unmarshal(n.Body, &w)
+	if err == nil {
+		amount, err = money.ParseDecimal(w.Amount, money.Currency(w.Currency))
+	}
+	if err != nil {
+		return connector.News{}, connector.ErrMalformed
+	}
+	return connector.News{
+		Payment: w.PaymentID, Operation: payment.KindSale, Kind: map[string]connector.Kind{"captured": connector.Approved, "failed": connector.Declined}[w.Status],
+		Amount: amount, EventID: w.EventID, Final: true, ProviderID: "M2",
+	}, nil
+}
+
 func (m *mill) Refund(_ context.Context, o connector.Order) connector.Outcome {
 	if o.Attempt.Amount.Minor == odd {
 		return connector.Outcome{Kind: connector.Declined, Code: payment.CodeExternalDecline}
@@ -117,6 +156,7 @@ type house struct {
 	book     *book.Book
 	flows    *flow.Flows
 	api      *api.API
+	inbox    *inbox.Inbox
 	psp      *mill
 	projects map[int64]project.Project
 	from     netip.Addr
@@ -158,9 +198,15 @@ func newHouseOf(t testing.TB, count int, change ...setting) *house {
 	}
 	h.open(1)
 	h.flows = h.newFlows(find)
+	h.inbox = inbox.New(h.book, reader{h.homes[0], h.homes}, inbox.Options{
+		Flows: h.flows, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true }, ReturnURL: func(id.Payment) string { return "" },
+	})
 	o := api.Options{
 		Flows: h.flows, Read: reader{h.homes[0], h.homes}, Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
 		PublicURL: func() string { return "https://pay.example" }, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{2})},
+		News: func(ctx context.Context, header http.Header, body []byte) error {
+			return h.inbox.Accept(ctx, []inbox.Account{{Connector: "generic", Name: "demo"}}, header, body)
+		},
 		ClientIP: func(*http.Request) netip.Addr { return h.from },
 	}
 	for _, c := range change {
@@ -186,7 +232,11 @@ func (h *house) open(epoch int64) {
 	b, err := book.New(h.t.Context(), list, book.Options{
 		Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{byte(epoch)})}, Epoch: epoch, Work: func(rows []due.Due) {
 			for _, d := range rows {
-				if d.Kind != due.Deliver && !h.idle {
+				switch {
+				case d.Kind == due.Deliver, h.idle:
+				case d.Kind == due.Notice:
+					h.work.Go(func() { _ = h.inbox.Handle(context.Background(), d) })
+				default:
 					h.work.Go(func() { _ = h.flows.Handle(context.Background(), d) })
 				}
 			}
@@ -243,6 +293,10 @@ func (r reader) Transfer(ctx context.Context, k id.Transfer) (ledger.Transfer, b
 
 func (r reader) Round(ctx context.Context, k id.Round) (ledger.Round, bool, error) {
 	return r.homes.of(k.Bucket()).Round(ctx, k)
+}
+
+func (r reader) Inbox(ctx context.Context, k id.Inbox) (payment.Inbox, bool, error) {
+	return r.homes.of(k.Bucket()).Inbox(ctx, k)
 }
 
 func (r reader) Payment(ctx context.Context, k id.Payment) (payment.Payment, bool, error) {

@@ -92,6 +92,13 @@ func (d *description) operation(r *route) object {
 		})
 		list = append(list, codeKeyMissing, codeBadHeader, codeConflict, codeInProgress)
 	}
+	if r.news != nil {
+		parameters = append(parameters, object{
+			"name": "X-Signature", "in": "header", "required": true, "description": "Of the raw body.",
+			"schema": object{"type": "string", "pattern": "^sha256=[0-9a-f]{64}$"},
+		})
+		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": object{"type": "object"}}}}
+	}
 	if r.body != nil {
 		list = append(list, codeMalformedJSON, codeMedia)
 		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": d.ref(r.body, r.bodyMembers)}}}

@@ -17,6 +17,11 @@ func (a *API) table() []*route {
 			errors: []code{codeDeclined, codeDuplicate, codeExpired, codeRange, codeCurrency, codeNoMethod, codePSPAway},
 		},
 		{
+			method: http.MethodPost, pattern: "/v1/payments/webhook", name: "takeWebhook",
+			doc:    "Takes a provider's news of a payment. X-Signature is sha256= and the hexadecimal HMAC-SHA256 of the raw body by the account's secret.",
+			answer: &webhookAnswer{}, news: a.takeWebhook, errors: []code{codeMalformedJSON, codeSignature, codeTooLarge, codeOverloaded, codeStorage, codeInternal},
+		},
+		{
 			method: http.MethodGet, pattern: "/v1/payments", name: "listPayments", scope: project.ScopeRead,
 			doc:   "Lists the project's payments, newest first. A page may have less than limit, even nothing, while has_more is true: go on with next_cursor.",
 			query: &listQuery{}, answer: &paymentList{}, plain: a.listPayments,

@@ -133,6 +133,44 @@ func (n *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"status":"ok"}`)
 }
 
+// Account is a PSP account by its names.
+type Account struct{ Connector, Name string }
+
+// Accept takes a notification that does not say of which account it is: it is of
+// the one whose signature it has. It is stored and durable when Accept returns.
+//
+// Errors: connector.ErrSignature: of none of them. connector.ErrMalformed: signed,
+// but no notification. Any other: it was not stored, and the sender must try again.
+func (n *Inbox) Accept(ctx context.Context, accounts []Account, header http.Header, body []byte) error {
+	for _, a := range accounts {
+		c, ok := n.opts.Connectors(a.Connector, a.Name)
+		reader, reads := c.(connector.NotificationReader)
+		if !ok || !reads {
+			continue
+		}
+		news, err := reader.ReadNotification(connector.Notification{Method: http.MethodPost, Header: header, Body: body})
+		switch {
+		case errors.Is(err, connector.ErrSignature):
+			continue
+		case err == nil && (!utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0): // a database would refuse it
+			err = connector.ErrMalformed
+		}
+		if err != nil {
+			n.count(a.Connector, "malformed")
+			return err
+		}
+		crash.At(crash.NewsVerified)
+		if err := n.store(ctx, a.Connector, a.Name, kept(header, c.Capabilities().NewsHeaders), body, news); err != nil {
+			n.count(a.Connector, "unavailable")
+			return err
+		}
+		n.count(a.Connector, "stored")
+		return nil
+	}
+	n.count("generic", "forged")
+	return connector.ErrSignature
+}
+
 func (n *Inbox) count(connectorName, result string) {
 	n.received.WithLabelValues(connectorName, result).Inc()
 }
