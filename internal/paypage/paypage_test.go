@@ -370,6 +370,9 @@ func TestPaymentWithoutScripts(t *testing.T) {
 		t.Errorf("handoff is %s %s %s %v, want the provider's form", name, method, action, fields)
 	}
 
+	if name, _, action, _ := form(t, h.get(strings.TrimPrefix(h.page.PayURL(pay.ID), "https://pay.example"))); name != "psp-form" || action != pspPage {
+		t.Errorf("PayURL leads to %s %s, want the provider's form", name, action)
+	}
 	back := h.page.SessionURL(pay.ID)
 	back, ok := strings.CutPrefix(back, "https://pay.example")
 	if !ok {

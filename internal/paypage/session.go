@@ -69,6 +69,12 @@ func (p *Page) SessionURL(pay id.Payment) string {
 	return strings.TrimSuffix(p.opts.PublicURL(), "/") + p.sessionPath(pay, fromProvider)
 }
 
+// PayURL is where the browser of a customer goes to pay, of a payment that a
+// merchant has begun by another door: from there the page leads to the provider.
+func (p *Page) PayURL(pay id.Payment) string {
+	return strings.TrimSuffix(p.opts.PublicURL(), "/") + p.sessionPath(pay, fromConfirm)
+}
+
 // comeBack takes a POST to a session for what it is: a provider's form that
 // brings the customer back.
 func (p *Page) comeBack(w http.ResponseWriter, r *http.Request, _ *visit) error {
