@@ -319,10 +319,12 @@ func (a *API) traceID() string {
 	return hex.EncodeToString(bits[:])
 }
 
-// The bounds of a request (security.md S32). The listener bounds the header.
+// The bounds of a request (security.md S32). A header that is much larger the
+// listener refuses in its own words.
 const (
 	maxBody    = 256 << 10
 	maxAddress = 8 << 10
+	maxHeader  = 32 << 10
 )
 
 // answer takes a request through the checks, and has it answered.
@@ -333,6 +335,9 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, c *call) (reply, er
 	}
 	if len(r.RequestURI) > maxAddress {
 		return reply{}, &refusal{code: codeTooLarge, status: http.StatusRequestURITooLong}
+	}
+	if headerSize(r.Header) > maxHeader {
+		return reply{}, &refusal{code: codeTooLarge, status: http.StatusRequestHeaderFieldsTooLarge}
 	}
 	var err error
 	if c.route, c.vars, err = a.find(r); err != nil {
@@ -365,6 +370,16 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, c *call) (reply, er
 		return reply{}, err
 	}
 	return reply{status: http.StatusOK, media: mediaJSON, body: encode(body)}, nil
+}
+
+func headerSize(h http.Header) int {
+	size := 0
+	for name, values := range h {
+		for _, v := range values {
+			size += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return size
 }
 
 // admit lets a request in by its API key: who, from where, for what, how often.

@@ -272,6 +272,7 @@ func TestHead(t *testing.T) {
 		{"form", h.request("POST", initPath, "amount=50.00", "Content-Type", "application/x-www-form-urlencoded", "Idempotency-Key", "k"), 415, "unsupported_media_type"},
 		{"zipped", h.request("POST", initPath, good, "Content-Encoding", "gzip", "Idempotency-Key", "k"), 415, "unsupported_media_type"},
 		{"long address", h.request("GET", "/v1/payments?cursor="+strings.Repeat("x", 9000), ""), 414, "too_large"},
+		{"large header", h.request("GET", "/v1/payments", "", "X-Long", strings.Repeat("x", 33<<10)), 431, "too_large"},
 		{"no such call", h.request("GET", "/v1/nothing", ""), 404, "not_found"},
 		{"method", h.request("DELETE", "/v1/payments", ""), 405, "method_not_allowed"},
 		{"no such payment", h.request("GET", "/v1/payments/pay_01k4aq3x8n0g2v5b7d9f1h3j5m", ""), 404, "not_found"},

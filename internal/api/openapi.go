@@ -138,6 +138,7 @@ func byStatus(list []code) map[int][]code {
 	}
 	if slices.Contains(list, codeTooLarge) {
 		out[http.StatusRequestURITooLong] = append(out[http.StatusRequestURITooLong], codeTooLarge)
+		out[http.StatusRequestHeaderFieldsTooLarge] = append(out[http.StatusRequestHeaderFieldsTooLarge], codeTooLarge)
 	}
 	return out
 }
