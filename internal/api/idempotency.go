@@ -157,7 +157,7 @@ func (a *API) answerOnce(ctx context.Context, c *call, o once) (reply, error) {
 		a.opts.Flows.Leave(t.Answer)
 		return reply{}, err
 	}
-	if dropped := a.opts.Flows.Drop(ctx, t.Answer); dropped != nil {
+	if dropped := a.opts.Flows.Drop(context.WithoutCancel(ctx), t.Answer); dropped != nil {
 		a.opts.Log.WarnContext(ctx, "an idempotency key is not given back", "trace_id", c.traceID, "error", dropped)
 	}
 	return reply{}, err

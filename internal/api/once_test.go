@@ -1,8 +1,10 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -158,6 +160,35 @@ func TestOrphans(t *testing.T) {
 		if payments, answers, _ := h.rows(); payments != 1 || answers != 1 {
 			t.Errorf("%d homes: %d payments, %d answers", homes, payments, answers)
 		}
+	}
+}
+
+// TestCallerWhoLeaves: a caller who hangs up while the provider thinks has no answer
+// kept for them; when they come again, they are told how it stands then.
+func TestCallerWhoLeaves(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		h.api.ServeHTTP(httptest.NewRecorder(), h.request("POST", initPath, sale("5.00"), "Idempotency-Key", "k").WithContext(ctx))
+	}()
+	for {
+		if payments, _, _ := h.rows(); payments == 1 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	leave()
+	<-gone
+	close(h.psp.hold)
+	h.work.Wait()
+	if a := h.post(initPath, "k", sale("5.00")); a.Code != 200 || a.text("redirect_url") == "" {
+		t.Errorf("the repeat = %d %s", a.Code, a.Body)
+	}
+	if payments, answers, _ := h.rows(); payments != 1 || answers != 1 {
+		t.Errorf("%d payments, %d answers", payments, answers)
 	}
 }
 

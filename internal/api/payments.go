@@ -201,7 +201,9 @@ func (a *API) initPayment(_ context.Context, c *call) (once, error) {
 		if begun.Repeat {
 			return a.known(ctx, c, begun.Payment, row)
 		}
-		a.await(ctx, begun.Asked)
+		if err := a.await(ctx, begun.Asked); err != nil {
+			return nil, err
+		}
 		p, err := a.again(ctx, begun.Payment)
 		return a.outcome(ctx, c, p, false, err)
 	}}, nil
@@ -238,10 +240,11 @@ func (a *API) again(ctx context.Context, was payment.Payment) (payment.Payment, 
 	return p, nil
 }
 
-// await gives the provider a moment to answer.
-func (a *API) await(ctx context.Context, asked <-chan struct{}) {
+// await gives the provider a moment to answer. A caller who does not wait for it
+// gets no answer, so that a repeat is told what became of it by then.
+func (a *API) await(ctx context.Context, asked <-chan struct{}) error {
 	if asked == nil {
-		return
+		return nil
 	}
 	timer := time.NewTimer(a.opts.Wait)
 	defer timer.Stop()
@@ -249,7 +252,9 @@ func (a *API) await(ctx context.Context, asked <-chan struct{}) {
 	case <-asked:
 	case <-timer.C:
 	case <-ctx.Done():
+		return &refusal{code: codeOverloaded, retryAfter: patience, begun: true}
 	}
+	return nil
 }
 
 // outcome is what init answers of a payment that is begun.

@@ -84,7 +84,9 @@ func (a *API) createRefund(ctx context.Context, c *call) (once, error) {
 			}
 			return nil, err
 		}
-		a.await(ctx, begun.Asked)
+		if err := a.await(ctx, begun.Asked); err != nil {
+			return nil, err
+		}
 		o, ok, err := a.opts.Read.Operation(ctx, begun.Operation.ID)
 		if err != nil || !ok {
 			o = begun.Operation // it is begun, and that is what there is to say
