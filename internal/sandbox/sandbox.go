@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
 	"aorta/internal/sandbox/journal"
 	"aorta/internal/sandbox/merchant"
@@ -95,7 +96,7 @@ func New(opts Options) (*Sandbox, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Sandbox{connectors: map[string]connector{
-		"paytm":    {faults: &fault.Queue{}, behaviours: paytm.Behaviours, operations: paytm.Operations},
+		"paytm":    {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: paytm.Operations},
 		"merchant": {faults: &fault.Queue{}, behaviours: merchant.Behaviours},
 	}}
 	s.public.Store(&opts.PublicURL)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"aorta/internal/sandbox"
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/ecommpay"
 	"aorta/internal/sandbox/fault"
 	"aorta/internal/sandbox/merchant"
@@ -288,7 +289,7 @@ func TestGuideNamesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for connector, behaviours := range map[string][]fault.Behaviour{"paytm": paytm.Behaviours, "merchant": merchant.Behaviours} {
+	for connector, behaviours := range map[string][]fault.Behaviour{"paytm": desk.Behaviours, "merchant": merchant.Behaviours} {
 		_, part, found := strings.Cut(string(guide), "### `next` of `"+connector+"`")
 		part, _, _ = strings.Cut(part, "\n##")
 		if rows := strings.Count(part, "\n| `") - 1; !found || rows != len(behaviours) {

@@ -1,197 +1,33 @@
 package paytm
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"sync"
-	"sync/atomic"
-	"time"
 
-	"aorta/internal/sandbox/fault"
+	"aorta/internal/sandbox/desk"
 )
 
-// decide is the one goroutine that decides what fault rules have put on the
-// agenda, and hands what is due to the tellers.
-func (s *Simulator) decide() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var decisions []task
-	for {
-		select {
-		case <-timer.C:
-		case <-s.agenda.sooner:
-		case <-s.stopped.Done():
-			return
-		}
-		var nap time.Duration
-		decisions, nap = s.agenda.due(s.clock(), decisions[:0])
-		for _, t := range decisions {
-			s.decideOne(t)
-		}
-		timer.Reset(nap)
-	}
-}
-
-func (s *Simulator) decideOne(t task) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.records[t.seq-1]
-	if err := s.settle(r, r.plan().becomes); err != nil {
-		// The record stays undecided, as it will be found after a restart.
-		s.opts.Log.Error("paytm sandbox: decide", "seq", t.seq, "error", err)
-	}
-}
-
-// tell sends notifications until the simulator closes.
-func (s *Simulator) tell() {
-	for {
-		t, ok := s.agenda.next()
-		if !ok {
-			return
-		}
-		s.tellOne(t)
-	}
-}
-
-// tellOne sends one notification and plans its repetition (paytm.md section 4):
-// anything but 2xx within 30 s is repeated, a 4xx is final.
-func (s *Simulator) tellOne(t task) {
-	s.mu.Lock()
-	r := s.records[t.seq-1]
-	url := *r.fate().account.notify.Load()
+// letter is what is told of a record, signed; forged: with another key. Each
+// attempt has its own salt.
+func (s *Simulator) letter(r record, forged bool) (desk.Letter, error) {
 	body, err := json.Marshal(r.notification())
-	s.mu.Unlock()
 	if err != nil {
-		s.opts.Log.Error("paytm sandbox: write a notification", "seq", t.seq, "error", err)
-		return
+		return desk.Letter{}, err
 	}
-	signer := r.fate().account.key
-	if r.fate().next == fault.WrongSignature {
-		signer = r.fate().account.forged
+	signer := r.account().key
+	if forged {
+		signer = r.account().forged
 	}
-	status, err := s.post(url, s.sealed(r, signer, body))
-	if s.stopped.Err() != nil {
-		return // not told; the next start takes it up
-	}
-	done := err == nil && (status/100 == 2 || status/100 == 4)
-	if done && status/100 == 2 {
-		s.taken(r)
-	}
-	if !done {
-		s.opts.Log.Debug("paytm sandbox: notification not taken", "seq", t.seq, "status", status, "error", err)
-		if int(t.attempt) < len(retryUnits) {
-			pause := time.Duration(retryUnits[t.attempt]) * s.opts.NotifyUnit
-			t.dueUS = s.clock().Add(pause).UnixMicro()
-			t.attempt++
-			s.agenda.push(t)
-			return
-		}
-		s.opts.Log.Warn("paytm sandbox: notification given up", "seq", t.seq, "attempts", notifyTries)
-	}
-	s.settleTold(r)
-}
-
-// taken notes that the platform has the news.
-func (s *Simulator) taken(r record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.fate().taken = true
-}
-
-// TellAll tells, at once and with a good signature, what became of every
-// decided record of which the platform has taken no notification: whether a
-// fault rule kept it from being told, or its next repetition is hours away. It
-// waits for the answers, and gives how many it told and how many were taken.
-func (s *Simulator) TellAll(ctx context.Context) (told, taken int) {
-	s.mu.Lock()
-	var rest []record
-	for _, r := range s.records {
-		if f := r.fate(); f.state != waiting && !f.taken && *f.account.notify.Load() != "" {
-			rest = append(rest, r)
-		}
-	}
-	s.mu.Unlock()
-	var next, sent, good atomic.Int64
-	var wg sync.WaitGroup
-	for range min(s.opts.Workers, len(rest)) {
-		wg.Go(func() {
-			for n := next.Add(1); n <= int64(len(rest)) && ctx.Err() == nil; n = next.Add(1) {
-				sent.Add(1)
-				if s.tellNow(rest[n-1]) {
-					good.Add(1)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return int(sent.Load()), int(good.Load())
-}
-
-// tellNow sends one good notification; false if it was not taken.
-func (s *Simulator) tellNow(r record) bool {
-	s.mu.Lock()
-	a := r.fate().account
-	body, err := json.Marshal(r.notification())
-	s.mu.Unlock()
-	if err != nil {
-		s.opts.Log.Error("paytm sandbox: write a notification", "seq", r.fate().seq, "error", err)
-		return false
-	}
-	status, err := s.post(*a.notify.Load(), s.sealed(r, a.key, body))
-	if err != nil || status/100 != 2 {
-		return false
-	}
-	s.taken(r)
-	return true
-}
-
-// settleTold notes that one of the record's notifications needs no more care.
-func (s *Simulator) settleTold(r record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := r.fate()
-	f.copies--
-	if f.copies > 0 {
-		return
-	}
-	if err := s.write(line{Seq: f.seq, Told: true}); err != nil {
-		s.opts.Log.Error("paytm sandbox: remember a notification", "seq", f.seq, "error", err)
-		return
-	}
-	f.told = true
-}
-
-func (s *Simulator) post(url string, body []byte) (status int, err error) {
-	req, err := http.NewRequestWithContext(s.stopped, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "paytm-sandbox")
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	// Read to the end, within a bound, so that the connection can be used again.
-	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody)); err != nil {
-		return 0, fmt.Errorf("read the answer: %w", err)
-	}
-	return resp.StatusCode, nil
-}
-
-// sealed puts the signed head in front of a body. Each attempt has its own salt.
-func (s *Simulator) sealed(r record, signer *Key, body []byte) []byte {
 	version := ""
 	if r.refund != nil {
 		version = `,"version":"v1"` // only the refund pages show it
 	}
-	return fmt.Appendf(nil, `{"head":{"signature":"%s"%s},"body":%s}`, signer.Checksum(body, s.salt()), version, body)
+	return desk.Letter{Body: fmt.Appendf(nil, `{"head":{"signature":"%s"%s},"body":%s}`, signer.Checksum(body, s.salt()), version, body)}, nil
 }
+
+// TellAll tells at once what the platform has not taken yet; see desk.TellAll.
+func (s *Simulator) TellAll(ctx context.Context) (told, taken int) { return s.desk.TellAll(ctx) }
 
 // paymentNotice is the body of a payment-status notification [S].
 type paymentNotice struct {
@@ -241,30 +77,30 @@ type refundDetail struct {
 }
 
 // notification is the body that tells what became of the record. The caller
-// holds s.mu.
+// holds s.desk.
 func (r record) notification() any {
 	if o := r.order; o != nil {
 		info := o.resultInfo()
 		return paymentNotice{
 			MID: o.account.MID, OrderID: o.id, TxnID: o.txnID(), TxnAmount: rupees(o.reported()), Currency: "INR",
 			Status: info.Status, RespCode: info.Code, RespMsg: info.Msg, TxnType: "SALE", PaymentMode: "PPI",
-			BankTxnID: o.bankTxnID(), BankName: "WALLET", TxnDate: vendorTime(o.decidedUS),
+			BankTxnID: o.bankTxnID(), BankName: "WALLET", TxnDate: vendorTime(o.DecidedUS),
 		}
 	}
 	f := r.refund
 	n := refundNotice{
 		MID: f.account.MID, TxnID: f.order.txnID(), OrderID: f.order.id,
 		TxnAmount: rupees(f.order.paise), RefundAmount: rupees(f.reported()),
-		TxnTime: vendorTime(f.order.decidedUS), RequestTime: vendorTime(f.createdUS), AcceptTime: vendorTime(f.decidedUS),
+		TxnTime: vendorTime(f.order.DecidedUS), RequestTime: vendorTime(f.CreatedUS), AcceptTime: vendorTime(f.DecidedUS),
 		RefID: f.id, RefundID: f.refundID(),
 	}
-	if f.state == failed {
+	if f.State == failed {
 		n.Status, n.RejectCode, n.RejectMessage = "FAILED", "1", refundRefusal
 		return n
 	}
 	n.Source = "MERCHANT"
 	n.TotalRefund = rupees(f.order.refunded())
-	n.CreditTime = vendorTime(f.decidedUS)
+	n.CreditTime = vendorTime(f.DecidedUS)
 	n.Details = f.details()
 	return n
 }
@@ -272,6 +108,6 @@ func (r record) notification() any {
 func (r *refund) details() []refundDetail {
 	return []refundDetail{{
 		RefundType: "TO_SOURCE", PayMethod: "BALANCE", RefundAmount: rupees(r.reported()),
-		RRN: fmt.Sprintf("%012d", r.seq),
+		RRN: fmt.Sprintf("%012d", r.Seq),
 	}}
 }

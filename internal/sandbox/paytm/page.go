@@ -2,24 +2,19 @@ package paytm
 
 import (
 	"bytes"
-	"crypto/sha256"
-	_ "embed" // the page and its style
-	"encoding/base64"
+	_ "embed" // the page
 	"html/template"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
 )
 
 //go:embed page.html
 var pageText string
-
-//go:embed page.css
-var pageStyle string
 
 // pageScript sends the browser back without a press; without JavaScript the
 // visible button does.
@@ -27,14 +22,8 @@ const pageScript = `document.getElementById("back").submit()`
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// pagePolicy lets in nothing but the inlined style and script. Framing stays
-// allowed: the widget shows this page in an iframe.
-var pagePolicy = "default-src 'none'; base-uri 'none'; style-src '" + digest(pageStyle) + "'; script-src '" + digest(pageScript) + "'"
-
-func digest(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
-}
+// pagePolicy lets in nothing but the inlined style and script.
+var pagePolicy = "default-src 'none'; base-uri 'none'; style-src '" + desk.Digest(desk.PageStyle) + "'; script-src '" + desk.Digest(pageScript) + "'"
 
 // view is what the template shows: the order with its buttons (Press), the way
 // back to the merchant (Back), or only notes.
@@ -68,7 +57,7 @@ func (s *Simulator) page(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	s.drag(r, &o.fate)
+	s.desk.Drag(r, &o.Fate)
 	switch action {
 	case "":
 		s.show(w, http.StatusOK, s.form(o))
@@ -88,10 +77,10 @@ func (s *Simulator) page(w http.ResponseWriter, r *http.Request) {
 // visit finds the order whose page may be shown. A token is good for 15 minutes
 // and for one payment: afterwards it only leads back.
 func (s *Simulator) visit(mid, id, token string, reload bool) (*order, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.desk.Lock()
+	defer s.desk.Unlock()
 	o := s.orders[key{mid, id}]
-	if o == nil || o.next == fault.Timeout || s.expired(o) {
+	if o == nil || o.Next == fault.Timeout || s.expired(o) {
 		return nil, false
 	}
 	if token != o.token() && !(reload && token == "" && o.opened) {
@@ -104,13 +93,13 @@ func (s *Simulator) visit(mid, id, token string, reload bool) (*order, bool) {
 // form is the page with the buttons. It keeps them once the order is decided,
 // because a fault rule may decide it while somebody is looking.
 func (s *Simulator) form(o *order) view {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.desk.Lock()
+	defer s.desk.Unlock()
 	v := view{
 		Title: "Pay with Paytm Wallet", Amount: rupees(o.paise), OrderID: o.id, MID: o.account.MID, Token: o.token(),
 		Press: s.opts.Prefix + "/theia/api/v1/showPaymentPage?" + url.Values{"mid": {o.account.MID}, "orderId": {o.id}}.Encode(),
 	}
-	if o.state != waiting {
+	if o.State != waiting {
 		v.Notes = []string{"This order is already decided. Each button only takes you back to the merchant."}
 	}
 	return v
@@ -119,15 +108,15 @@ func (s *Simulator) form(o *order) view {
 // press does what the button says, unless the order is decided or a fault rule
 // is to decide it, and leads back to the merchant with the order's state.
 func (s *Simulator) press(o *order, action string) (view, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if o.state == waiting && o.next == fault.None {
+	s.desk.Lock()
+	defer s.desk.Unlock()
+	if o.State == waiting && o.Next == fault.None {
 		var err error
 		switch action {
 		case "approve":
-			err = s.settle(record{order: o}, paid)
+			err = s.desk.Settle(record{order: o}, paid)
 		case "decline":
-			err = s.settle(record{order: o}, failed)
+			err = s.desk.Settle(record{order: o}, failed)
 		case "leave":
 			err = s.leave(o)
 		}
@@ -136,7 +125,7 @@ func (s *Simulator) press(o *order, action string) (view, error) {
 		}
 	}
 	v := view{Title: "Back to the merchant", Amount: rupees(o.reported()), OrderID: o.id, MID: o.account.MID}
-	switch o.state {
+	switch o.State {
 	case paid:
 		v.Notes = []string{"The payment is done."}
 	case failed:
@@ -159,7 +148,7 @@ func (s *Simulator) press(o *order, action string) (view, error) {
 
 // callbackForm is the form the browser carries to the merchant (paytm.md
 // section 4), signed. It is right even when "wrong_signature" spoils the
-// notification. The caller holds s.mu.
+// notification. The caller holds s.desk.
 func (s *Simulator) callbackForm(o *order) map[string]string {
 	info := o.resultInfo()
 	if info == noRecord {
@@ -178,21 +167,13 @@ func (s *Simulator) callbackForm(o *order) map[string]string {
 }
 
 func (s *Simulator) show(w http.ResponseWriter, status int, v view) {
-	v.Style = template.CSS(pageStyle)  //nolint:gosec // a constant of this package
-	v.Script = template.JS(pageScript) //nolint:gosec // a constant of this package
+	v.Style = template.CSS(desk.PageStyle) //nolint:gosec // a constant
+	v.Script = template.JS(pageScript)     //nolint:gosec // a constant
 	var out bytes.Buffer
 	if err := pageTemplate.Execute(&out, v); err != nil {
 		s.opts.Log.Error("paytm sandbox: write the page", "error", err)
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(out.Len()))
-	h.Set("Content-Security-Policy", pagePolicy)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = out.WriteTo(w) // the client going away is its own affair
+	desk.WritePage(w, status, pagePolicy, out.Bytes())
 }

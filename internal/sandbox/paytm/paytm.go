@@ -16,12 +16,11 @@
 // Nobody having tried to pay, the vendor has no transaction: status look-ups of
 // an open order answer NO_RECORD_FOUND 331 (payment-loop.md L15). A customer who
 // pressed "leave" has tried: PENDING 402, for as long as nobody comes back.
-// With a fault rule (package fault) the order decides itself, see plans.
+// With a fault rule (package fault) the order decides itself, see package desk.
 package paytm
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -30,27 +29,20 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
 )
 
 // Bounds on what the simulator takes.
 const (
 	maxBody      = 64 << 10         // of one request
-	maxHeld      = 4_096            // connections held open without an answer
 	tokenLife    = 15 * time.Minute // paytm.md section 3
-	notifyTries  = 10               // paytm.md section 4: up to about 10 attempts
-	notifyWait   = 30 * time.Second // paytm.md section 4: an answer within 30 s
 	maxJournal   = 10_000           // entries in one page of Journal
 	wrongByPaise = 100              // what wrong_amount adds to the reported amount
 )
-
-// retryUnits are the pauses between notification attempts in units of
-// Options.NotifyUnit (paytm.md section 4: 1 m, 5 m, 30 m, 2 h, 6 h, 24 h …).
-var retryUnits = [notifyTries - 1]int{1, 5, 30, 120, 360, 1440, 1440, 1440, 1440}
 
 // Operations are the names a fault rule may be limited to.
 var Operations = []string{sale, refunding}
@@ -60,31 +52,12 @@ const (
 	refunding = "refund"
 )
 
-// Behaviours are the fault rules this simulator understands.
-var Behaviours = []fault.Behaviour{
-	fault.Approve, fault.Decline, fault.Silent, fault.Timeout, fault.Duplicate, fault.Late,
-	fault.WrongAmount, fault.WrongSignature, fault.HTTP500, fault.Slow,
-}
-
-// plan is what becomes of an operation on which a fault rule fell.
-type plan struct {
-	becomes state // waiting means that nothing ever happens by itself
-	copies  uint8 // notifications sent about it
-}
-
-// plans lists them. http_500 is absent: nothing is recorded, so nothing follows.
-var plans = map[fault.Behaviour]plan{
-	fault.Approve:        {becomes: paid, copies: 1},
-	fault.Decline:        {becomes: failed, copies: 1},
-	fault.Silent:         {becomes: paid},               // only a look-up tells
-	fault.Timeout:        {becomes: waiting},            // a refund is done all the same, see refund.due
-	fault.Duplicate:      {becomes: paid, copies: 3},    // two at once, one a moment later
-	fault.Late:           {becomes: paid, copies: 1},    // after Options.LateAfter, PENDING until then
-	fault.WrongAmount:    {becomes: paid, copies: 1},    // every report carries another amount
-	fault.WrongSignature: {becomes: paid, copies: 1},    // the notification's checksum is another key's
-	fault.Slow:           {becomes: paid, copies: 1},    // every answer for it takes Options.SlowFor
-	fault.None:           {becomes: waiting, copies: 1}, // a person decides
-}
+// The states of a record.
+const (
+	waiting = desk.Waiting
+	paid    = desk.Paid
+	failed  = desk.Failed
+)
 
 // Account is one merchant at Paytm.
 type Account struct {
@@ -128,18 +101,9 @@ type Simulator struct {
 	clock    func() time.Time
 	mux      *http.ServeMux
 	accounts map[string]*account
-	client   *http.Client
-	held     chan struct{}
-	stop     context.CancelFunc // ends notifications under way
-	stopped  context.Context    // done once Close was called
-	running  sync.WaitGroup
-
-	mu      sync.Mutex
-	orders  map[key]*order
-	refunds map[key]*refund
-	records []record // by seq−1
-
-	agenda agenda
+	desk     *desk.Desk[record] // its lock guards the maps too
+	orders   map[key]*order
+	refunds  map[key]*refund
 }
 
 // New makes a simulator of the given accounts. clock gives the present time.
@@ -153,12 +117,13 @@ func New(accounts []Account, clock func() time.Time, opts Options) (*Simulator, 
 		clock:    clock,
 		mux:      http.NewServeMux(),
 		accounts: make(map[string]*account, len(accounts)),
-		held:     make(chan struct{}, maxHeld),
 		orders:   make(map[key]*order),
 		refunds:  make(map[key]*refund),
 	}
-	s.stopped, s.stop = context.WithCancel(context.Background())
-	s.agenda.init()
+	s.desk = desk.New(clock, desk.Hooks[record]{Letter: s.letter, Usual: s.usual}, desk.Options{
+		Name: "paytm", Append: opts.Append, Log: opts.Log, Transport: opts.Transport, Roots: opts.Roots, LateAfter: opts.LateAfter,
+		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, NotifyUnit: opts.NotifyUnit, Workers: opts.Workers, MaxRecords: opts.MaxRecords,
+	})
 	for _, a := range accounts {
 		ready, err := prepare(a)
 		if err != nil {
@@ -168,12 +133,6 @@ func New(accounts []Account, clock func() time.Time, opts Options) (*Simulator, 
 			return nil, fmt.Errorf("paytm sandbox: account %q is given twice", a.MID)
 		}
 		s.accounts[a.MID] = ready
-	}
-	s.client = &http.Client{
-		Transport: opts.Transport,
-		Timeout:   notifyWait,
-		// A redirect is an answer other than 2xx, so it is retried, not followed.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	s.routes()
 	return s, nil
@@ -186,33 +145,9 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Workers = orElse(o.Workers, 256)
-	o.MaxRecords = orElse(o.MaxRecords, 1_000_000)
-	o.DecideAfter = orElse(o.DecideAfter, 10*time.Millisecond)
-	o.RefundAfter = orElse(o.RefundAfter, 100*time.Millisecond)
-	o.LateAfter = orElse(o.LateAfter, 30*time.Second)
-	o.SlowFor = orElse(o.SlowFor, 2*time.Second)
-	o.HoldFor = orElse(o.HoldFor, time.Minute)
-	o.NotifyUnit = orElse(o.NotifyUnit, time.Minute)
-	if o.Transport == nil {
-		o.Transport = &http.Transport{
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots},
-			MaxIdleConns:        o.Workers,
-			MaxIdleConnsPerHost: o.Workers,
-			IdleConnTimeout:     time.Minute,
-			DisableCompression:  true,
-		}
-	}
+	o.DecideAfter = desk.OrElse(o.DecideAfter, 10*time.Millisecond)
+	o.RefundAfter = desk.OrElse(o.RefundAfter, 100*time.Millisecond)
 	return o
-}
-
-// orElse returns v, or the default when v is zero.
-func orElse[T comparable](v, or T) T {
-	var zero T
-	if v == zero {
-		return or
-	}
-	return v
 }
 
 func prepare(a Account) (*account, error) {
@@ -252,33 +187,10 @@ func (s *Simulator) routes() {
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 // Start begins to decide and to notify, taking up what Load has brought.
-func (s *Simulator) Start() {
-	s.resume()
-	s.running.Go(s.decide)
-	for range s.opts.Workers {
-		s.running.Go(s.tell)
-	}
-}
+func (s *Simulator) Start() { s.desk.Start() }
 
-// Close stops everything and lets go of held connections. What is still to be
-// told is told after the next start. It returns ctx's error when the work under
-// way does not end in time.
-func (s *Simulator) Close(ctx context.Context) error {
-	s.stop()
-	s.agenda.close()
-	ended := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		s.client.CloseIdleConnections()
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("close paytm sandbox: %w", ctx.Err())
-	}
-}
+// Close stops everything; see desk.Close.
+func (s *Simulator) Close(ctx context.Context) error { return s.desk.Close(ctx) }
 
 // SetNotifyURL says where an account's notifications go from now on, and sends
 // those that had nowhere to go. It reports whether there is such an account.
@@ -288,29 +200,9 @@ func (s *Simulator) SetNotifyURL(mid, url string) bool {
 		return false
 	}
 	if before := a.notify.Swap(&url); *before == "" && url != "" {
-		s.resend(a)
+		s.desk.Resend()
 	}
 	return true
-}
-
-// hold waits, at most as long as the client and the simulator do. It reports
-// false when it could not wait to the end.
-func (s *Simulator) hold(r *http.Request, d time.Duration) bool {
-	select {
-	case s.held <- struct{}{}:
-		defer func() { <-s.held }()
-	default:
-		return false // beyond maxHeld
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-r.Context().Done():
-	case <-s.stopped.Done():
-	}
-	return false
 }
 
 // salt makes the four characters of a checksum's salt.

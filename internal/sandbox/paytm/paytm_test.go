@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
 	"aorta/internal/sandbox/paytm"
 )
@@ -548,7 +549,7 @@ func TestPageAllowsItsOwnStyleAndScriptOnly(t *testing.T) {
 	for tag, directive := range map[string]string{"style": "style-src", "script": "script-src"} {
 		_, rest, _ := strings.Cut(string(text), "<"+tag+">")
 		inner, _, _ := strings.Cut(rest, "</"+tag+">")
-		if want := directive + " '" + paytm.Digest(inner) + "'"; inner == "" || !strings.Contains(policy, want) {
+		if want := directive + " '" + desk.Digest(inner) + "'"; inner == "" || !strings.Contains(policy, want) {
 			t.Errorf("policy %q does not allow the page's %s (%s)", policy, tag, want)
 		}
 	}

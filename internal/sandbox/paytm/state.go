@@ -5,22 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
-)
-
-// state is where an order or a refund stands at the vendor.
-type state string
-
-const (
-	waiting state = "waiting"
-	paid    state = "paid" // of a refund: paid back
-	failed  state = "failed"
 )
 
 // ist is the vendor's time zone; its texts carry no offset.
@@ -31,22 +22,14 @@ type key struct{ mid, id string }
 
 // fate is what orders and refunds have in common.
 type fate struct {
-	account   *account
-	seq       int64 // from 1, without gaps, orders and refunds together
-	paise     int64
-	createdUS int64
-	decidedUS int64
-	state     state
-	next      fault.Behaviour
-	delay     time.Duration // of the fault rule; 0 means the simulator's own
-	copies    uint8         // notifications still under way
-	told      bool          // nothing is left to be told
-	taken     bool          // the platform has answered 2xx to a notification; not remembered across restarts
+	desk.Fate
+	account *account
+	paise   int64
 }
 
 // reported is the amount that answers and notifications carry.
 func (f *fate) reported() int64 {
-	if f.next == fault.WrongAmount {
+	if f.Next == fault.WrongAmount {
 		return f.paise + wrongByPaise
 	}
 	return f.paise
@@ -82,35 +65,20 @@ func (r record) fate() *fate {
 	return &r.refund.fate
 }
 
-// plan is what a fault rule makes of it. A refund on which no rule fell succeeds.
-func (r record) plan() plan {
-	f := r.fate()
-	switch {
-	case r.refund != nil && f.next == fault.None:
-		return plans[fault.Approve]
-	case r.refund != nil && f.next == fault.Timeout:
-		return plan{becomes: paid}
-	}
-	return plans[f.next]
-}
+// Common and Address are what the desk must know of a record.
+func (r record) Common() *desk.Fate { return &r.fate().Fate }
 
-// due is when the record decides itself, after its creation.
-func (s *Simulator) due(r record) time.Duration {
-	f := r.fate()
-	usual := s.opts.DecideAfter
+// Address is where its account's notifications go.
+func (r record) Address() string { return *r.account().notify.Load() }
+
+func (r record) account() *account { return r.fate().account }
+
+// usual is when a record decides itself, after its creation.
+func (s *Simulator) usual(r record) time.Duration {
 	if r.refund != nil {
-		usual = s.opts.RefundAfter
+		return s.opts.RefundAfter
 	}
-	if f.next == fault.Late {
-		usual = s.opts.LateAfter
-	}
-	if f.next == fault.Timeout {
-		return 0 // a refund that is done; only the answer never comes
-	}
-	if f.next == fault.Slow {
-		return orElse(f.delay, s.opts.SlowFor) + usual
-	}
-	return orElse(f.delay, usual)
+	return s.opts.DecideAfter
 }
 
 // line is one line of the journal: a new order or refund, or, with State or
@@ -128,66 +96,44 @@ type line struct {
 	Unique    string          `json:"unique,omitempty"`
 	Next      fault.Behaviour `json:"next,omitempty"`
 	DelayUS   int64           `json:"delay_us,omitempty"`
-	State     state           `json:"state,omitempty"`
+	State     desk.State      `json:"state,omitempty"`
 	DecidedUS int64           `json:"decided_us,omitempty"`
 	Left      bool            `json:"left,omitempty"`
 	Told      bool            `json:"told,omitempty"`
 }
 
-// write journals a line. The caller holds s.mu, so lines lie in order of seq.
-func (s *Simulator) write(l line) error {
-	if s.opts.Append == nil {
-		return nil
-	}
-	text, err := json.Marshal(l)
-	if err != nil {
-		return err
-	}
-	return s.opts.Append(text)
-}
-
-// errFull means that Options.MaxRecords are remembered.
-var errFull = errors.New("too many orders and refunds")
-
-// add gives a new record its number, remembers it and, when a fault rule is to
-// decide it, puts that on the agenda. The caller holds s.mu.
+// add remembers a new record. The caller holds the desk.
 func (s *Simulator) add(r record) error {
-	if len(s.records) >= s.opts.MaxRecords {
-		return errFull
-	}
-	f := r.fate()
-	f.seq = int64(len(s.records)) + 1
-	f.state = waiting
-	f.createdUS = s.clock().UnixMicro()
-	if err := s.write(lineOf(r)); err != nil {
+	if err := s.desk.Add(r); err != nil {
 		return err
 	}
-	s.keep(r)
-	s.schedule(r)
+	s.index(r)
 	return nil
 }
+
+// Line is the record as the journal keeps it.
+func (r record) Line() any { return lineOf(r) }
 
 func lineOf(r record) line {
 	f := r.fate()
 	l := line{
-		Seq: f.seq, MID: f.account.MID, Paise: f.paise, CreatedUS: f.createdUS,
-		Next: f.next, DelayUS: f.delay.Microseconds(), Told: f.told,
+		Seq: f.Seq, MID: f.account.MID, Paise: f.paise, CreatedUS: f.CreatedUS,
+		Next: f.Next, DelayUS: f.Delay.Microseconds(), Told: f.Told,
 	}
-	if f.state != waiting {
-		l.State, l.DecidedUS = f.state, f.decidedUS
+	if f.State != waiting {
+		l.State, l.DecidedUS = f.State, f.DecidedUS
 	}
 	if r.order != nil {
 		l.Kind, l.ID = sale, r.order.id
 		l.Customer, l.Callback, l.Unique, l.Left = r.order.customer, r.order.callback, r.order.unique, r.order.left
 	} else {
-		l.Kind, l.ID, l.OrderSeq = refunding, r.refund.id, r.refund.order.seq
+		l.Kind, l.ID, l.OrderSeq = refunding, r.refund.id, r.refund.order.Seq
 	}
 	return l
 }
 
-// keep puts a record into the indexes.
-func (s *Simulator) keep(r record) {
-	s.records = append(s.records, r)
+// index puts a record into the indexes.
+func (s *Simulator) index(r record) {
 	if r.order != nil {
 		s.orders[key{r.order.account.MID, r.order.id}] = r.order
 		return
@@ -196,78 +142,16 @@ func (s *Simulator) keep(r record) {
 	r.refund.order.refunds = append(r.refund.order.refunds, r.refund)
 }
 
-func (s *Simulator) schedule(r record) {
-	f := r.fate()
-	if f.state == waiting && r.plan().becomes != waiting {
-		s.agenda.push(task{dueUS: f.createdUS + s.due(r).Microseconds(), seq: f.seq, kind: decideTask})
-	}
-}
-
-// settle decides a record, once, and has it told. The caller holds s.mu.
-func (s *Simulator) settle(r record, to state) error {
-	f := r.fate()
-	if f.state != waiting {
-		return nil
-	}
-	now := s.clock().UnixMicro()
-	told := r.plan().copies == 0
-	if err := s.write(line{Seq: f.seq, State: to, DecidedUS: now, Told: told}); err != nil {
-		return err
-	}
-	f.state, f.decidedUS, f.told = to, now, told
-	s.send(r)
-	return nil
-}
-
-// leave notes that the customer went away without paying. The caller holds s.mu.
+// leave notes that the customer went away without paying. The caller holds s.desk.
 func (s *Simulator) leave(o *order) error {
 	if o.left {
 		return nil
 	}
-	if err := s.write(line{Seq: o.seq, Left: true}); err != nil {
+	if err := s.desk.Write(line{Seq: o.Seq, Left: true}); err != nil {
 		return err
 	}
 	o.left = true
 	return nil
-}
-
-// send puts a decided record's notifications on the agenda. Without an address
-// they wait for SetNotifyURL. The caller holds s.mu.
-func (s *Simulator) send(r record) {
-	f := r.fate()
-	if f.state == waiting || f.told || f.copies > 0 || *f.account.notify.Load() == "" {
-		return
-	}
-	f.copies = r.plan().copies
-	now := s.clock().UnixMicro()
-	for i := range f.copies {
-		due := now
-		if i == 2 { // "duplicate": two at once, then one when the first are done or nearly
-			due += (20 * time.Millisecond).Microseconds()
-		}
-		s.agenda.push(task{dueUS: due, seq: f.seq, kind: tellTask})
-	}
-}
-
-// resume puts on the agenda what a restart interrupted.
-func (s *Simulator) resume() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.records {
-		s.schedule(r)
-		s.send(r)
-	}
-}
-
-// resend sends what an account has not been told.
-func (s *Simulator) resend(a *account) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.records {
-		if r.fate().account == a {
-			s.send(r)
-		}
-	}
 }
 
 // Load takes one journal line; see journal.Keeper. It is for use before Start.
@@ -279,11 +163,10 @@ func (s *Simulator) Load(text []byte) error {
 	if l.Kind != "" {
 		return s.loadNew(l)
 	}
-	if l.Seq < 1 || l.Seq > int64(len(s.records)) {
+	if l.Seq < 1 || l.Seq > s.desk.Len() {
 		return fmt.Errorf("no record has the number %d", l.Seq)
 	}
-	r := s.records[l.Seq-1]
-	l.apply(r)
+	l.apply(s.desk.From(l.Seq - 1)[0])
 	return nil
 }
 
@@ -292,54 +175,37 @@ func (s *Simulator) loadNew(l line) error {
 	if a == nil {
 		return fmt.Errorf("MID %q is not configured", l.MID)
 	}
-	if l.Seq != int64(len(s.records))+1 {
-		return fmt.Errorf("record %d follows record %d", l.Seq, len(s.records))
+	if l.Seq != s.desk.Len()+1 {
+		return fmt.Errorf("record %d follows record %d", l.Seq, s.desk.Len())
 	}
-	f := fate{
-		account: a, seq: l.Seq, paise: l.Paise, createdUS: l.CreatedUS, state: waiting,
-		next: l.Next, delay: time.Duration(l.DelayUS) * time.Microsecond,
-	}
+	f := fate{account: a, paise: l.Paise, Fate: desk.Fate{
+		Seq: l.Seq, CreatedUS: l.CreatedUS, State: waiting, Next: l.Next, Delay: time.Duration(l.DelayUS) * time.Microsecond, Moves: l.Kind != sale,
+	}}
 	var r record
 	if l.Kind == sale {
 		r.order = &order{fate: f, id: l.ID, customer: l.Customer, callback: l.Callback, unique: l.Unique}
 	} else {
-		if l.OrderSeq < 1 || l.OrderSeq >= l.Seq || s.records[l.OrderSeq-1].order == nil {
+		if l.OrderSeq < 1 || l.OrderSeq >= l.Seq || s.desk.From(l.OrderSeq - 1)[0].order == nil {
 			return fmt.Errorf("refund %d has no order", l.Seq)
 		}
-		r.refund = &refund{fate: f, id: l.ID, order: s.records[l.OrderSeq-1].order}
+		r.refund = &refund{fate: f, id: l.ID, order: s.desk.From(l.OrderSeq - 1)[0].order}
 	}
-	s.keep(r)
+	s.desk.Keep(r)
+	s.index(r)
 	l.apply(r)
 	return nil
 }
 
 // apply replays what the line says became of r.
 func (l line) apply(r record) {
-	f := r.fate()
-	if l.State != "" {
-		f.state, f.decidedUS = l.State, l.DecidedUS
-	}
-	f.told = f.told || l.Told
+	r.Common().Replay(desk.Change{Seq: l.Seq, State: l.State, DecidedUS: l.DecidedUS, Told: l.Told})
 	if r.order != nil {
 		r.order.left = r.order.left || l.Left
 	}
 }
 
 // Dump emits the present state; see journal.Keeper.
-func (s *Simulator) Dump(emit func(line []byte) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.records {
-		text, err := json.Marshal(lineOf(r))
-		if err != nil {
-			return err
-		}
-		if err := emit(text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (s *Simulator) Dump(emit func(line []byte) error) error { return s.desk.Dump(emit) }
 
 // Entry is one order or refund as the vendor's own books have it, for
 // reconciliation. Amount is what was paid, ReportedAmount what is told.
@@ -367,16 +233,16 @@ type Entry struct {
 // when mid is empty. next is the cursor of the following page; more says whether
 // there may be one. limit is bounded by 10,000.
 func (s *Simulator) Journal(mid string, after int64, limit int) (entries []Entry, next int64, more bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.desk.Lock()
+	defer s.desk.Unlock()
 	entries = []Entry{}
-	next = min(max(after, 0), int64(len(s.records)))
+	next = min(max(after, 0), s.desk.Len())
 	limit = min(max(limit, 1), maxJournal)
-	for _, r := range s.records[next:] {
+	for _, r := range s.desk.From(next) {
 		if len(entries) == limit {
 			return entries, next, true
 		}
-		next = r.fate().seq
+		next = r.fate().Seq
 		if mid == "" || r.fate().account.MID == mid {
 			entries = append(entries, r.entry())
 		}
@@ -387,24 +253,24 @@ func (s *Simulator) Journal(mid string, after int64, limit int) (entries []Entry
 func (r record) entry() Entry {
 	f := r.fate()
 	e := Entry{
-		Seq: f.seq, MID: f.account.MID, Amount: rupees(f.paise), AmountMinor: f.paise,
-		ReportedAmount: rupees(f.reported()), Currency: "INR", State: string(f.state), Behaviour: f.next,
-		CreatedUS: f.createdUS, DecidedUS: f.decidedUS, Told: f.told,
+		Seq: f.Seq, MID: f.account.MID, Amount: rupees(f.paise), AmountMinor: f.paise,
+		ReportedAmount: rupees(f.reported()), Currency: "INR", State: string(f.State), Behaviour: f.Next,
+		CreatedUS: f.CreatedUS, DecidedUS: f.DecidedUS, Told: f.Told,
 	}
 	if r.order != nil {
 		e.Kind, e.OrderID, e.TxnID = sale, r.order.id, r.order.txnID()
 		e.RefundedMinor = r.order.refunded()
 		switch {
-		case f.state == waiting && r.order.left:
+		case f.State == waiting && r.order.left:
 			e.State = "left"
-		case f.state == waiting:
+		case f.State == waiting:
 			e.State = "open"
 		}
 		return e
 	}
 	e.Kind, e.OrderID, e.TxnID = refunding, r.refund.order.id, r.refund.order.txnID()
 	e.RefID, e.RefundID = r.refund.id, r.refund.refundID()
-	if f.state == waiting {
+	if f.State == waiting {
 		e.State = "pending"
 	}
 	return e
@@ -414,7 +280,7 @@ func (r record) entry() Entry {
 func (o *order) refunded() int64 {
 	var sum int64
 	for _, r := range o.refunds {
-		if r.state == paid {
+		if r.State == paid {
 			sum += r.paise
 		}
 	}
@@ -425,7 +291,7 @@ func (o *order) refunded() int64 {
 func (o *order) refundable() int64 {
 	rest := o.paise
 	for _, r := range o.refunds {
-		if r.state != failed {
+		if r.State != failed {
 			rest -= r.paise
 		}
 	}
@@ -435,18 +301,18 @@ func (o *order) refundable() int64 {
 // txnID, bankTxnID and refundID are made from what is remembered anyway, so
 // they are the same after a restart.
 func (o *order) txnID() string {
-	return vendorID(o.createdUS, "800110168", o.seq)
+	return vendorID(o.CreatedUS, "800110168", o.Seq)
 }
 
 func (o *order) bankTxnID() string {
-	if o.state != paid {
+	if o.State != paid {
 		return ""
 	}
-	return strconv.FormatInt(100_000_000_000+o.seq, 10)
+	return strconv.FormatInt(100_000_000_000+o.Seq, 10)
 }
 
 func (r *refund) refundID() string {
-	return vendorID(r.createdUS, "801300168", r.seq)
+	return vendorID(r.CreatedUS, "801300168", r.Seq)
 }
 
 func vendorID(us int64, middle string, seq int64) string {
@@ -462,12 +328,12 @@ func vendorTime(us int64) string {
 // restart keeps it; nobody without the merchant key can make one.
 func (o *order) token() string {
 	h := hmac.New(sha256.New, []byte(o.account.Key))
-	fmt.Fprintf(h, "%s|%s|%d", o.account.MID, o.id, o.createdUS)
-	return hex.EncodeToString(h.Sum(nil)[:16]) + strconv.FormatInt(o.createdUS/1000, 10)
+	fmt.Fprintf(h, "%s|%s|%d", o.account.MID, o.id, o.CreatedUS)
+	return hex.EncodeToString(h.Sum(nil)[:16]) + strconv.FormatInt(o.CreatedUS/1000, 10)
 }
 
 func (s *Simulator) expired(o *order) bool {
-	return s.clock().After(time.UnixMicro(o.createdUS).Add(tokenLife))
+	return s.clock().After(time.UnixMicro(o.CreatedUS).Add(tokenLife))
 }
 
 // paise reads a decimal text of rupees with at most two places, the way the

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
 )
 
@@ -81,13 +82,13 @@ const refundRefusal = "Insufficient balance in your settlement account"
 
 // resultInfo is the state of an order in the vendor's words.
 func (o *order) resultInfo() resultInfo {
-	switch o.state {
+	switch o.State {
 	case paid:
 		return txnSuccess
 	case failed:
 		return txnDeclined
 	case waiting:
-		if o.left || o.next == fault.Late {
+		if o.left || o.Next == fault.Late {
 			return txnPending
 		}
 	}
@@ -95,7 +96,7 @@ func (o *order) resultInfo() resultInfo {
 }
 
 func (r *refund) resultInfo() resultInfo {
-	switch r.state {
+	switch r.State {
 	case paid:
 		return refundDone
 	case failed:
@@ -135,27 +136,6 @@ func (s *Simulator) answer(w http.ResponseWriter, a *account, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
 	_, _ = w.Write(out) // the client going away is its own affair
-}
-
-// unanswered holds the connection and then cuts it without a byte.
-func (s *Simulator) unanswered(r *http.Request, f *fate) {
-	s.hold(r, orElse(f.delay, s.opts.HoldFor))
-	panic(http.ErrAbortHandler) // net/http's way to drop a connection
-}
-
-// crash answers a request as a broken server does.
-func (s *Simulator) crash(w http.ResponseWriter, r *http.Request, rule fault.Rule) {
-	if rule.Delay > 0 {
-		s.hold(r, rule.Delay)
-	}
-	http.Error(w, "Internal Server Error", http.StatusInternalServerError)
-}
-
-// drag delays an answer about a record on which "slow" fell.
-func (s *Simulator) drag(r *http.Request, f *fate) {
-	if f.next == fault.Slow {
-		s.hold(r, orElse(f.delay, s.opts.SlowFor))
-	}
 }
 
 type initiateBody struct {
@@ -200,15 +180,15 @@ func (s *Simulator) initiate(w http.ResponseWriter, r *http.Request) {
 	o, rule, info := s.open(a, body, value)
 	switch {
 	case rule.Next == fault.HTTP500:
-		s.crash(w, r, rule)
+		s.desk.Crash(w, r, rule)
 		return
 	case o == nil:
 		s.answer(w, a, initiateAnswer{ResultInfo: info})
 		return
-	case o.next == fault.Timeout:
-		s.unanswered(r, &o.fate)
+	case o.Next == fault.Timeout:
+		s.desk.Unanswered(r, &o.Fate)
 	}
-	s.drag(r, &o.fate)
+	s.desk.Drag(r, &o.Fate)
 	s.answer(w, a, initiateAnswer{ResultInfo: info, TxnToken: o.token()})
 }
 
@@ -263,8 +243,8 @@ func callbackAllowed(address string) bool {
 // open records a new order, or finds the one of an identical request. The order
 // is nil when the answer is a refusal or a crash.
 func (s *Simulator) open(a *account, b initiateBody, value int64) (*order, fault.Rule, resultInfo) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.desk.Lock()
+	defer s.desk.Unlock()
 	if o := s.orders[key{a.MID, b.OrderID}]; o != nil {
 		switch {
 		case o.paise != value || o.customer != b.UserInfo.CustID || o.callback != b.CallbackURL:
@@ -279,7 +259,7 @@ func (s *Simulator) open(a *account, b initiateBody, value int64) (*order, fault
 		return nil, rule, resultInfo{}
 	}
 	o := &order{
-		fate:     fate{account: a, paise: value, next: rule.Next, delay: rule.Delay},
+		fate:     fate{account: a, paise: value, Fate: desk.Fate{Next: rule.Next, Delay: rule.Delay}},
 		id:       b.OrderID,
 		customer: b.UserInfo.CustID,
 		callback: b.CallbackURL,
@@ -336,7 +316,7 @@ func (s *Simulator) orderStatus(w http.ResponseWriter, r *http.Request) {
 	}
 	o, found := s.orderAnswer(a, body.OrderID)
 	if o != nil {
-		s.drag(r, &o.fate)
+		s.desk.Drag(r, &o.Fate)
 		// Told as it is when the answer leaves, not as it was when it was asked.
 		_, found = s.orderAnswer(a, body.OrderID)
 	}
@@ -344,8 +324,8 @@ func (s *Simulator) orderStatus(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Simulator) orderAnswer(a *account, id string) (*order, statusAnswer) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.desk.Lock()
+	defer s.desk.Unlock()
 	o := s.orders[key{a.MID, id}]
 	if o == nil || o.resultInfo() == noRecord {
 		return o, statusAnswer{ResultInfo: noRecord}
@@ -359,10 +339,10 @@ func (s *Simulator) orderAnswer(a *account, id string) (*order, statusAnswer) {
 
 // txnDate is when the order was decided, or begun while it is not.
 func (o *order) txnDate() string {
-	if o.state == waiting {
-		return vendorTime(o.createdUS)
+	if o.State == waiting {
+		return vendorTime(o.CreatedUS)
 	}
-	return vendorTime(o.decidedUS)
+	return vendorTime(o.DecidedUS)
 }
 
 type refundBody struct {
@@ -413,12 +393,12 @@ func (s *Simulator) refundApply(w http.ResponseWriter, r *http.Request) {
 	f, rule, info := s.apply(a, body)
 	switch {
 	case rule.Next == fault.HTTP500:
-		s.crash(w, r, rule)
+		s.desk.Crash(w, r, rule)
 		return
-	case f != nil && f.next == fault.Timeout:
-		s.unanswered(r, &f.fate)
+	case f != nil && f.Next == fault.Timeout:
+		s.desk.Unanswered(r, &f.Fate)
 	case f != nil:
-		s.drag(r, &f.fate)
+		s.desk.Drag(r, &f.Fate)
 	}
 	out := refundAnswer{
 		ResultInfo: info, MID: body.MID, OrderID: body.OrderID, TxnID: body.TxnID, RefID: body.RefID,
@@ -433,15 +413,15 @@ func (s *Simulator) refundApply(w http.ResponseWriter, r *http.Request) {
 // apply registers a refund. The refund is nil when the answer is a refusal or a
 // crash. A repeated refId is refused by what became of the first [D, T].
 func (s *Simulator) apply(a *account, b refundBody) (*refund, fault.Rule, resultInfo) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.desk.Lock()
+	defer s.desk.Unlock()
 	o := s.orders[key{a.MID, b.OrderID}]
 	value, ok := paise(b.RefundAmount)
 	if before := s.refunds[key{a.MID, b.RefID}]; before != nil {
 		switch {
 		case before.order != o || before.paise != value:
 			return nil, fault.Rule{}, refundMismatch
-		case before.state == paid:
+		case before.State == paid:
 			return nil, fault.Rule{}, refundBefore
 		}
 		return nil, fault.Rule{}, refundRepeated
@@ -453,9 +433,9 @@ func (s *Simulator) apply(a *account, b refundBody) (*refund, fault.Rule, result
 		return nil, fault.Rule{}, refundUnknown
 	case b.TxnID != o.txnID():
 		return nil, fault.Rule{}, refundMismatch
-	case o.state == failed:
+	case o.State == failed:
 		return nil, fault.Rule{}, refundOfFailed
-	case o.state == waiting:
+	case o.State == waiting:
 		return nil, fault.Rule{}, refundInvalid
 	case !ok || value > o.refundable():
 		return nil, fault.Rule{}, refundAmount
@@ -466,16 +446,16 @@ func (s *Simulator) apply(a *account, b refundBody) (*refund, fault.Rule, result
 	if rule.Next == fault.HTTP500 {
 		return nil, rule, resultInfo{}
 	}
-	f := &refund{fate: fate{account: a, paise: value, next: rule.Next, delay: rule.Delay}, id: b.RefID, order: o}
+	f := &refund{fate: fate{account: a, paise: value, Fate: desk.Fate{Next: rule.Next, Delay: rule.Delay, Moves: true}}, id: b.RefID, order: o}
 	if err := s.add(record{refund: f}); err != nil {
-		if !errors.Is(err, errFull) {
+		if !errors.Is(err, desk.ErrFull) {
 			s.opts.Log.Error("paytm sandbox: record a refund", "error", err)
 		}
 		return nil, fault.Rule{}, refundSysError
 	}
-	if f.next == fault.Timeout {
+	if f.Next == fault.Timeout {
 		// Done before the connection is left hanging, so that a look-up finds it.
-		if err := s.settle(record{refund: f}, paid); err != nil {
+		if err := s.desk.Settle(record{refund: f}, paid); err != nil {
 			s.opts.Log.Error("paytm sandbox: pay back", "error", err)
 		}
 	}
@@ -501,15 +481,15 @@ func (s *Simulator) refundStatus(w http.ResponseWriter, r *http.Request) {
 	}
 	f, found := s.refundAnswer(a, body)
 	if f != nil {
-		s.drag(r, &f.fate)
+		s.desk.Drag(r, &f.Fate)
 		_, found = s.refundAnswer(a, body)
 	}
 	s.answer(w, a, found)
 }
 
 func (s *Simulator) refundAnswer(a *account, b statusBody) (*refund, refundAnswer) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.desk.Lock()
+	defer s.desk.Unlock()
 	f := s.refunds[key{a.MID, b.RefID}]
 	if f == nil || f.order.id != b.OrderID {
 		return nil, refundAnswer{ResultInfo: refundUnknown, MID: a.MID, OrderID: b.OrderID, RefID: b.RefID}
@@ -518,12 +498,12 @@ func (s *Simulator) refundAnswer(a *account, b statusBody) (*refund, refundAnswe
 		ResultInfo: f.resultInfo(), MID: a.MID, OrderID: f.order.id, TxnID: f.order.txnID(), RefID: f.id,
 		RefundID: f.refundID(), RefundAmount: rupees(f.reported()), TxnAmount: rupees(f.order.paise),
 		RefundType: "TO_SOURCE", TotalRefund: rupees(f.order.refunded()),
-		TxnTime: vendorTime(f.order.decidedUS), RequestTime: vendorTime(f.createdUS),
+		TxnTime: vendorTime(f.order.DecidedUS), RequestTime: vendorTime(f.CreatedUS),
 	}
-	if f.state != waiting {
-		out.AcceptTime = vendorTime(f.decidedUS)
+	if f.State != waiting {
+		out.AcceptTime = vendorTime(f.DecidedUS)
 	}
-	if f.state == paid {
+	if f.State == paid {
 		out.CreditStatus, out.Details = "SUCCESS", f.details()
 	}
 	return f, out

@@ -1,4 +1,4 @@
-package paytm
+package desk
 
 import (
 	"container/heap"
@@ -30,7 +30,7 @@ type task struct {
 
 // agenda holds what is to be done later and what is ready to be told. It holds
 // at most one decision or three notifications per record, so it is bounded by
-// Options.MaxRecords. One goroutine (Simulator.decide) moves what is due from
+// Options.MaxRecords. One goroutine (Desk.decide) moves what is due from
 // later to ready; Options.Workers goroutines empty ready. So a platform that
 // does not answer its notifications delays notifications, never decisions.
 type agenda struct {
