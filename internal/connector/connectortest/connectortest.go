@@ -61,6 +61,10 @@ type Subject struct {
 	// units. Needed of a Refunder.
 	GivenBack func(t *testing.T, sale connector.Order) int64
 
+	// PaidOut is what by the other side's books was paid out under a reference,
+	// minor units. Needed of a Payouter.
+	PaidOut func(t *testing.T, reference string) int64
+
 	// Notification waits for what the other side sends about a reference. Needed
 	// of a NotificationReader.
 	Notification func(t *testing.T, reference string) connector.Notification
@@ -93,6 +97,14 @@ func Exercise(t *testing.T, subject func(t *testing.T) Subject) {
 		{"refund over a broken wire", refundFaults},
 		{"look-up of a refund never asked", lookupRefundNothing},
 		{"look-up of a refund over a broken wire", lookupRefundFaults},
+		{"payout approved", payoutApproved},
+		{"payout declined", payoutDeclined},
+		{"payout over a broken wire", payoutFaults},
+		{"payout refused to dial", payoutUnreachable},
+		{"look-up of a payout never asked", lookupPayoutNothing},
+		{"look-up of a payout over a broken wire", lookupPayoutFaults},
+		{"statement", statement},
+		{"statement over a broken wire", statementFaults},
 		{"notification", notification},
 		{"notification forged", notificationForged},
 		{"notification garbled", notificationGarbled},
@@ -130,6 +142,9 @@ func capabilities(t *testing.T, s Subject) {
 	}
 	if c.PartialRefund && (!c.Refund || c.MinRefundMinor <= 0) {
 		t.Errorf("partial refunds: %+v", c)
+	}
+	if _, pays := s.Connector.(connector.Payouter); pays && s.PaidOut == nil {
+		t.Error("a Payouter, and nobody to say what was paid out")
 	}
 	if _, reads := s.Connector.(connector.NotificationReader); reads != c.Notifications {
 		t.Errorf("NotificationReader is %v, Capabilities().Notifications is %v", reads, c.Notifications)
@@ -219,7 +234,7 @@ func saleOutOfBounds(t *testing.T, s Subject) {
 		{Minor: c.MinMinor - 1, Currency: c.Currencies[0]},
 		{Minor: c.MaxMinor + 1, Currency: c.Currencies[0]},
 	}
-	for _, foreign := range []money.Currency{"INR", "EUR", "JPY"} {
+	for _, foreign := range []money.Currency{"INR", "EUR", "JPY", "USD", "KWD"} {
 		if !slices.Contains(c.Currencies, foreign) {
 			amounts = append(amounts, money.Amount{Minor: c.MinMinor, Currency: foreign})
 		}
@@ -471,6 +486,161 @@ func lookupRefundFaults(t *testing.T, s Subject) {
 	}
 }
 
+func (s Subject) payouter(t *testing.T) connector.Payouter {
+	t.Helper()
+	p, pays := s.Connector.(connector.Payouter)
+	if !pays {
+		t.Skip("no payouts")
+	}
+	return p
+}
+
+// payoutOrder is a new payout.
+func (s Subject) payoutOrder(t *testing.T) connector.Order {
+	t.Helper()
+	o := s.order(t)
+	o.Attempt.Kind = payment.KindPayout
+	return o
+}
+
+func (s Subject) payoutSettled(t *testing.T, o connector.Order, out connector.Outcome) connector.Outcome {
+	t.Helper()
+	return settle(out, func() connector.Outcome { return sound(t, "LookupPayout", s.payouter(t).LookupPayout(context.Background(), o)) })
+}
+
+func payoutApproved(t *testing.T, s Subject) {
+	p, o := s.payouter(t), s.payoutOrder(t)
+	first := sound(t, "Payout", p.Payout(context.Background(), o))
+	// The same reference again at once, and after it was done, is the same payout.
+	if again := p.Payout(context.Background(), o); again.Kind == connector.Declined || again.Kind == connector.NotSent {
+		t.Errorf("Payout, repeated = %+v, after %+v", again, first)
+	}
+	out := s.payoutSettled(t, o, first)
+	if out.Kind != connector.Approved || out.Amount != o.Attempt.Amount {
+		t.Fatalf("an approved payout of %v = %+v", o.Attempt.Amount, out)
+	}
+	if again := p.Payout(context.Background(), o); again.Kind == connector.Declined || again.Kind == connector.NotSent {
+		t.Errorf("Payout, repeated when it was done = %+v", again)
+	}
+	if got := s.PaidOut(t, o.Reference()); got != o.Attempt.Amount.Minor {
+		t.Errorf("paid out %d, want %d once", got, o.Attempt.Amount.Minor)
+	}
+	o.Attempt.Amount.Minor++ // another request under a name that is taken
+	if out := p.Payout(context.Background(), o); out.Kind == connector.Approved {
+		t.Errorf("Payout of another amount under the same reference = %+v", out)
+	}
+}
+
+func payoutDeclined(t *testing.T, s Subject) {
+	p, o := s.payouter(t), s.payoutOrder(t)
+	s.Next(t, payment.KindPayout, Decline)
+	if out := s.payoutSettled(t, o, p.Payout(context.Background(), o)); out.Kind != connector.Declined {
+		t.Errorf("a declined payout = %+v", out)
+	}
+	if got := s.PaidOut(t, o.Reference()); got != 0 {
+		t.Errorf("paid out %d by a payout that was declined", got)
+	}
+}
+
+func payoutFaults(t *testing.T, s Subject) {
+	p := s.payouter(t)
+	for _, fault := range Faults {
+		o := s.payoutOrder(t)
+		s.Wire.Break(fault)
+		if out := sound(t, "Payout", p.Payout(context.Background(), o)); !inDoubt(fault, out) {
+			t.Errorf("%s: Payout = %+v, want Unknown", fault, out)
+		}
+		s.Wire.Break(Whole)
+		if out := p.LookupPayout(context.Background(), o); out.Kind == connector.Declined || out.Kind == connector.NotSent {
+			t.Errorf("%s: LookupPayout afterwards = %+v, and nobody has said no", fault, out)
+		}
+		if out := s.payoutSettled(t, o, p.Payout(context.Background(), o)); out.Kind != connector.Approved {
+			t.Errorf("%s: Payout, repeated = %+v, want Approved in the end", fault, out)
+		}
+		if got := s.PaidOut(t, o.Reference()); got != o.Attempt.Amount.Minor {
+			t.Errorf("%s: paid out %d, want %d once", fault, got, o.Attempt.Amount.Minor)
+		}
+	}
+}
+
+func payoutUnreachable(t *testing.T, s Subject) {
+	s.payouter(t)
+	p, o := s.Unreachable.(connector.Payouter), s.payoutOrder(t)
+	if out := sound(t, "Payout", p.Payout(context.Background(), o)); out.Kind != connector.NotSent {
+		t.Errorf("Payout with nobody listening = %+v, want NotSent", out)
+	}
+	if out := sound(t, "LookupPayout", p.LookupPayout(context.Background(), o)); out.Kind != connector.Unknown || out.NoRecord {
+		t.Errorf("LookupPayout with nobody listening = %+v, want Unknown", out)
+	}
+	late, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	s.Wire.Break(Hang)
+	if out := s.payouter(t).Payout(late, o); out.Kind != connector.Unknown {
+		t.Errorf("Payout, out of time = %+v, want Unknown", out)
+	}
+}
+
+func lookupPayoutNothing(t *testing.T, s Subject) {
+	out := sound(t, "LookupPayout", s.payouter(t).LookupPayout(context.Background(), s.payoutOrder(t)))
+	if out.Kind != connector.Pending && out.Kind != connector.Unknown || !out.NoRecord {
+		t.Errorf("LookupPayout = %+v, want no record of it and no word on it", out)
+	}
+}
+
+func lookupPayoutFaults(t *testing.T, s Subject) {
+	p, o := s.payouter(t), s.payoutOrder(t)
+	s.payoutSettled(t, o, p.Payout(context.Background(), o))
+	for _, fault := range Faults {
+		s.Wire.Break(fault)
+		if out := sound(t, "LookupPayout", p.LookupPayout(context.Background(), o)); out.Kind != connector.Unknown || out.NoRecord {
+			t.Errorf("%s: LookupPayout = %+v, want Unknown", fault, out)
+		}
+	}
+}
+
+func (s Subject) statements(t *testing.T) connector.StatementReader {
+	t.Helper()
+	r, reads := s.Connector.(connector.StatementReader)
+	if !reads {
+		t.Skip("no statements")
+	}
+	return r
+}
+
+// statement: all that moved is in it, by its true amount, and nothing else.
+func statement(t *testing.T, s Subject) {
+	reader := s.statements(t)
+	o, out := s.sold(t)
+	declined := s.order(t)
+	s.Next(t, payment.KindSale, Decline)
+	s.settled(t, declined, s.begin(t, declined))
+	lines, err := reader.Statement(context.Background(), time.Now())
+	if err == nil && len(lines) == 0 { // midnight fell between
+		lines, err = reader.Statement(context.Background(), time.Now().Add(-time.Minute))
+	}
+	if err != nil || len(lines) != 1 {
+		t.Fatalf("Statement = %+v, %v, want the one sale that moved money", lines, err)
+	}
+	l := lines[0]
+	if l.Kind != payment.KindSale || l.Reference != o.Reference() || l.ProviderID != out.ProviderID || l.Amount != o.Attempt.Amount || l.Fee.Minor < 0 || l.At.IsZero() {
+		t.Errorf("Statement has %+v, want %s of %v", l, o.Reference(), o.Attempt.Amount)
+	}
+	if lines, err := reader.Statement(context.Background(), time.Now().AddDate(0, 0, -7)); err != nil || len(lines) != 0 {
+		t.Errorf("Statement of a day on which nothing was = %+v, %v", lines, err)
+	}
+}
+
+func statementFaults(t *testing.T, s Subject) {
+	reader := s.statements(t)
+	s.sold(t)
+	for _, fault := range Faults {
+		s.Wire.Break(fault)
+		if lines, err := reader.Statement(context.Background(), time.Now()); err == nil || len(lines) != 0 {
+			t.Errorf("%s: Statement = %+v, %v, want an error", fault, lines, err)
+		}
+	}
+}
+
 func (s Subject) reader(t *testing.T) connector.NotificationReader {
 	t.Helper()
 	reader, ok := s.Connector.(connector.NotificationReader)
@@ -567,6 +737,7 @@ func (s Subject) order(t *testing.T) connector.Order {
 			Status: payment.AttemptAsking,
 			Amount: money.Amount{Minor: min(100*c.MinMinor, c.MaxMinor), Currency: c.Currencies[0]},
 		},
+		Method:      c.Methods[0],
 		CustomerID:  "customer-1",
 		Description: "Test order; not for use",
 		NotifyURL:   s.NotifyURL,
