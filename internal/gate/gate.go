@@ -121,16 +121,15 @@ const (
 	endpointNone          endpoint = "none"
 )
 
-// walletGroup is the group of methods under /v2/payment/wallet/.
-const walletGroup = "wallet"
-
 // target is a path, understood.
 type target struct {
 	endpoint endpoint
+	group    string // the method's, "wallet"
 	segment  string // the method's, "paytm"; empty where any method will do
 }
 
-// targetOf reads a path. Plugins refund whatever was paid through
+// targetOf reads a path: /v2/payment/{group}/{method}/sale or refund, of whatever
+// groups the project's methods have (ecommpay.md section 3.4). Plugins refund whatever was paid through
 // /v2/payment/card/refund, so there any method will do (ecommpay.md section 6.1).
 func targetOf(path string) target {
 	rest, ok := strings.CutPrefix(path, "/v2/payment/")
@@ -145,14 +144,14 @@ func targetOf(path string) target {
 	case "card/refund":
 		return target{endpoint: endpointRefund}
 	}
-	if rest, ok = strings.CutPrefix(rest, walletGroup+"/"); ok {
-		switch segment, action, _ := strings.Cut(rest, "/"); {
-		case segment == "":
-		case action == "sale":
-			return target{endpoint: endpointSale, segment: segment}
-		case action == "refund":
-			return target{endpoint: endpointRefund, segment: segment}
-		}
+	group, rest, _ := strings.Cut(rest, "/")
+	segment, action, _ := strings.Cut(rest, "/")
+	switch {
+	case group == "" || segment == "":
+	case action == "sale":
+		return target{endpoint: endpointSale, group: group, segment: segment}
+	case action == "refund":
+		return target{endpoint: endpointRefund, group: group, segment: segment}
 	}
 	return target{endpoint: endpointNone}
 }
@@ -276,7 +275,7 @@ func (g *Gate) admit(c *call, raw []byte) error {
 	}
 	if c.segment != "" {
 		var ok bool
-		if c.method, ok = c.project.MethodByPath(walletGroup, c.segment); !ok {
+		if c.method, ok = c.project.MethodByPath(c.group, c.segment); !ok {
 			return &refusal{status: http.StatusBadRequest, code: codeNoMethod}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"aorta/internal/connector"
@@ -54,6 +55,13 @@ func (c *call) saleRequest() (flow.SaleRequest, error) {
 	if err != nil {
 		return flow.SaleRequest{}, err
 	}
+	if m, ok := c.project.MethodIn(c.method.Code, amount.Currency); ok {
+		c.method = m
+	} else {
+		return flow.SaleRequest{}, invalid(problem{
+			code: codeCurrencyDisabled, field: "payment.currency", constraint: listed(c.project.CurrenciesOf(c.method.Code)),
+		})
+	}
 	if p, bad := outside(c.method, amount); bad {
 		return flow.SaleRequest{}, invalid(p)
 	}
@@ -103,12 +111,19 @@ func (c *call) amount() (money.Amount, error) {
 	return money.Amount{Minor: minor, Currency: money.Currency(c.text("payment", "currency"))}, err
 }
 
-// outside tells how an amount breaks a method's limits. All amounts that are not
-// sums of money at all, such as 0, are among them.
+// listed writes currencies for a constraint: "EUR, JPY".
+func listed(all []money.Currency) string {
+	var texts []string
+	for _, c := range all {
+		texts = append(texts, string(c))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// outside tells how an amount in a method's currency breaks its limits. All
+// amounts that are not sums of money at all, such as 0, are among them.
 func outside(m project.Method, a money.Amount) (problem, bool) {
 	switch {
-	case a.Currency != m.Currency:
-		return problem{code: codeCurrencyDisabled, field: "payment.currency", constraint: string(m.Currency)}, true
 	case a.Minor < m.MinMinor, a.Minor < 1:
 		return problem{code: codeTooLittle, field: "payment.amount", constraint: "min " + strconv.FormatInt(max(m.MinMinor, 1), 10)}, true
 	case a.Minor > m.MaxMinor:

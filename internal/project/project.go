@@ -34,10 +34,12 @@ type Project struct {
 	PageAttempts int           // how often a customer may try to pay in one session of the payment page; 1: "try again" is not offered
 	RetryTime    time.Duration // and how long after the first decline
 
-	Methods []Method
+	Methods []Method // in several currencies: one for each, of the same code
 }
 
-// Method is one way to pay that a project offers.
+// Method is one way to pay in one currency that a project offers. What has a
+// code, name and path for several currencies is several methods, each with its
+// currency's limits.
 type Method struct {
 	Code      string // "paytm-wallet"
 	Group     string // path segment of Gate, "wallet"
@@ -70,7 +72,8 @@ const (
 	SumRemaining SumRule = "remaining"
 )
 
-// MethodByCode finds a method by its page code, "paytm-wallet".
+// MethodByCode finds a method by its page code, "paytm-wallet", in whatever
+// currency comes first: for its name.
 func (p Project) MethodByCode(code string) (Method, bool) {
 	for _, m := range p.Methods {
 		if m.Code == code {
@@ -80,7 +83,29 @@ func (p Project) MethodByCode(code string) (Method, bool) {
 	return Method{}, false
 }
 
-// MethodByPath finds a method by its Gate path, "wallet" and "paytm".
+// MethodIn finds a method by its page code and currency.
+func (p Project) MethodIn(code string, c money.Currency) (Method, bool) {
+	for _, m := range p.Methods {
+		if m.Code == code && m.Currency == c {
+			return m, true
+		}
+	}
+	return Method{}, false
+}
+
+// CurrenciesOf are those that a method is offered in.
+func (p Project) CurrenciesOf(code string) []money.Currency {
+	var all []money.Currency
+	for _, m := range p.Methods {
+		if m.Code == code {
+			all = append(all, m.Currency)
+		}
+	}
+	return all
+}
+
+// MethodByPath finds a method by its Gate path, "wallet" and "paytm", in whatever
+// currency comes first.
 func (p Project) MethodByPath(group, segment string) (Method, bool) {
 	for _, m := range p.Methods {
 		if m.Group == group && m.Segment == segment {

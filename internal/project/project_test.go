@@ -1,9 +1,11 @@
 package project_test
 
 import (
+	"slices"
 	"testing"
 
 	"aorta/internal/id"
+	"aorta/internal/money"
 	"aorta/internal/project"
 
 	"pgregory.net/rapid"
@@ -111,13 +113,25 @@ func TestPayee(t *testing.T) {
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	p := project.Project{ID: 200, Methods: []project.Method{
-		{Code: "paytm-wallet", Group: "wallet", Segment: "paytm"}, {Code: "upi", Group: "bank", Segment: "upi"},
+		{Code: "paytm-wallet", Group: "wallet", Segment: "paytm"},
+		{Code: "upi", Group: "bank", Segment: "upi"},
+		{Code: "card", Group: "card", Segment: "generic", Currency: "EUR", MaxMinor: 1},
+		{Code: "card", Group: "card", Segment: "generic", Currency: "JPY", MaxMinor: 2},
 	}}
+	if m, ok := p.MethodIn("card", "JPY"); !ok || m.MaxMinor != 2 {
+		t.Errorf("MethodIn(card, JPY) = %+v, %t, want the one in yen", m, ok)
+	}
+	if m, ok := p.MethodIn("card", "INR"); ok {
+		t.Errorf("MethodIn(card, INR) = %+v, want none", m)
+	}
+	if got := p.CurrenciesOf("card"); !slices.Equal(got, []money.Currency{"EUR", "JPY"}) {
+		t.Errorf("CurrenciesOf(card) = %v", got)
+	}
 	if m, ok := p.MethodByCode("upi"); !ok || m.Segment != "upi" {
 		t.Errorf("MethodByCode(upi) = %+v, %t", m, ok)
 	}
-	if m, ok := p.MethodByCode("card"); ok {
-		t.Errorf("MethodByCode(card) = %+v, want none", m)
+	if m, ok := p.MethodByCode("cash"); ok {
+		t.Errorf("MethodByCode(cash) = %+v, want none", m)
 	}
 	if m, ok := p.MethodByPath("wallet", "paytm"); !ok || m.Code != "paytm-wallet" {
 		t.Errorf("MethodByPath(wallet, paytm) = %+v, %t", m, ok)
