@@ -297,7 +297,7 @@ func otherCurrencies() []money.Currency {
 
 // benchSettings is the project of a bench: a plain shop with a callback address.
 func benchSettings() project.Project {
-	method := methods["paytm-wallet"]
+	method := methodsOf("paytm-wallet", "")[0]
 	method.Account = "bench"
 	return project.Project{
 		ID: benchProject, MerchantID: benchProject, Name: "Bench", Secret: sign.NewSecret("bench"), CallbackURL: "https://shop.invalid/callback",

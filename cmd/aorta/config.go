@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -140,12 +141,13 @@ type settings struct {
 
 // connectorConfig is one PSP account.
 type connectorConfig struct {
-	Name    string `toml:"name"`    // "paytm"
-	Account string `toml:"account"` // ours for it: "main"
-	BaseURL string `toml:"base_url"`
-	MID     string `toml:"mid"`
-	Key     string `toml:"key"`
-	Website string `toml:"website"`
+	Name       string   `toml:"name"`    // "paytm", "generic"
+	Account    string   `toml:"account"` // ours for it: "main"
+	BaseURL    string   `toml:"base_url"`
+	MID        string   `toml:"mid"` // the PSP's name of the account; generic: as ours if empty
+	Key        string   `toml:"key"`
+	Website    string   `toml:"website"`    // paytm
+	Currencies []string `toml:"currencies"` // generic: EUR, INR and JPY unless it says
 }
 
 // file is aorta.toml.
@@ -188,18 +190,49 @@ type projectConfig struct {
 }
 
 type methodConfig struct {
-	Code      string `toml:"code"` // "paytm-wallet"
-	Connector string `toml:"connector"`
-	Account   string `toml:"account"`
+	Code       string   `toml:"code"` // "paytm-wallet"
+	Connector  string   `toml:"connector"`
+	Account    string   `toml:"account"`
+	Currencies []string `toml:"currencies"` // all that the method has unless it says
 }
 
 // methods are those that a project may offer, with what the documents say of
-// each (ecommpay.md 2.5): min and max in minor units.
-var methods = map[string]project.Method{
-	"paytm-wallet": {
+// each (ecommpay.md 2.5), once for each currency; min and max in minor units.
+var methods = slices.Concat(
+	[]project.Method{{
 		Code: "paytm-wallet", Group: "wallet", Segment: "paytm", Name: "Paytm Wallet", Connector: "paytm", Provider: 2469,
 		Currency: "INR", MinMinor: 1_00, MaxMinor: 9_999_999_99,
-	},
+	}},
+	genericMethods(project.Method{Code: "generic-card", Group: "card", Segment: "generic", Name: "Card", Provider: 9001}),
+	genericMethods(project.Method{Code: "generic-bank", Group: "online-banking", Segment: "generic", Name: "Pay by bank", Provider: 9002}),
+	genericMethods(project.Method{Code: "generic-wallet", Group: "wallet", Segment: "generic", Name: "Wallet", Provider: 9003}),
+)
+
+// genericMethods gives a method of the generic connector in its currencies.
+func genericMethods(m project.Method) (all []project.Method) {
+	m.Connector, m.MinMinor = "generic", 1
+	for c, most := range map[money.Currency]int64{"EUR": 9_999_999_99, "INR": 99_999_999_99, "JPY": 999_999_999} {
+		m.Currency, m.MaxMinor = c, most
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b project.Method) int { return strings.Compare(string(a.Currency), string(b.Currency)) })
+	return all
+}
+
+// methodsOf gives a method in the currencies that are asked for, in all if none
+// is; none if there is no such method, or not in one of them.
+func methodsOf(code, account string, currencies ...string) []project.Method {
+	var all []project.Method
+	for _, m := range methods {
+		if m.Code == code && (len(currencies) == 0 || slices.Contains(currencies, string(m.Currency))) {
+			m.Account = account
+			all = append(all, m)
+		}
+	}
+	if len(currencies) > len(all) {
+		return nil
+	}
+	return all
 }
 
 // load reads a configuration file. Every key of the file's top level may also
@@ -370,17 +403,28 @@ func (pc projectConfig) project(k knobs, env func(string) string) (project.Proje
 		errs = append(errs, errors.New("payment_sum_in_refund must be initial or remaining"))
 	}
 	for _, mc := range pc.Methods {
-		m, ok := methods[mc.Code]
-		if !ok {
-			errs = append(errs, fmt.Errorf("method %q does not exist", mc.Code))
+		offered := methodsOf(mc.Code, mc.Account, mc.Currencies...)
+		if len(offered) == 0 {
+			errs = append(errs, fmt.Errorf("method %q does not exist%s", mc.Code, inCurrencies(mc.Currencies)))
 		}
-		if mc.Connector != "" {
-			m.Connector = mc.Connector
+		for _, m := range offered {
+			if mc.Connector != "" {
+				m.Connector = mc.Connector
+			}
+			if _, twice := p.MethodIn(m.Code, m.Currency); twice {
+				errs = append(errs, fmt.Errorf("method %q is there twice in %s", m.Code, m.Currency))
+			}
+			p.Methods = append(p.Methods, m)
 		}
-		m.Account = mc.Account
-		p.Methods = append(p.Methods, m)
 	}
 	return p, errors.Join(errs...)
+}
+
+func inCurrencies(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return " in all of " + strings.Join(list, ", ")
 }
 
 func checkPageAttempts(n int) error {

@@ -8,7 +8,9 @@ import (
 
 	"aorta/internal/connector"
 	"aorta/internal/connector/exchange"
+	"aorta/internal/connector/generic"
 	"aorta/internal/connector/paytm"
+	"aorta/internal/money"
 )
 
 // connect is the one list of PSPs: it makes the connector of an account, which
@@ -24,8 +26,23 @@ func connect(c connectorConfig, transport http.RoundTripper) (connector.Connecto
 			return nil, fmt.Errorf("account %s: %w", c.Account, err)
 		}
 		return p, nil
+	case "generic":
+		if c.MID == "" {
+			c.MID = c.Account
+		}
+		var currencies []money.Currency
+		for _, each := range c.Currencies {
+			currencies = append(currencies, money.Currency(each))
+		}
+		g, err := generic.New(generic.Config{
+			BaseURL: c.BaseURL, Account: c.MID, Secret: exchange.NewSecret(c.Key), Currencies: currencies, Now: time.Now, Transport: transport,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("account %s: %w", c.Account, err)
+		}
+		return g, nil
 	}
-	return nil, fmt.Errorf("connector %q does not exist; there is paytm", c.Name)
+	return nil, fmt.Errorf("connector %q does not exist; there are paytm and generic", c.Name)
 }
 
 // connectorsByName makes all accounts' connectors and the look-up that the

@@ -79,8 +79,10 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	account := sandbox.DemoAccount()
 	account.NotifyURL = h.url() + "/n/paytm/" + sandbox.DemoAccountName
 	other, err := sandbox.New(sandbox.Options{
-		Clock: time.Now, ProjectID: demoProject, ProjectSecret: secret, Paytm: []sandbox.PaytmAccount{account}, PublicURL: h.url(),
-		OwnURL: sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second,
+		Clock: time.Now, ProjectID: demoProject, ProjectSecret: secret, Paytm: []sandbox.PaytmAccount{account},
+		Generic:   []sandbox.GenericAccount{{Name: sandbox.DemoAccountName, Secret: secret, NotifyURL: h.url() + "/n/generic/" + sandbox.DemoAccountName}},
+		PublicURL: h.url(),
+		OwnURL:    sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second,
 		Roots: roots, Log: log,
 	})
 	if err != nil {
@@ -109,18 +111,23 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 }
 
 func (c demoCmd) settings(sandboxURL, secret string) settings {
-	method := methods["paytm-wallet"]
-	method.Account = sandbox.DemoAccountName
+	var offered []project.Method
+	for _, code := range []string{"paytm-wallet", "generic-card", "generic-bank", "generic-wallet"} {
+		offered = append(offered, methodsOf(code, sandbox.DemoAccountName)...)
+	}
 	return settings{
 		Data: c.Data, Database: c.Database, Listen: c.Listen, OpsListen: c.OpsListen, knobs: c.knobs, TestMode: true, DemoKey: demoProject,
 		Connectors: []connectorConfig{{
 			Name: "paytm", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/paytm", MID: sandbox.DemoMID, Key: sandbox.DemoKey,
 			Website: sandbox.DemoWebsite,
+		}, {
+			// The project's secret: whoever has it can sign a webhook by hand.
+			Name: "generic", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/generic", Key: secret,
 		}},
 		Projects: []project.Project{{
 			ID: demoProject, MerchantID: 1, Name: "Demo shop", Secret: sign.NewSecret(secret), CallbackURL: sandboxURL + "/merchant/callback",
 			Origins: []string{sandboxURL}, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,
-			BaseTime: c.BaseTime, LimitTime: c.LimitTime, PageAttempts: c.PageAttempts, RetryTime: retryTime, Methods: []project.Method{method},
+			BaseTime: c.BaseTime, LimitTime: c.LimitTime, PageAttempts: c.PageAttempts, RetryTime: retryTime, Methods: offered,
 		}},
 		Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}

@@ -122,6 +122,9 @@ func TestSandboxGuide(t *testing.T) {
 	if own := sandbox.DemoAccount(); printed.Paytm != (readyPaytm{printed.Sandbox + "/paytm", own.MID, own.Key, own.Website, sandbox.DemoAccountName}) {
 		t.Errorf("the guide's account is %+v", printed.Paytm)
 	}
+	if want := (readyGeneric{printed.Sandbox + "/generic", sandbox.DemoAccountName, printed.Project.Secret, sandbox.DemoAccountName}); printed.Generic != want {
+		t.Errorf("the guide's account at the generic provider is %+v, want %+v", printed.Generic, want)
+	}
 }
 
 func TestLateAfter(t *testing.T) {

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,12 +134,14 @@ func (s *Sandbox) clearControl(w http.ResponseWriter, r *http.Request) {
 	s.showControl(w, r)
 }
 
-// showJournal is GET /control/journal?connector=paytm&mid=…&after=…&limit=…: the
-// provider's own books, oldest first, by pages of at most 10,000.
+// showJournal is GET /control/journal?connector=paytm&mid=…&after=…&limit=…: a
+// provider's own books, oldest first, by pages of at most 10,000. mid is the
+// provider's name of an account.
 func (s *Sandbox) showJournal(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	if name := query.Get("connector"); name != "paytm" {
-		s.refuse(w, fmt.Errorf("connector %q keeps no journal; paytm does", name))
+	name := query.Get("connector")
+	if name != "paytm" && name != "generic" {
+		s.refuse(w, fmt.Errorf("connector %q keeps no journal; paytm and generic do", name))
 		return
 	}
 	after, limit := int64(0), 1_000
@@ -153,19 +156,29 @@ func (s *Sandbox) showJournal(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, errors.New("after must be a cursor, limit from 1 to 10000"))
 		return
 	}
-	entries, next, more := s.paytm.Journal(query.Get("mid"), after, limit)
-	writeJSON(w, http.StatusOK, map[string]any{"connector": "paytm", "entries": entries, "next": next, "more": more})
+	var entries any
+	var next int64
+	var more bool
+	if name == "paytm" {
+		entries, next, more = s.paytm.Journal(query.Get("mid"), after, limit)
+	} else {
+		entries, next, more = s.generic.Journal(query.Get("mid"), after, limit)
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"connector": name, "entries": entries, "next": next, "more": more})
 }
 
-// notify is POST /control/notify?connector=paytm: the provider tells now, signed
+// notify is POST /control/notify?connector=paytm: a provider tells now, signed
 // right, what of its books the platform has taken no notification of.
 func (s *Sandbox) notify(w http.ResponseWriter, r *http.Request) {
-	if name := r.URL.Query().Get("connector"); name != "paytm" {
-		s.refuse(w, fmt.Errorf("connector %q notifies nobody; paytm does", name))
+	providers := map[string]func(context.Context) (told, taken int){"paytm": s.paytm.TellAll, "generic": s.generic.TellAll}
+	name := r.URL.Query().Get("connector")
+	tellAll, ok := providers[name]
+	if !ok {
+		s.refuse(w, fmt.Errorf("connector %q notifies nobody; paytm and generic do", name))
 		return
 	}
-	told, taken := s.paytm.TellAll(r.Context())
-	writeJSON(w, http.StatusOK, map[string]any{"connector": "paytm", "told": told, "taken": taken})
+	told, taken := tellAll(r.Context())
+	writeJSON(w, http.StatusOK, map[string]any{"connector": name, "told": told, "taken": taken})
 }
 
 // refuse answers 400 and lists what exists.

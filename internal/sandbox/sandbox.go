@@ -22,6 +22,7 @@ import (
 
 	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
+	"aorta/internal/sandbox/generic"
 	"aorta/internal/sandbox/journal"
 	"aorta/internal/sandbox/merchant"
 	"aorta/internal/sandbox/paytm"
@@ -31,6 +32,9 @@ import (
 // PaytmAccount is one merchant at the Paytm simulator. NotifyURL may be set
 // later by SetNotifyURL.
 type PaytmAccount = paytm.Account
+
+// GenericAccount is one platform at the generic provider's simulator.
+type GenericAccount = generic.Account
 
 // The names of the demo's Paytm account: the connector's account name at the
 // platform and what the provider knows it by.
@@ -52,6 +56,7 @@ type Options struct {
 	ProjectID     int64             // the shop's project at the platform
 	ProjectSecret string            // which the shop signs with and callbacks are verified with
 	Paytm         []PaytmAccount    // nil means DemoAccount alone
+	Generic       []GenericAccount  // nil means DemoAccountName alone, with ProjectSecret
 	PublicURL     string            // of the platform, for the shop; or SetPublicURL
 	OwnURL        string            // of this listener, for the shop; or SetOwnURL
 	StatePath     string            // the journal file; empty keeps memory only
@@ -74,6 +79,7 @@ type Sandbox struct {
 	handler    http.Handler
 	journal    *journal.Journal
 	paytm      *paytm.Simulator
+	generic    *generic.Simulator
 	merchant   *merchant.Merchant
 	connectors map[string]connector
 	public     atomic.Pointer[string]
@@ -89,6 +95,9 @@ func New(opts Options) (*Sandbox, error) {
 	if opts.Paytm == nil {
 		opts.Paytm = []PaytmAccount{DemoAccount()}
 	}
+	if opts.Generic == nil && opts.ProjectSecret != "" {
+		opts.Generic = []GenericAccount{{Name: DemoAccountName, Secret: opts.ProjectSecret}}
+	}
 	if opts.Rand == nil {
 		opts.Rand = rand.Reader
 	}
@@ -97,6 +106,7 @@ func New(opts Options) (*Sandbox, error) {
 	}
 	s := &Sandbox{connectors: map[string]connector{
 		"paytm":    {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: paytm.Operations},
+		"generic":  {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: generic.Operations},
 		"merchant": {faults: &fault.Queue{}, behaviours: merchant.Behaviours},
 	}}
 	s.public.Store(&opts.PublicURL)
@@ -105,12 +115,13 @@ func New(opts Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.journal, err = journal.Open(opts.StatePath, map[string]journal.Keeper{"paytm": s.paytm, "merchant": s.merchant})
+	s.journal, err = journal.Open(opts.StatePath, map[string]journal.Keeper{"paytm": s.paytm, "generic": s.generic, "merchant": s.merchant})
 	if err != nil {
 		return nil, err
 	}
 	s.handler = s.routes(front)
 	s.paytm.Start()
+	s.generic.Start()
 	return s, nil
 }
 
@@ -126,6 +137,14 @@ func (s *Sandbox) assemble(opts Options) (http.Handler, error) {
 	s.paytm, err = paytm.New(opts.Paytm, opts.Clock, paytm.Options{
 		Prefix: "/paytm", Faults: s.connectors["paytm"].faults, Append: appendFor("paytm"), Rand: opts.Rand, Log: opts.Log,
 		Transport: opts.Transport, Roots: opts.Roots, DecideAfter: opts.DecideAfter, RefundAfter: opts.RefundAfter, LateAfter: opts.LateAfter,
+		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, NotifyUnit: opts.NotifyUnit, MaxRecords: opts.MaxRecords,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.generic, err = generic.New(opts.Generic, opts.Clock, generic.Options{
+		Prefix: "/generic", Own: func() string { return *s.own.Load() }, Faults: s.connectors["generic"].faults, Append: appendFor("generic"), Rand: opts.Rand,
+		Log: opts.Log, Transport: opts.Transport, Roots: opts.Roots, DecideAfter: opts.DecideAfter, MoveAfter: opts.RefundAfter, LateAfter: opts.LateAfter,
 		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, NotifyUnit: opts.NotifyUnit, MaxRecords: opts.MaxRecords,
 	})
 	if err != nil {
@@ -147,6 +166,7 @@ func (s *Sandbox) assemble(opts Options) (http.Handler, error) {
 func (s *Sandbox) routes(front http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/paytm/", s.paytm)
+	mux.Handle("/generic/", s.generic)
 	mux.Handle("/merchant/", s.merchant)
 	mux.Handle("/shop", front)
 	mux.Handle("/shop/", front)
@@ -162,7 +182,7 @@ func (s *Sandbox) routes(front http.Handler) http.Handler {
 	return mux
 }
 
-// Handler serves /paytm/, /merchant/, /shop, /control and /healthz. "timeout"
+// Handler serves /paytm/, /generic/, /merchant/, /shop, /control and /healthz. "timeout"
 // holds a connection for HoldFor, so the server needs a longer WriteTimeout.
 func (s *Sandbox) Handler() http.Handler { return s.handler }
 
@@ -176,9 +196,14 @@ func (s *Sandbox) SetOwnURL(url string) { s.own.Store(&url) }
 // those that had nowhere to go. It reports whether there is such an account.
 func (s *Sandbox) SetNotifyURL(mid, url string) bool { return s.paytm.SetNotifyURL(mid, url) }
 
+// SetGenericNotifyURL is SetNotifyURL of an account at the generic provider.
+func (s *Sandbox) SetGenericNotifyURL(account, url string) bool {
+	return s.generic.SetNotifyURL(account, url)
+}
+
 // Close stops notifying, lets go of held connections and closes the journal.
 // Shut the HTTP server down afterwards: it would wait for those connections.
 func (s *Sandbox) Close(ctx context.Context) error {
 	s.merchant.Close()
-	return errors.Join(s.paytm.Close(ctx), s.journal.Close())
+	return errors.Join(s.paytm.Close(ctx), s.generic.Close(ctx), s.journal.Close())
 }

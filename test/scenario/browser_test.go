@@ -88,9 +88,22 @@ func (b *browser) follow(id string) {
 // submit sends the page's first POST form, with more fields.
 func (b *browser) submit(more url.Values) {
 	b.t.Helper()
+	b.send("post", more)
+}
+
+// press sends the page's first form, as its button does.
+func (b *browser) press() {
+	b.t.Helper()
+	b.send("", nil)
+}
+
+// send sends the page's first form of a method; empty: of any.
+func (b *browser) send(method string, more url.Values) {
+	b.t.Helper()
 	for _, form := range regexp.MustCompile(`(?s)<form\s[^>]*>.*?</form>`).FindAllString(b.body, -1) {
 		head, _, _ := strings.Cut(form, ">")
-		if !strings.EqualFold(attribute(head, "method"), "post") {
+		how := strings.ToLower(attribute(head, "method"))
+		if method != "" && how != method {
 			continue
 		}
 		values := url.Values{}
@@ -101,6 +114,12 @@ func (b *browser) submit(more url.Values) {
 		}
 		for k, v := range more {
 			values[k] = v
+		}
+		if how != "post" {
+			address := b.resolve(attribute(head, "action"))
+			address, _, _ = strings.Cut(address, "?")
+			b.get(address + "?" + values.Encode())
+			return
 		}
 		req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.resolve(attribute(head, "action")), strings.NewReader(values.Encode()))
 		if err != nil {

@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -189,6 +191,20 @@ func (d *Demo) TryGate(ctx context.Context, path string, body map[string]any) (i
 	}
 	out["general"] = signed
 	return post(ctx, d.Public+path, out)
+}
+
+// Link signs what a link to the payment page says, as the demo's merchant does,
+// and gives the link's query.
+func (d *Demo) Link(params url.Values) string {
+	d.t.Helper()
+	params = maps.Clone(params)
+	params.Set("project_id", "200")
+	doc, err := sign.ParseForm(params.Encode())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	params.Set("signature", sign.Sign(doc, d.secret))
+	return params.Encode()
 }
 
 // Sale is a Gate sale of minor units of INR.

@@ -121,8 +121,11 @@ func (j *Journal) Read() *verify.Clients {
 // Entry is a line of the provider's own journal: an order, or a refund.
 type Entry struct {
 	Seq         int64  `json:"seq"`
-	Kind        string `json:"kind"` // sale or refund
+	Kind        string `json:"kind"` // sale, refund or payout
 	MID         string `json:"mid"`
+	Account     string `json:"account"`   // of the generic provider: instead of MID
+	Ref         string `json:"reference"` // and instead of OrderID and RefID
+	Currency    string `json:"currency"`
 	OrderID     string `json:"order_id"`
 	RefID       string `json:"ref_id"`
 	State       string `json:"state"`
@@ -133,14 +136,23 @@ type Entry struct {
 
 // Reference is what we call it: the attempt's id.
 func (e Entry) Reference() string {
+	if e.Ref != "" {
+		return e.Ref
+	}
 	if e.Kind == "refund" {
 		return e.RefID
 	}
 	return e.OrderID
 }
 
-// Provider reads a sandbox's journal after an entry; 0 is from the beginning.
+// Provider reads the journal of a sandbox's Paytm after an entry; 0 is from the
+// beginning.
 func Provider(ctx context.Context, sandbox string, after int64) ([]Entry, error) {
+	return ProviderOf(ctx, sandbox, "paytm", after)
+}
+
+// ProviderOf is Provider of another provider.
+func ProviderOf(ctx context.Context, sandbox, name string, after int64) ([]Entry, error) {
 	var all []Entry
 	for {
 		var page struct {
@@ -148,7 +160,7 @@ func Provider(ctx context.Context, sandbox string, after int64) ([]Entry, error)
 			Next    int64   `json:"next"`
 			More    bool    `json:"more"`
 		}
-		if err := Get(ctx, fmt.Sprintf("%s/control/journal?connector=paytm&limit=10000&after=%d", sandbox, after), &page); err != nil {
+		if err := Get(ctx, fmt.Sprintf("%s/control/journal?connector=%s&limit=10000&after=%d", sandbox, name, after), &page); err != nil {
 			return all, fmt.Errorf("provider's journal: %w", err)
 		}
 		all = append(all, page.Entries...)
@@ -165,7 +177,7 @@ func Movements(entries []Entry, psp func(mid string) string) []verify.Movement {
 	for _, e := range entries {
 		out = append(out, verify.Movement{
 			Reference: e.Reference(), Kind: payment.OperationKind(e.Kind), PSP: psp(e.MID),
-			Amount: money.Amount{Minor: e.AmountMinor, Currency: "INR"}, Moved: e.State == "paid",
+			Amount: money.Amount{Minor: e.AmountMinor, Currency: money.Currency(e.Currency)}, Moved: e.State == "paid",
 		})
 	}
 	return out
@@ -244,17 +256,18 @@ func Every[R, K any](scan func(context.Context, K, int) ([]R, error), do func(R)
 	}
 }
 
-// Demo's only account.
-func demoPSP(string) string { return "psp:paytm:demo" }
-
-// Books are those of the demo's provider.
+// Books are those of the demo's providers, which both know it as demo.
 func (d *Demo) Books() []verify.Movement {
 	d.t.Helper()
-	entries, err := Provider(d.t.Context(), d.Sandbox, 0)
-	if err != nil {
-		d.t.Fatal(err)
+	all := []verify.Movement{}
+	for _, name := range []string{"paytm", "generic"} {
+		entries, err := ProviderOf(d.t.Context(), d.Sandbox, name, 0)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		all = append(all, Movements(entries, func(string) string { return "psp:" + name + ":demo" })...)
 	}
-	return Movements(entries, demoPSP)
+	return all
 }
 
 // Received gives what the merchant received of a payment, or lately of all if

@@ -505,7 +505,9 @@ func (s Subject) payoutOrder(t *testing.T) connector.Order {
 
 func (s Subject) payoutSettled(t *testing.T, o connector.Order, out connector.Outcome) connector.Outcome {
 	t.Helper()
-	return settle(out, func() connector.Outcome { return sound(t, "LookupPayout", s.payouter(t).LookupPayout(context.Background(), o)) })
+	return settle(out, func() connector.Outcome {
+		return sound(t, "LookupPayout", s.payouter(t).LookupPayout(context.Background(), o))
+	})
 }
 
 func payoutApproved(t *testing.T, s Subject) {

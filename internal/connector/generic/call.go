@@ -69,7 +69,9 @@ func (g *Generic) call(ctx context.Context, peer *exchange.Peer, path, query, id
 		header["Content-Type"] = []string{"application/json"}
 	}
 	if idempotencyKey != "" {
-		header["Idempotency-Key"] = []string{idempotencyKey}
+		// Not in its canonical form: by that net/http would take the request for one
+		// that it may send twice by itself. What is lost is the flow's to repeat.
+		header["Idempotency-key"] = []string{idempotencyKey}
 	}
 	var r reply
 	lost := peer.Call(ctx, exchange.Request{Method: method, URL: to, Header: header, Body: content}, func(a exchange.Answer) *exchange.Lost {

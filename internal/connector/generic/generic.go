@@ -2,7 +2,7 @@
 // wire protocol, so that a provider without a connector of its own can be reached
 // through a small adapter: sale by a hosted page, refund, payout, their look-ups,
 // a day's statement, and a webhook that is the provider's own word.
-// docs/connectors.md is the protocol's description.
+// docs/connector.md is the protocol's description.
 //
 // It keeps no state and takes nothing for true that is not signed with the
 // account's secret. Its known weakness is the one secret for both directions:

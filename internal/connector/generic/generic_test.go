@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -460,6 +462,35 @@ func TestAnAnswerIsToItsRequestAlone(t *testing.T) {
 	}
 }
 
+// What is lost is sent again by the flow or not at all: net/http repeats a request
+// with an Idempotency-Key by itself when a connection that it kept breaks.
+func TestNothingIsSentTwice(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var calls int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		if calls++; calls > 1 {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(http.StatusNotFound) // and the connection is kept
+	}))
+	t.Cleanup(server.Close)
+	g := connect(t, config(server.URL))
+	for range 2 {
+		if out := g.Payout(t.Context(), order(t, payment.KindPayout)); out.Kind != connector.Unknown {
+			t.Errorf("Payout = %+v, want Unknown", out)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if calls != 2 {
+		t.Errorf("%d requests came, want the 2 that were made", calls)
+	}
+}
+
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
 	good := map[string]any{
@@ -538,5 +569,97 @@ func TestWebhooks(t *testing.T) {
 		if err != nil || news.Mismatch == "" {
 			t.Errorf("an amount of %q: %+v, %v, want a mismatch", amount, news, err)
 		}
+	}
+}
+
+// TestGuide runs the adapter of docs/connector.md: who copies it must get one
+// that works.
+func TestGuide(t *testing.T) {
+	t.Parallel()
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3")
+	}
+	guide, err := os.ReadFile("../../../docs/connector.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(guide), "```python\n")
+	program, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the guide has no adapter")
+	}
+	base := connectortest.DeadURL(t)
+	_, port, _ := strings.Cut(strings.TrimPrefix(base, "http://"), ":")
+	cmd := exec.CommandContext(t.Context(), python, "-")
+	cmd.Stdin = strings.NewReader(strings.ReplaceAll(program, "9000", port))
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	heard := make(chan connector.Notification, 10)
+	platform := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		heard <- connector.Notification{Method: r.Method, Header: r.Header.Clone(), Body: body}
+	}))
+	t.Cleanup(platform.Close)
+
+	c := config(base)
+	c.Account, c.Secret, c.CallTimeout = "shop-17", exchange.NewSecret("at least 14 characters"), 5*time.Second
+	g, o := connect(t, c), order(t, payment.KindSale)
+	o.NotifyURL, o.ReturnURL = platform.URL, platform.URL+"/back"
+	out := g.Sale(t.Context(), o)
+	for end := time.Now().Add(10 * time.Second); out.Kind == connector.NotSent && time.Now().Before(end); out = g.Sale(t.Context(), o) {
+		time.Sleep(20 * time.Millisecond) // it is starting
+	}
+	if out.Kind != connector.Pending || out.Redirect == nil || out.Alarm != "" {
+		t.Fatalf("Sale = %+v, want a page", out)
+	}
+	if again := g.Sale(t.Context(), o); again.Redirect == nil || again.Redirect.URL != out.Redirect.URL {
+		t.Errorf("Sale, repeated = %+v, want as before", again)
+	}
+	resp, err := http.Post(out.Redirect.URL, "application/x-www-form-urlencoded", strings.NewReader("action=approve"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Request.URL.String(); got != o.ReturnURL {
+		t.Errorf("the customer is led to %s, want %s", got, o.ReturnURL)
+	}
+	if news, err := g.ReadNotification(<-heard); err != nil || !news.Final || news.Kind != connector.Approved || news.Amount != o.Attempt.Amount || news.Reference != o.Reference() {
+		t.Errorf("webhook = %+v, %v, want the payment captured", news, err)
+	}
+	if out = g.Lookup(t.Context(), o); out.Kind != connector.Approved || out.Amount != o.Attempt.Amount {
+		t.Errorf("Lookup = %+v, want the payment captured", out)
+	}
+	refund := order(t, payment.KindRefund)
+	refund.Attempt.OfProviderID = out.ProviderID
+	if out := g.LookupRefund(t.Context(), refund); !out.NoRecord {
+		t.Errorf("LookupRefund of what was never asked = %+v, want no record", out)
+	}
+	if out := g.Refund(t.Context(), refund); out.Kind != connector.Approved {
+		t.Errorf("Refund = %+v, want it done", out)
+	}
+	refund.Attempt.Amount.Minor--
+	if out := g.Refund(t.Context(), refund); out.Kind != connector.Unknown {
+		t.Errorf("Refund of another amount under the same reference = %+v, want Unknown", out)
+	}
+	if out := g.Payout(t.Context(), order(t, payment.KindPayout)); out.Kind != connector.Approved {
+		t.Errorf("Payout = %+v, want it done", out)
+	}
+	if lines, err := g.Statement(t.Context(), at); err != nil || len(lines) != 0 {
+		t.Errorf("Statement = %+v, %v", lines, err)
+	}
+	c.Secret = exchange.NewSecret("another one, a stranger's")
+	if out := connect(t, c).Lookup(t.Context(), o); out.Kind != connector.Unknown || out.Alarm == "" {
+		t.Errorf("Lookup by a stranger = %+v, want Unknown and an alarm", out)
 	}
 }

@@ -1,5 +1,5 @@
 // Package generic stands in for a provider that speaks the protocol of
-// docs/connectors.md: payments by a hosted page (card, bank, wallet), refunds,
+// docs/connector.md: payments by a hosted page (card, bank, wallet), refunds,
 // payouts, statements, webhooks.
 //
 // It is written from the protocol alone and shares no code with the platform's
