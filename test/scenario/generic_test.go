@@ -1,6 +1,9 @@
 package scenario_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -145,5 +148,73 @@ func TestCustomerPaysByCardBankAndWallet(t *testing.T) {
 				b.wantText(test.want)
 			}
 		}
+	})
+}
+
+// TestWebhookByHand: L11's webhook, letter for letter, signed with the secret of
+// the demo's project by whoever has it.
+func TestWebhookByHand(t *testing.T) {
+	t.Parallel()
+	each(t, quick, func(t *testing.T, d *scenario.Demo) {
+		begin := func(paymentID string) string {
+			t.Helper()
+			status, answer := d.Gate("/v2/payment/card/generic/sale", saleIn(paymentID, 5000, "EUR"))
+			accepted(t, status, answer)
+			d.Await(paymentID, "awaiting redirect result/sale awaiting redirect result 9999")
+			entries, err := scenario.ProviderOf(t.Context(), d.Sandbox, "generic", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return entries[len(entries)-1].PaymentID
+		}
+		webhook := func(event, payment, amount string, at time.Time, secret string) int {
+			t.Helper()
+			body := fmt.Sprintf(`{"event_id":%q,"payment_id":%q,"status":"captured","amount":%q,"currency":"EUR","timestamp":%q}`,
+				event, payment, amount, at.UTC().Format(time.RFC3339))
+			mac := hmac.New(sha256.New, []byte(secret))
+			mac.Write([]byte(body))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.Public+"/n/generic/demo", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("X-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			return resp.StatusCode
+		}
+		now := time.Now()
+		first := begin("hand-1")
+		for _, test := range []struct {
+			name, event, amount, secret string
+			at                          time.Time
+			want                        int
+		}{
+			{"a stranger's", "evt_1", "50.00", "guess", now, http.StatusUnauthorized},
+			{"too old", "evt_1", "50.00", d.Secret, now.AddDate(0, 0, -91), http.StatusBadRequest},
+			{"of tomorrow", "evt_1", "50.00", d.Secret, now.AddDate(0, 0, 1), http.StatusBadRequest},
+			{"of another amount", "evt_0", "50.01", d.Secret, now, http.StatusOK}, // a case
+			{"as it should be", "evt_1", "50.00", d.Secret, now.AddDate(0, 0, -89), http.StatusOK},
+			{"again", "evt_1", "50.00", d.Secret, now.AddDate(0, 0, -89), http.StatusOK},
+			{"again, with its time refreshed", "evt_1", "50.00", d.Secret, now, http.StatusOK},
+		} {
+			if got := webhook(test.event, first, test.amount, test.at, test.secret); got != test.want {
+				t.Errorf("%s: answer %d, want %d", test.name, got, test.want)
+			}
+		}
+		d.Await("hand-1", "success/sale success 0")
+		if got := fmt.Sprint(d.Cases()); got != "[mismatch]" {
+			t.Errorf("cases %s, want the mismatch", got)
+		}
+		// The customer pays after all, so that the provider's books say the same.
+		redirect, _ := d.Callbacks("hand-1")[0].Body["redirect_data"].(map[string]any)
+		b := newBrowser(t)
+		b.get(fmt.Sprint(redirect["url"]))
+		b.submit(url.Values{"action": {"approve"}})
+		b.submit(url.Values{"action": {"approve"}})
+		b.wantText("Payment successful")
 	})
 }

@@ -125,6 +125,7 @@ type Entry struct {
 	MID         string `json:"mid"`
 	Account     string `json:"account"`   // of the generic provider: instead of MID
 	Ref         string `json:"reference"` // and instead of OrderID and RefID
+	PaymentID   string `json:"payment_id"`
 	Currency    string `json:"currency"`
 	OrderID     string `json:"order_id"`
 	RefID       string `json:"ref_id"`
