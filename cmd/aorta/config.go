@@ -204,11 +204,12 @@ var methods = slices.Concat(
 		Currency: "INR", MinMinor: 1_00, MaxMinor: 9_999_999_99,
 	}},
 	genericMethods(project.Method{Code: "generic-card", Group: "card", Segment: "generic", Name: "Card", Provider: 9001}),
-	genericMethods(project.Method{Code: "generic-bank", Group: "online-banking", Segment: "generic", Name: "Pay by bank", Provider: 9002}),
+	genericMethods(project.Method{Code: "generic-bank", Group: "bank", Segment: "generic", Name: "Pay by bank", Provider: 9002}),
 	genericMethods(project.Method{Code: "generic-wallet", Group: "wallet", Segment: "generic", Name: "Wallet", Provider: 9003}),
 )
 
-// genericMethods gives a method of the generic connector in its currencies.
+// genericMethods gives a method of the generic connector in its currencies. Its
+// group is also what /v1 calls it: card, bank, wallet.
 func genericMethods(m project.Method) (all []project.Method) {
 	m.Connector, m.MinMinor = "generic", 1
 	for c, most := range map[money.Currency]int64{"EUR": 9_999_999_99, "INR": 99_999_999_99, "JPY": 999_999_999} {

@@ -3,8 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"aorta/internal/money"
 )
 
 // loaded reads a configuration with the environment given as name, value, …
@@ -67,5 +70,49 @@ func TestInsecureCallbacksWherePrivateNetworksAreAllowed(t *testing.T) {
 	}
 	if s := (demoCmd{}).settings("http://127.0.0.1:1", "secret"); !s.insecureCallbacks() {
 		t.Error("the demo asks for https callbacks")
+	}
+}
+
+// TestGenericMethods: a method in several currencies is several methods, and a
+// project may take some of them.
+func TestGenericMethods(t *testing.T) {
+	t.Parallel()
+	base := "data = \"d\"\n[[connector]]\nname = \"generic\"\naccount = \"main\"\nbase_url = \"https://psp.example\"\nkey = \"at least 14 characters\"\n" +
+		"[[project]]\nid = 1\nsecret = \"s\"\n"
+	method := func(rest string) string {
+		return base + "[[project.method]]\ncode = \"generic-card\"\naccount = \"main\"\n" + rest
+	}
+	tests := []struct {
+		name, text string
+		want       []money.Currency // none: refused
+		err        string
+	}{
+		{name: "all", text: method(""), want: []money.Currency{"EUR", "INR", "JPY"}},
+		{name: "two", text: method("currencies = [\"JPY\", \"EUR\"]\n"), want: []money.Currency{"EUR", "JPY"}},
+		{name: "one that it has not", text: method("currencies = [\"EUR\", \"USD\"]\n"), err: "in all of EUR, USD"},
+		{name: "one twice", text: method("currencies = [\"EUR\"]\n[[project.method]]\ncode = \"generic-card\"\naccount = \"main\"\n"), err: "there twice in EUR"},
+		{name: "no such method", text: strings.Replace(method(""), "generic-card", "generic-cash", 1), err: "does not exist"},
+	}
+	for _, test := range tests {
+		cfg, err := loaded(t, test.text)
+		if test.err != "" {
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%s: %v, want an error with %q", test.name, err, test.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		if got := cfg.Projects[0].CurrenciesOf("generic-card"); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+	if _, err := connect(connectorConfig{Name: "generic", Account: "main", BaseURL: "https://psp.example", Key: "short"}, nil); err == nil {
+		t.Error("a generic account with a short secret was made")
+	}
+	if _, err := connect(connectorConfig{Name: "generic", Account: "main", BaseURL: "https://psp.example", Key: "at least 14 characters", Currencies: []string{"XYZ"}}, nil); err == nil {
+		t.Error("a generic account in no currency was made")
 	}
 }

@@ -32,14 +32,14 @@ func TestGenericFaults(t *testing.T) {
 			want                 string // the last word to the merchant
 		}{
 			{"approve", "card", "EUR", "success/sale success 0"},
-			{"decline", "online-banking", "EUR", "decline/sale decline 20100"},
+			{"decline", "bank", "EUR", "decline/sale decline 20100"},
 			{"silent", "wallet", "INR", "success/sale success 0"},
 			{"timeout", "card", "JPY", "decline/sale decline 603"},
 			{"duplicate", "card", "JPY", "success/sale success 0"},
 			{"late", "wallet", "EUR", "decline/sale decline 603"},
 			{"wrong_amount", "card", "JPY", "decline/sale decline 603"},
 			{"wrong_signature", "card", "EUR", "success/sale success 0"},
-			{"http_500", "online-banking", "EUR", "success/sale success 0"}, // asked again under a new reference
+			{"http_500", "bank", "EUR", "success/sale success 0"}, // asked again under a new reference
 			{"slow", "card", "EUR", "success/sale success 0"},
 		}
 		for n, test := range tests {
