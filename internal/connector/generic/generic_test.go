@@ -105,9 +105,12 @@ func subject(t *testing.T, currencies []money.Currency) connectortest.Subject {
 		}
 	})
 	wire := connectortest.NewWire(t, sim)
-	with := func(base string) *generic.Generic {
+	with := func(base string) connector.Connector {
 		c := config(base)
 		c.Currencies = slices.Clone(currencies)
+		if defect := os.Getenv(defectName); defect != "" {
+			return defective{connect(t, c), defect}
+		}
 		return connect(t, c)
 	}
 	find := func(t *testing.T, reference string) simulator.Entry {
