@@ -107,7 +107,7 @@ func New(opts Options) (*Sandbox, error) {
 	s := &Sandbox{connectors: map[string]connector{
 		"paytm":    {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: paytm.Operations},
 		"generic":  {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: generic.Operations},
-		"merchant": {faults: &fault.Queue{}, behaviours: merchant.Behaviours},
+		"merchant": {faults: &fault.Queue{}, behaviours: merchant.Behaviours, operations: merchant.Operations},
 	}}
 	s.public.Store(&opts.PublicURL)
 	s.own.Store(&opts.OwnURL)

@@ -29,6 +29,8 @@ const (
 	WrongAmount    Behaviour = "wrong_amount"
 	WrongSignature Behaviour = "wrong_signature"
 	HTTP500        Behaviour = "http_500"
+	HTTP410        Behaviour = "http_410"
+	HTTP429        Behaviour = "http_429"
 	Slow           Behaviour = "slow"
 	Redirect       Behaviour = "redirect"
 )

@@ -37,7 +37,10 @@ const (
 )
 
 // Behaviours are the fault rules this merchant understands.
-var Behaviours = []fault.Behaviour{fault.Approve, fault.HTTP500, fault.Timeout, fault.Slow, fault.Redirect}
+var Behaviours = []fault.Behaviour{fault.Approve, fault.HTTP500, fault.HTTP410, fault.HTTP429, fault.Timeout, fault.Slow, fault.Redirect}
+
+// Operations are what fault rules may be limited to.
+var Operations = []string{"callback", "webhook"}
 
 // Options are the parts of a Merchant with a sensible default.
 type Options struct {
@@ -69,6 +72,10 @@ type Merchant struct {
 	before int64              // finals that are not kept any more
 	arrive chan struct{}      // closed when a final arrives; nil while nobody waits
 	stats  Stats
+
+	hooks     []hook              // the newest ones, oldest first
+	hookBytes int64               // of hooks
+	hookKeys  map[string][]string // receiver → what it verifies with
 }
 
 // callback is one recorded call.
@@ -137,11 +144,15 @@ func New(secret string, clock func() time.Time, opts Options) (*Merchant, error)
 	}
 	m := &Merchant{
 		secret: secret, opts: opts, clock: clock, mux: http.NewServeMux(),
-		held: make(chan struct{}, maxHeld), closed: make(chan struct{}), index: make(map[string][]int64),
+		held: make(chan struct{}, maxHeld), closed: make(chan struct{}), index: make(map[string][]int64), hookKeys: make(map[string][]string),
 	}
 	m.mux.HandleFunc("POST /merchant/callback", m.receive)
 	m.mux.HandleFunc("/merchant/followed", m.followed)
 	m.mux.HandleFunc("GET /merchant/callbacks", m.list)
+	m.mux.HandleFunc("POST /merchant/webhook", m.webhook)
+	m.mux.HandleFunc("POST /merchant/webhook/{receiver}", m.webhook)
+	m.mux.HandleFunc("PUT /merchant/webhook-keys", m.setHookKeys)
+	m.mux.HandleFunc("GET /merchant/webhooks", m.listHooks)
 	m.mux.HandleFunc("GET /merchant/stats", m.count)
 	m.mux.HandleFunc("GET /merchant/finals", m.poll)
 	return m, nil
@@ -162,7 +173,7 @@ func (m *Merchant) receive(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body cannot be read or is larger than 1 MiB", http.StatusRequestEntityTooLarge)
 		return
 	}
-	rule := m.opts.Faults.Take("")
+	rule := m.opts.Faults.Take("callback")
 	c := callback{AtUS: m.clock().UnixMicro(), Headers: lines(r.Header), Raw: raw, Answer: answerTo(rule)}
 	if d, err := ecommpay.Parse(raw); err == nil {
 		c.Payment, _ = d.Value("payment:id")
@@ -182,6 +193,8 @@ func (m *Merchant) receive(w http.ResponseWriter, r *http.Request) {
 // spoiled lists what rules make of an answer that would be 200; 0 is none at all.
 var spoiled = map[fault.Behaviour]int{
 	fault.HTTP500:  http.StatusInternalServerError,
+	fault.HTTP410:  http.StatusGone,
+	fault.HTTP429:  http.StatusTooManyRequests,
 	fault.Timeout:  0,
 	fault.Redirect: http.StatusFound,
 }
@@ -323,13 +336,20 @@ func final(status string) bool {
 
 // Load takes one journal line; see journal.Keeper.
 func (m *Merchant) Load(line []byte) error {
-	var c callback
-	if err := json.Unmarshal(line, &c); err != nil {
+	var x struct {
+		hookLine
+		callback
+	}
+	if err := json.Unmarshal(line, &x); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keep(c)
+	if x.Hook != nil || x.Keys != nil {
+		m.keepHook(x.hookLine)
+		return nil
+	}
+	m.keep(x.callback)
 	return nil
 }
 
@@ -347,6 +367,22 @@ func (m *Merchant) Dump(emit func(line []byte) error) error {
 			return err
 		}
 	}
+	rest := []hookLine{{Keys: m.hookKeys}}
+	for n := range m.hooks[max(0, len(m.hooks)-keptByRestart):] {
+		rest = append(rest, hookLine{Hook: &m.hooks[max(0, len(m.hooks)-keptByRestart)+n]})
+	}
+	for _, x := range rest {
+		if x.Hook == nil && len(x.Keys) == 0 {
+			continue
+		}
+		line, err := json.Marshal(x)
+		if err != nil {
+			return err
+		}
+		if err := emit(line); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -355,21 +391,25 @@ func (m *Merchant) Dump(emit func(line []byte) error) error {
 func (m *Merchant) Callbacks(paymentID string) []Callback {
 	out := []Callback{}
 	for _, c := range m.find(paymentID) {
-		shown := Callback{
-			ReceivedAt: time.UnixMicro(c.AtUS).UTC().Format("2006-01-02T15:04:05.000000Z"),
-			Headers:    map[string]string{}, Body: json.RawMessage("null"), Raw: string(c.Raw),
-			ValidSignature: c.Valid, Answer: c.Answer,
-		}
-		if json.Valid(c.Raw) && bytes.HasPrefix(bytes.TrimLeft(c.Raw, " \t\r\n"), []byte("{")) {
-			shown.Body = c.Raw
-		}
-		for line := range strings.Lines(c.Headers) {
-			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
-			shown.Headers[name] = value
-		}
-		out = append(out, shown)
+		out = append(out, show(c))
 	}
 	return out
+}
+
+func show(c callback) Callback {
+	shown := Callback{
+		ReceivedAt: time.UnixMicro(c.AtUS).UTC().Format("2006-01-02T15:04:05.000000Z"),
+		Headers:    map[string]string{}, Body: json.RawMessage("null"), Raw: string(c.Raw),
+		ValidSignature: c.Valid, Answer: c.Answer,
+	}
+	if json.Valid(c.Raw) && bytes.HasPrefix(bytes.TrimLeft(c.Raw, " \t\r\n"), []byte("{")) {
+		shown.Body = c.Raw
+	}
+	for line := range strings.Lines(c.Headers) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		shown.Headers[name] = value
+	}
+	return shown
 }
 
 func (m *Merchant) find(paymentID string) []callback {
