@@ -74,7 +74,7 @@ type house struct {
 	failed    chan error
 	gone      atomic.Bool   // see lost
 	demoKey   string        // text of the demo's API key
-	guarded   chan struct{} // closed when the background check has ended
+	guarded   chan struct{} // closed when the background check and the look at the endpoints have ended
 }
 
 // open builds a house and starts it on its two listeners. Close ends it.
@@ -171,8 +171,14 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		return nil, nil, err
 	}
 	var page *paypage.Page
+	endpoints := callback.NewEndpoints(h.book, db, callback.EndpointOptions{
+		Projects: projects, Key: pageKey, Random: rand.Reader, Now: time.Now, Insecure: s.insecureCallbacks(), Log: h.log, Metrics: h.metrics,
+	})
+	if err := endpoints.Refresh(ctx); err != nil {
+		return nil, nil, err
+	}
 	flows := flow.New(h.book, db, flow.Options{
-		Projects: projects, Connectors: connectors, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
+		Projects: projects, Connectors: connectors, Endpoints: endpoints.Of, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
 		Behind: func(url string) bool {
 			return h.worker.Behind(due.Ask, due.Notice, due.Deliver) || parts.callbacks.Behind(url)
 		},
@@ -204,6 +210,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 			"gate": {Render: gate.RenderCallback, Delivered: callback.Status200, Unit: s.CallbackUnit},
 			"page": {Render: gate.RenderCallback, Delivered: callback.Status200, Unit: s.CallbackUnit},
 		},
+		Endpoints: endpoints, WebhookUnit: s.CallbackUnit,
 		Projects: projects, Sender: callback.NewHTTPSender(s.Private, may.idle), Now: time.Now, Log: h.log, Metrics: h.metrics,
 	})
 	in := inbox.New(h.book, db, inbox.Options{Flows: flows, Connectors: connectors, ReturnURL: page.SessionURL, Log: h.log, Metrics: h.metrics})
@@ -216,7 +223,13 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		Now: time.Now, Log: h.log, Metrics: h.metrics, Broken: func(err error) { h.lost(fmt.Errorf("%w: %w", errLedger, err)) },
 	})
 	h.guarded = make(chan struct{})
-	go func() { defer close(h.guarded); guard.Run(run) }()
+	go func() {
+		defer close(h.guarded)
+		var wg sync.WaitGroup
+		wg.Go(func() { endpoints.Run(run) })
+		guard.Run(run)
+		wg.Wait()
+	}()
 
 	mux := http.NewServeMux()
 	mux.Handle("/v2/", gates)
@@ -225,6 +238,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	mux.Handle("/", page)
 	return mux, opsapi.New(opsapi.Options{
 		Read: db, Writing: func() bool { return h.book.Writing() && h.worker.Speaks() }, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,
+		Projects: projects, Endpoints: endpoints, ReplayTo: callbacks.ReplayTo,
 		ReplayDelivery: callbacks.Replay, ReplayNotification: in.Replay,
 		Keys: &opsapi.Keys{Project: projects, Random: rand.Reader, New: flows.NewKey, Put: flows.PutKey, Revoke: native.RevokeKey, Expire: native.ExpireKey, Now: time.Now},
 	}), nil

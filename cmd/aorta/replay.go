@@ -15,11 +15,21 @@ import (
 // replayCmd has a running server do something once more. It goes through the
 // server, not the database: on SQLite no other process may write.
 type replayCmd struct {
-	What  string   `arg:"" help:"What to do once more: deliveries (callbacks to merchants) or notifications (news of PSPs)." enum:"deliveries,notifications"`
-	ID    []string `help:"Which: cb_… for deliveries, in_… for notifications; may be repeated." name:"id" placeholder:"ID"`
-	Dead  bool     `help:"All dead letters of that kind."`
-	Ops   string   `help:"The running server's ops listener." default:"http://127.0.0.1:8081" env:"AORTA_OPS"`
-	Token string   `help:"Its ops_token." env:"AORTA_OPS_TOKEN"`
+	What     string   `arg:"" help:"What to do once more: deliveries (callbacks to merchants), notifications (news of PSPs) or webhooks (to an endpoint)." enum:"deliveries,notifications,webhooks"`
+	ID       []string `help:"Which: cb_… for deliveries, in_… for notifications; may be repeated." name:"id" placeholder:"ID"`
+	Dead     bool     `help:"All dead letters of that kind."`
+	Endpoint string   `help:"Of webhooks: the endpoint, we_…; what it has not got is sent." placeholder:"ID"`
+	State    string   `help:"Of webhooks: only those that are pending, delivered, dead or parked."`
+	Type     string   `help:"Of webhooks: only those of a type, such as payment.captured."`
+	Payment  string   `help:"Of webhooks: only those of a payment, pay_…."`
+	From     string   `help:"Of webhooks: only those of events since then, such as 2026-01-02T15:04:05Z."`
+	To       string   `help:"Of webhooks: only those of events before then."`
+	Ops      string   `help:"The running server's ops listener." default:"http://127.0.0.1:8081" env:"AORTA_OPS"`
+	Token    string   `help:"Its ops_token." env:"AORTA_OPS_TOKEN"`
+}
+
+func (c replayCmd) webhookFilter() bool {
+	return c.Endpoint+c.State+c.Type+c.Payment+c.From+c.To != ""
 }
 
 // replayTimeout bounds the replay of all dead letters, each of which is an act.
@@ -27,10 +37,20 @@ const replayTimeout = 5 * time.Minute
 
 // Run replays.
 func (c replayCmd) Run(ctx context.Context, s streams) error {
-	if (len(c.ID) > 0) == c.Dead {
+	webhooks := c.What == "webhooks"
+	if webhooks && (c.Endpoint == "" || c.Dead || len(c.ID) > 0) || !webhooks && c.webhookFilter() {
+		return errors.New("webhooks are named by --endpoint, and --state, --type, --payment, --from and --to are for them alone; single ones are deliveries")
+	}
+	if !webhooks && (len(c.ID) > 0) == c.Dead {
 		return errors.New("name what to replay by --id, or all dead letters by --dead")
 	}
-	body, err := json.Marshal(map[string]any{"what": c.What, "ids": c.ID, "dead": c.Dead})
+	request := map[string]any{"what": c.What, "ids": c.ID, "dead": c.Dead}
+	if webhooks {
+		request = map[string]any{
+			"what": c.What, "endpoint": c.Endpoint, "state": c.State, "type": c.Type, "payment": c.Payment, "from": c.From, "to": c.To,
+		}
+	}
+	body, err := json.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("encode request: %w", err)
 	}

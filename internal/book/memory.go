@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -85,6 +86,7 @@ type memoryRows struct {
 	inbox       memoryTable[payment.Inbox, id.Inbox]
 	cases       memoryTable[payment.Case, id.Case]
 	rounds      memoryTable[ledger.Round, id.Round]
+	endpoints   memoryTable[event.Endpoint, id.Endpoint]
 	due         memoryTable[due.Due, id.Raw]
 	keys        memoryTable[project.Key, id.Key]
 	answers     memoryTable[payment.Answer, id.Answer]
@@ -113,6 +115,7 @@ func NewMemory() *Memory {
 			inbox:       tableOf(inboxKey, id.Inbox.Compare),
 			cases:       tableOf(caseKey, id.Case.Compare),
 			rounds:      tableOf(roundKey, id.Round.Compare),
+			endpoints:   tableOf(endpointKey, id.Endpoint.Compare),
 			due:         tableOf(dueKey, compareRaw),
 			keys:        tableOf(keyKey, id.Key.Compare),
 			answers:     tableOf(answerKey, id.Answer.Compare),
@@ -216,7 +219,7 @@ func (l *memoryLane) load(k *Keys) *Found {
 		Refs: loadRows(l, r.refs, k.Refs), Customers: loadRows(l, r.customers, k.Customers), Instruments: loadRows(l, r.instruments, k.Instruments),
 		Payments: loadRows(l, r.payments, k.Payments), Operations: loadRows(l, r.operations, k.Operations), Attempts: loadRows(l, r.attempts, k.Attempts),
 		Accounts: loadRows(l, r.accounts, k.Accounts), Deliveries: loadRows(l, r.deliveries, k.Deliveries), Inbox: loadRows(l, r.inbox, k.Inbox),
-		Cases: loadRows(l, r.cases, k.Cases), Rounds: loadRows(l, r.rounds, k.Rounds), Due: loadRows(l, r.due, k.Due),
+		Cases: loadRows(l, r.cases, k.Cases), Rounds: loadRows(l, r.rounds, k.Rounds), Endpoints: loadRows(l, r.endpoints, k.Endpoints), Due: loadRows(l, r.due, k.Due),
 		Keys: loadRows(l, r.keys, k.Keys), Answers: loadRows(l, r.answers, k.Answers),
 	}
 }
@@ -257,7 +260,7 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	r := &l.m.rows
 	if !(fits(r.refs, c.Refs) && fits(r.customers, c.Customers) && fits(r.instruments, c.Instruments) && fits(r.payments, c.Payments) &&
 		fits(r.operations, c.Operations) && fits(r.attempts, c.Attempts) && fits(r.accounts, c.Accounts) && fits(r.deliveries, c.Deliveries) &&
-		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.rounds, c.Rounds) && fits(r.due, c.Due) &&
+		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.rounds, c.Rounds) && fits(r.endpoints, c.Endpoints) && fits(r.due, c.Due) &&
 		fits(r.keys, c.Keys) && fits(r.answers, c.Answers)) {
 		return ErrConflict
 	}
@@ -272,6 +275,7 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	write(r.inbox, c.Inbox)
 	write(r.cases, c.Cases)
 	write(r.rounds, c.Rounds)
+	write(r.endpoints, c.Endpoints)
 	write(r.due, withoutCarry(c.Due))
 	write(r.keys, c.Keys)
 	write(r.answers, c.Answers)
@@ -450,6 +454,24 @@ func (m *Memory) ListPayments(_ context.Context, match PaymentFilter, before id.
 	return out, id.Payment{}, err
 }
 
+// Endpoint reads an endpoint.
+func (m *Memory) Endpoint(_ context.Context, e id.Endpoint) (event.Endpoint, bool, error) {
+	return one(m, &m.rows.endpoints, e)
+}
+
+// EndpointDeliveries lists what an endpoint is told.
+func (m *Memory) EndpointDeliveries(_ context.Context, e id.Endpoint, after id.Delivery, limit int) ([]event.Delivery, error) {
+	return scan(m, &m.rows.deliveries, after, limit, func(d event.Delivery) bool { return d.Door == event.DoorWebhook && d.Endpoint == e })
+}
+
+// NewestDeliveries lists what an endpoint is told, newest first.
+func (m *Memory) NewestDeliveries(ctx context.Context, e id.Endpoint, before id.Delivery, limit int) ([]event.Delivery, error) {
+	rows, err := m.EndpointDeliveries(ctx, e, id.Delivery{}, math.MaxInt)
+	rows = slices.DeleteFunc(rows, func(d event.Delivery) bool { return d.ID.Compare(before) >= 0 })
+	slices.Reverse(rows)
+	return rows[:min(limit, len(rows))], err
+}
+
 // Overdue lists work whose time has come.
 func (m *Memory) Overdue(_ context.Context, nowUS int64, dead []int64, limit int) ([]due.Due, error) {
 	m.mu.RLock()
@@ -532,6 +554,11 @@ func (m *Memory) ScanInbox(_ context.Context, after id.Inbox, limit int) ([]paym
 // ScanRefs pages through all refs.
 func (m *Memory) ScanRefs(_ context.Context, after payment.RefKey, limit int) ([]payment.Ref, error) {
 	return scan(m, &m.rows.refs, after, limit, nil)
+}
+
+// ScanEndpoints pages through all endpoints.
+func (m *Memory) ScanEndpoints(_ context.Context, after id.Endpoint, limit int) ([]event.Endpoint, error) {
+	return scan(m, &m.rows.endpoints, after, limit, nil)
 }
 
 // ScanDue pages through all due rows.

@@ -34,6 +34,7 @@ type Page struct {
 	Inbox       *Rows[payment.Inbox, id.Inbox]
 	Cases       *Rows[payment.Case, id.Case]
 	Rounds      *Rows[ledger.Round, id.Round]
+	Endpoints   *Rows[event.Endpoint, id.Endpoint]
 	Due         *Rows[due.Due, id.Raw]
 	Keys        *Rows[project.Key, id.Key]
 	Answers     *Rows[payment.Answer, id.Answer]
@@ -499,6 +500,8 @@ func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number fun
 		func(k *Keys) *[]id.Case { return &k.Cases }, func(c *Changes) *Change[payment.Case, id.Case] { return &c.Cases })
 	p.Rounds = newRows(p, roundKey, bucketOf[id.Round], id.Round.Compare, func(f *Found) *[]Stored[ledger.Round] { return &f.Rounds },
 		func(k *Keys) *[]id.Round { return &k.Rounds }, func(c *Changes) *Change[ledger.Round, id.Round] { return &c.Rounds })
+	p.Endpoints = newRows(p, endpointKey, bucketOf[id.Endpoint], id.Endpoint.Compare, func(f *Found) *[]Stored[event.Endpoint] { return &f.Endpoints },
+		func(k *Keys) *[]id.Endpoint { return &k.Endpoints }, func(c *Changes) *Change[event.Endpoint, id.Endpoint] { return &c.Endpoints })
 	p.Due = newRows(p, dueKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[due.Due] { return &f.Due },
 		func(k *Keys) *[]id.Raw { return &k.Due }, func(c *Changes) *Change[due.Due, id.Raw] { return &c.Due })
 	p.Keys = newRows(p, keyKey, bucketOf[id.Key], id.Key.Compare, func(f *Found) *[]Stored[project.Key] { return &f.Keys },
@@ -600,7 +603,7 @@ func (p *Page) changes() (*Changes, []due.Due) {
 
 func (c *Changes) empty() bool {
 	return c.Refs.empty() && c.Customers.empty() && c.Instruments.empty() && c.Payments.empty() && c.Operations.empty() &&
-		c.Attempts.empty() && c.Accounts.empty() && c.Deliveries.empty() && c.Inbox.empty() && c.Cases.empty() && c.Rounds.empty() && c.Due.empty() &&
+		c.Attempts.empty() && c.Accounts.empty() && c.Deliveries.empty() && c.Inbox.empty() && c.Cases.empty() && c.Rounds.empty() && c.Endpoints.empty() && c.Due.empty() &&
 		c.Keys.empty() && c.Answers.empty() &&
 		len(c.Transfers)+len(c.Events)+len(c.Requests) == 0
 }

@@ -88,6 +88,7 @@ type Keys struct {
 	Inbox       []id.Inbox
 	Cases       []id.Case
 	Rounds      []id.Round
+	Endpoints   []id.Endpoint
 	Due         []id.Raw
 	Keys        []id.Key
 	Answers     []id.Answer
@@ -118,6 +119,7 @@ type Found struct {
 	Inbox       []Stored[payment.Inbox]
 	Cases       []Stored[payment.Case]
 	Rounds      []Stored[ledger.Round]
+	Endpoints   []Stored[event.Endpoint]
 	Due         []Stored[due.Due]
 	Keys        []Stored[project.Key]
 	Answers     []Stored[payment.Answer]
@@ -150,6 +152,7 @@ type Changes struct {
 	Inbox       Change[payment.Inbox, id.Inbox]
 	Cases       Change[payment.Case, id.Case]
 	Rounds      Change[ledger.Round, id.Round]
+	Endpoints   Change[event.Endpoint, id.Endpoint]
 	Due         Change[due.Due, id.Raw]
 	Keys        Change[project.Key, id.Key]
 	Answers     Change[payment.Answer, id.Answer]
@@ -173,6 +176,7 @@ func deliveryKey(r event.Delivery) id.Delivery            { return r.ID }
 func inboxKey(r payment.Inbox) id.Inbox                   { return r.ID }
 func caseKey(r payment.Case) id.Case                      { return r.ID }
 func roundKey(r ledger.Round) id.Round                    { return r.ID }
+func endpointKey(r event.Endpoint) id.Endpoint            { return r.ID }
 func dueKey(r due.Due) id.Raw                             { return r.ID }
 func keyKey(r project.Key) id.Key                         { return r.ID }
 func answerKey(r payment.Answer) id.Answer                { return r.ID }
@@ -223,6 +227,7 @@ type Reader interface {
 	// key on. It looks at a bounded number of rows and says at which it stopped:
 	// zero if there are no more.
 	ListPayments(ctx context.Context, match PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error)
+	Endpoint(ctx context.Context, e id.Endpoint) (event.Endpoint, bool, error)
 
 	// Overdue lists work whose time has come, oldest first, and work leased by
 	// one of the dead epochs whatever its time.
@@ -231,6 +236,10 @@ type Reader interface {
 	DeadDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error)
 	DeadInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error)
 	Cases(ctx context.Context, after id.Case, limit int) ([]payment.Case, error)
+	// EndpointDeliveries lists what an endpoint is told, oldest first, after a key.
+	EndpointDeliveries(ctx context.Context, e id.Endpoint, after id.Delivery, limit int) ([]event.Delivery, error)
+	// NewestDeliveries is the same from the other end: newest first, before a key.
+	NewestDeliveries(ctx context.Context, e id.Endpoint, before id.Delivery, limit int) ([]event.Delivery, error)
 
 	// The scans page by key through everything, for verify.
 	ScanPayments(ctx context.Context, after id.Payment, limit int) ([]payment.Payment, error)
@@ -244,6 +253,7 @@ type Reader interface {
 	ScanDeliveries(ctx context.Context, after id.Delivery, limit int) ([]event.Delivery, error)
 	ScanInbox(ctx context.Context, after id.Inbox, limit int) ([]payment.Inbox, error)
 	ScanRefs(ctx context.Context, after payment.RefKey, limit int) ([]payment.Ref, error)
+	ScanEndpoints(ctx context.Context, after id.Endpoint, limit int) ([]event.Endpoint, error)
 	ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error)
 	ScanKeys(ctx context.Context, after id.Key, limit int) ([]project.Key, error)
 	ScanAnswers(ctx context.Context, after id.Answer, limit int) ([]payment.Answer, error)

@@ -3,8 +3,10 @@
 // before they leave, and the same bytes are sent again by a schedule until the
 // merchant answers or the schedule is exhausted (ecommpay.md section 4.1).
 //
-// It keeps order per payment: a newer event waits while an older one is still
-// in the first phase of its schedule. It never follows a redirect and never
+// To an address that a payment names it keeps order per payment: a newer event
+// waits while an older one is still in the first phase of its schedule. To the
+// endpoints of a project it tells the same events by Standard Webhooks, which
+// promise none (webhook.go, endpoint.go). It never follows a redirect and never
 // reads more than a little of an answer. Merchants who do not answer quickly get
 // few calls at once, so that the others do not wait for them (crowd). Its known
 // weakness: that is counted by host and process, so a merchant with many hosts
@@ -45,7 +47,10 @@ type Sender interface {
 }
 
 // Answer is what a merchant's endpoint said.
-type Answer struct{ Status int }
+type Answer struct {
+	Status     int
+	RetryAfter time.Duration // how long it asks to be left alone; 0: it does not
+}
 
 // Style is how one kind of endpoint wants to be called.
 type Style struct {
@@ -56,12 +61,14 @@ type Style struct {
 
 // Options are what Callbacks must be given, and its parts with a default.
 type Options struct {
-	Styles   map[string]Style                              // by door; required
-	Projects func(projectID int64) (project.Project, bool) // required
-	Sender   Sender                                        // required
-	Now      func() time.Time                              // required
-	Log      *slog.Logger                                  // nil discards
-	Metrics  prometheus.Registerer                         // nil: counted, not registered
+	Styles      map[string]Style                              // by door; required
+	Projects    func(projectID int64) (project.Project, bool) // required
+	Sender      Sender                                        // required
+	Endpoints   *Endpoints                                    // whom webhooks go to; nil: there are none
+	WebhookUnit time.Duration                                 // of the webhooks' schedule, which is the specification's at 10s; 0 means 10s
+	Now         func() time.Time                              // required
+	Log         *slog.Logger                                  // nil discards
+	Metrics     prometheus.Registerer                         // nil: counted, not registered
 }
 
 // Callbacks deliver events.
@@ -70,8 +77,9 @@ type Callbacks struct {
 	read book.Reader
 	opts Options
 
-	results *prometheus.CounterVec
-	crowd   crowd
+	results  *prometheus.CounterVec
+	webhooks *prometheus.CounterVec
+	crowd    crowd
 }
 
 // New makes the deliverer over a book.
@@ -79,11 +87,16 @@ func New(b *book.Book, r book.Reader, o Options) *Callbacks {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.WebhookUnit == 0 {
+		o.WebhookUnit = 10 * time.Second
+	}
 	c := &Callbacks{book: b, read: r, opts: o, crowd: crowd{now: o.Now}, results: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "aorta_callback_tries_total", Help: "Callback tries by result: delivered, refused, unanswered, dead, postponed, repeated.",
+	}, []string{"result"}), webhooks: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "aorta_webhook_tries_total", Help: "Webhook tries by result: delivered, refused, unanswered, gone, dead, parked, repeated.",
 	}, []string{"result"})}
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(c.results)
+		o.Metrics.MustRegister(c.results, c.webhooks)
 	}
 	return c
 }
@@ -128,6 +141,9 @@ func (c *Callbacks) Handle(ctx context.Context, d due.Due) error {
 	w, err := c.claimed(ctx, d)
 	if err != nil {
 		return err
+	}
+	if w.Delivery.Door == event.DoorWebhook {
+		return c.webhook(ctx, w)
 	}
 	style, known := c.opts.Styles[w.Delivery.Door]
 	if style.Unit == 0 {
@@ -229,6 +245,9 @@ func (c *Callbacks) complete(ctx context.Context, w *event.Work) (err error) {
 	if !ok {
 		return fmt.Errorf("read event of %s: %w", w.Delivery.ID, errNoEvent)
 	}
+	if w.Event.Payment.IsZero() {
+		return nil // of an endpoint: it tells everything by itself
+	}
 	w.Snapshot, err = book.SnapshotOf(ctx, c.read, w.Event)
 	return err
 }
@@ -244,11 +263,12 @@ func firstPhase(w event.Work, style Style) time.Duration {
 // wait for an older one of the same payment, or has ended meanwhile.
 func (c *Callbacks) prepare(ctx context.Context, known event.Delivery, fresh string, phase time.Duration) (string, error) {
 	type ready struct{ body, word string }
+	ordered := known.Door != event.DoorWebhook
 	r, err := book.Do(ctx, c.book, book.Act[ready]{
 		Name: "callback.prepare", Bucket: known.ID.Bucket(),
 		Hint: func(p *book.Page) {
 			p.Deliveries.Get(known.ID)
-			if !known.Prev.IsZero() && known.Body == "" {
+			if !known.Prev.IsZero() && known.Body == "" && ordered {
 				p.Deliveries.Get(known.Prev)
 			}
 		},
@@ -261,7 +281,7 @@ func (c *Callbacks) prepare(ctx context.Context, known event.Delivery, fresh str
 			case d.Body != "" && !rerender:
 				return ready{body: d.Body}, nil
 			}
-			if !d.Prev.IsZero() {
+			if !d.Prev.IsZero() && ordered {
 				prev, ok := p.Deliveries.Get(d.Prev)
 				hold := prev.CreatedUS + phase.Microseconds()
 				if ok && prev.State == event.DeliveryPending && p.NowUS() < hold {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -23,6 +24,7 @@ type HTTPSender struct {
 
 const (
 	sendTimeout   = 15 * time.Second // connect, send and answer
+	dialTimeout   = 5 * time.Second  // connect alone
 	maxAnswer     = 64 << 10         // bytes of an answer that are read
 	maxAnswerHead = 16 << 10
 )
@@ -54,7 +56,7 @@ func NewHTTPSenderOver(dial Dial) *HTTPSender {
 }
 
 func newClient(rule dialRule, idle int) *http.Client {
-	dialer := &net.Dialer{Timeout: sendTimeout, Control: rule.control}
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: rule.control}
 	return clientOver(dialer.DialContext, idle)
 }
 
@@ -63,7 +65,7 @@ func clientOver(dial Dial, idle int) *http.Client {
 		Timeout: sendTimeout,
 		Transport: &http.Transport{
 			DialContext: dial, Proxy: nil, MaxIdleConns: idle, MaxIdleConnsPerHost: idle, IdleConnTimeout: time.Minute,
-			TLSHandshakeTimeout: sendTimeout, MaxResponseHeaderBytes: maxAnswerHead, ForceAttemptHTTP2: true,
+			TLSHandshakeTimeout: dialTimeout, MaxResponseHeaderBytes: maxAnswerHead, ForceAttemptHTTP2: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -96,7 +98,26 @@ func (s *HTTPSender) Send(ctx context.Context, url string, header http.Header, b
 	defer resp.Body.Close()
 	// The status is the answer; the rest is read so that the connection can be used again.
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
-	return Answer{Status: resp.StatusCode}, nil
+	return Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}, nil
+}
+
+// maxRetryAfter bounds what is believed of a Retry-After: what it asks for beyond
+// a pause of the schedule is cut anyway.
+const maxRetryAfter = 7 * 24 * time.Hour
+
+// retryAfter reads how long an answer asks to be left alone, in seconds or as a
+// date, which is measured from the answer's own: clocks differ.
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil {
+		return min(max(time.Duration(seconds)*time.Second, 0), maxRetryAfter)
+	}
+	until, err1 := http.ParseTime(text)
+	from, err2 := http.ParseTime(h.Get("Date"))
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return min(max(until.Sub(from), 0), maxRetryAfter)
 }
 
 // dialRule says which addresses may be dialled.

@@ -91,6 +91,7 @@ type PaymentChange struct {
 	ChangedUS      int64           `json:"changed"`
 	TriesLeft      int64           `json:"tries_left,omitempty"`
 	RetryUS        int64           `json:"retry,omitempty"`
+	Events         int64           `json:"events,omitempty"`
 }
 
 // OperationChange is what of an operation may change.
@@ -134,7 +135,7 @@ func (c *AttemptChange) UnmarshalJSON(text []byte) error {
 func (s Snapshot) Change() Change {
 	p, o, a := &s.Payment, &s.Operation, &s.Attempt
 	return Change{
-		PaymentChange{p.Status, p.Awaiting, p.Code, p.Message, p.CapturedMinor, p.RefundedMinor, p.RefundingMinor, p.ChangedUS, p.TriesLeft, p.RetryUS},
+		PaymentChange{p.Status, p.Awaiting, p.Code, p.Message, p.CapturedMinor, p.RefundedMinor, p.RefundingMinor, p.ChangedUS, p.TriesLeft, p.RetryUS, p.Events},
 		OperationChange{o.Status, o.Code, o.Message, o.ChangedUS},
 		AttemptChange{a.ID, a.Status, a.ProviderID, a.ProviderCode, a.ProviderMessage, a.ProviderUS, a.Redirect != "", a.ChangedUS},
 	}
@@ -146,7 +147,7 @@ func (c Change) Over(p payment.Payment, o payment.Operation, a payment.Attempt) 
 	x, y, z := &c.Payment, &c.Operation, &c.Attempt
 	p.Status, p.Awaiting, p.Code, p.Message = x.Status, x.Awaiting, x.Code, x.Message
 	p.CapturedMinor, p.RefundedMinor, p.RefundingMinor = x.CapturedMinor, x.RefundedMinor, x.RefundingMinor
-	p.ChangedUS, p.TriesLeft, p.RetryUS = x.ChangedUS, x.TriesLeft, x.RetryUS
+	p.ChangedUS, p.TriesLeft, p.RetryUS, p.Events = x.ChangedUS, x.TriesLeft, x.RetryUS, x.Events
 	o.Status, o.Code, o.Message, o.ChangedUS = y.Status, y.Code, y.Message, y.ChangedUS
 	a.Status, a.ProviderID, a.ProviderCode, a.ProviderMessage = z.Status, z.ProviderID, z.ProviderCode, z.ProviderMessage
 	a.ProviderUS, a.ChangedUS = z.ProviderUS, z.ChangedUS
@@ -171,6 +172,7 @@ func (s Snapshot) Encode() string {
 	b = number(b, `,"changed":`, p.ChangedUS)
 	b = integer(b, `,"tries_left":`, p.TriesLeft)
 	b = integer(b, `,"retry":`, p.RetryUS)
+	b = integer(b, `,"events":`, p.Events)
 	b = append(b, '}')
 	if (OperationChange{o.Status, o.Code, o.Message, o.ChangedUS}) != (OperationChange{}) {
 		b = member(b, `,"operation":{"status":`, string(o.Status))
@@ -247,7 +249,8 @@ type State string
 const (
 	DeliveryPending   State = "pending"
 	DeliveryDelivered State = "delivered"
-	DeliveryDead      State = "dead" // schedule exhausted: parked until a replay
+	DeliveryDead      State = "dead"   // schedule exhausted: kept until a replay
+	DeliveryParked    State = "parked" // its endpoint is disabled: kept until a replay
 )
 
 // Delivery is one event on its way to one endpoint.
@@ -255,10 +258,12 @@ type Delivery struct {
 	ID         id.Delivery
 	Event      id.Event
 	Payment    id.Payment
-	Prev       id.Delivery // the payment's delivery before this one
+	Prev       id.Delivery // the payment's delivery before this one, of those to endpoints or of the others
 	Next       id.Delivery // a later one that waits for this one; zero: none
 	URL        string
-	Door       string // whose style: "gate"
+	Door       string      // whose style: "gate", "webhook"
+	Endpoint   id.Endpoint // zero: it goes to the URL
+	Type       string      // of the event as an endpoint hears of it: "payment.captured"; empty without an endpoint
 	State      State
 	Body       string // bytes as first rendered; empty until the first try
 	Tries      int64

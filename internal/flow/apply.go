@@ -37,7 +37,7 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 	if len(f.opts.Lookups) > 0 {
 		lookups = f.opts.Lookups
 	}
-	n := &news{known: known, out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects}
+	n := &news{known: known, out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects, endpoints: f.opts.Endpoints}
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: actName(known.Kind), Bucket: known.ID.Bucket(), Hint: n.hint, Decide: n.decide})
 	if err != nil {
 		return fmt.Errorf("apply %s to %s: %w", n.out.Kind, n.known.ID, err)
@@ -66,6 +66,7 @@ type news struct {
 	lookups    []time.Duration
 	movesMoney bool
 	projects   func(int64) (project.Project, bool)
+	endpoints  endpoints
 }
 
 // hint names the rows that apply will want.
@@ -87,7 +88,7 @@ func (n *news) decide(p *book.Page) (struct{}, error) {
 	if !ok {
 		return struct{}{}, ErrNoAttempt
 	}
-	x := application{page: p, out: n.out, lookups: n.lookups, movesMoney: n.movesMoney, projects: n.projects, attempt: a}
+	x := application{page: p, out: n.out, lookups: n.lookups, movesMoney: n.movesMoney, projects: n.projects, endpoints: n.endpoints, attempt: a}
 	x.op, _ = p.Operations.Get(a.Operation)
 	x.pay, _ = p.Payments.Get(a.Payment)
 	if err := x.apply(); err != nil {
@@ -104,6 +105,7 @@ type application struct {
 	lookups    []time.Duration
 	movesMoney bool
 	projects   func(int64) (project.Project, bool)
+	endpoints  endpoints
 
 	pay     payment.Payment
 	op      payment.Operation
@@ -202,7 +204,7 @@ func (x *application) accept() error {
 				return err
 			}
 			x.op.ChangedUS = x.page.NowUS()
-			record(x.page, &x.pay, x.op, x.attempt, kind, from, kind == event.PaymentAwaiting)
+			x.record(kind, from, kind == event.PaymentAwaiting)
 			x.page.Payments.Put(x.pay)
 			x.page.Operations.Put(x.op)
 		}
@@ -326,7 +328,7 @@ func (x *application) approve() error {
 	x.pay.Code, x.pay.Message = payment.CodeSuccess, payment.CodeMessage(payment.CodeSuccess)
 	x.end(payment.OperationSuccess, payment.CodeSuccess)
 	x.endRetry()
-	record(x.page, &x.pay, x.op, x.attempt, event.PaymentCaptured, from, true)
+	x.record(event.PaymentCaptured, from, true)
 	return x.saveAll()
 }
 
@@ -340,7 +342,7 @@ func (x *application) late() error {
 		return err
 	}
 	x.open(CaseLateSuccess, map[string]any{"amount": x.attempt.Amount, "provider_id": x.attempt.ProviderID})
-	record(x.page, &x.pay, x.op, x.attempt, event.LateSuccess, x.pay.Status, false)
+	x.record(event.LateSuccess, x.pay.Status, false)
 	rule := project.LateHold
 	if pr, ok := x.projects(x.pay.ProjectID); ok && pr.LateSuccess != "" {
 		rule = pr.LateSuccess
@@ -378,7 +380,7 @@ func (x *application) creditLate() error {
 	x.pay.LastOperation = op.ID
 	x.pay.CapturedMinor = x.attempt.Amount.Minor
 	x.pay.Code, x.pay.Message = payment.CodeSuccess, payment.CodeMessage(payment.CodeSuccess)
-	record(x.page, &x.pay, op, x.attempt, event.PaymentCaptured, from, true)
+	record(x.page, x.endpoints, &x.pay, op, x.attempt, event.PaymentCaptured, from, true)
 	return nil
 }
 
@@ -410,7 +412,7 @@ func (x *application) declinePayment(code string) error {
 	x.pay.Code, x.pay.Message = code, payment.CodeMessage(code)
 	x.attempt.ChangedUS = x.page.NowUS()
 	x.end(payment.OperationDecline, code)
-	record(x.page, &x.pay, x.op, x.attempt, event.PaymentDeclined, from, true)
+	x.record(event.PaymentDeclined, from, true)
 	return x.saveAll()
 }
 
@@ -460,6 +462,11 @@ func (x *application) move(to payment.Status) error {
 func (x *application) end(s payment.OperationStatus, code string) {
 	x.op.Status, x.op.ChangedUS = s, x.page.NowUS()
 	x.op.Code, x.op.Message = code, payment.CodeMessage(code)
+}
+
+// record writes the event of what the rows have become.
+func (x *application) record(kind event.Kind, from payment.Status, tell bool) {
+	record(x.page, x.endpoints, &x.pay, x.op, x.attempt, kind, from, tell)
 }
 
 // saveAll saves the three rows and ends the attempt's due work.

@@ -41,6 +41,7 @@ type Options struct {
 	NotifyURL  func(connectorName, account string) string             // where a PSP sends news; required
 	ReturnURL  func(id.Payment) string                                // where a customer's browser goes on after the PSP's page; nil: nowhere
 	Now        func() time.Time                                       // required
+	Endpoints  func(projectID int64) []event.Endpoint                 // of a project, but for deleted ones; nil: there are none
 	Log        *slog.Logger                                           // nil discards
 	Lookups    []time.Duration                                        // overrides every connector's look-up schedule; the last repeats
 	Behind     func(callbackURL string) bool                          // whether so much waits already that nothing more is begun; nil: never
@@ -62,6 +63,9 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 	}
 	if o.Dead == nil {
 		o.Dead = func(int64) bool { return false }
+	}
+	if o.Endpoints == nil {
+		o.Endpoints = func(int64) []event.Endpoint { return nil }
 	}
 	if o.Behind == nil {
 		o.Behind = func(string) bool { return false }
@@ -334,9 +338,14 @@ func (f *Flows) AttemptsAt(ctx context.Context, p id.Payment, kind payment.Opera
 	return found, nil
 }
 
+// endpoints gives where a project hears of events by Standard Webhooks.
+type endpoints func(projectID int64) []event.Endpoint
+
 // record writes the event of a change of state and, where the payment has an
-// endpoint for it and tell is set, the delivery of it.
-func record(p *book.Page, pay *payment.Payment, op payment.Operation, a payment.Attempt, kind event.Kind, from payment.Status, tell bool) {
+// endpoint for it and tell is set, the delivery of it; and the deliveries to the
+// project's endpoints, which decide by themselves what they want to hear of.
+func record(p *book.Page, to endpoints, pay *payment.Payment, op payment.Operation, a payment.Attempt, kind event.Kind, from payment.Status, tell bool) {
+	pay.Events++
 	snap := event.Snapshot{Payment: *pay, Operation: op, Attempt: a}
 	e := event.Event{
 		ID: id.Event(p.Mint()), Payment: pay.ID, Operation: op.ID, Prev: pay.LastEvent, Kind: kind,
@@ -344,6 +353,7 @@ func record(p *book.Page, pay *payment.Payment, op payment.Operation, a payment.
 	}
 	p.Events.Append(e)
 	pay.LastEvent = e.ID
+	tellEndpoints(p, to, pay, e, snap)
 	url := event.Address(*pay, kind)
 	if !tell || url == "" {
 		return
@@ -359,4 +369,21 @@ func record(p *book.Page, pay *payment.Payment, op payment.Operation, a payment.
 		p.Due.New(due.Now(d.ID.Raw(), due.Deliver, p.NowUS(), p.Epoch(), &event.Work{Delivery: d, Event: e, Snapshot: snap}))
 	}
 	pay.LastDelivery = d.ID
+}
+
+// tellEndpoints writes the deliveries of an event to the project's endpoints.
+func tellEndpoints(p *book.Page, to endpoints, pay *payment.Payment, e event.Event, snap event.Snapshot) {
+	for _, ep := range to(pay.ProjectID) {
+		for _, typ := range event.TypesOf(e.Kind, e.To) {
+			if !ep.Wants(typ) {
+				continue
+			}
+			d := ep.Delivery(id.Delivery(p.Mint()), e, typ, p.NowUS())
+			d.Prev, pay.LastWebhook = pay.LastWebhook, d.ID
+			p.Deliveries.New(d)
+			if d.State == event.DeliveryPending {
+				p.Due.New(due.Now(d.ID.Raw(), due.Deliver, p.NowUS(), p.Epoch(), &event.Work{Delivery: d, Event: e, Snapshot: snap}))
+			}
+		}
+	}
 }

@@ -74,7 +74,9 @@ func (f *Flows) BeginRefund(ctx context.Context, r RefundRequest) (Begun, error)
 				p.Refs.Get(key)
 			}
 		},
-		Decide: func(p *book.Page) (Begun, error) { return beginRefund(p, r, sale, key, reserved, done) },
+		Decide: func(p *book.Page) (Begun, error) {
+			return beginRefund(p, f.opts.Endpoints, r, sale, key, reserved, done)
+		},
 	})
 	if err != nil {
 		return Begun{}, fmt.Errorf("begin refund: %w", err)
@@ -125,7 +127,7 @@ func (f *Flows) taking(ctx context.Context, v OperationView) (payment.Attempt, b
 	}
 }
 
-func beginRefund(p *book.Page, r RefundRequest, sale payment.Attempt, key payment.RefKey, reserved id.Raw, done chan struct{}) (Begun, error) {
+func beginRefund(p *book.Page, e endpoints, r RefundRequest, sale payment.Attempt, key payment.RefKey, reserved id.Raw, done chan struct{}) (Begun, error) {
 	pay, ok := p.Payments.Get(r.Payment.ID)
 	if !ok {
 		return Begun{}, payment.ErrNoPayment
@@ -159,7 +161,7 @@ func beginRefund(p *book.Page, r RefundRequest, sale payment.Attempt, key paymen
 	if op.Amount.Minor > pay.Refundable() {
 		code = payment.CodeRefundTooMuch
 	}
-	x := application{page: p, pay: pay, op: op}
+	x := application{page: p, endpoints: e, pay: pay, op: op}
 	if code == "" {
 		x.attempt = refundAttempt(p, op, sale)
 		err := x.transfer(ledger.KindRefundReserve, x.payee(), x.reserved())
@@ -173,7 +175,7 @@ func beginRefund(p *book.Page, r RefundRequest, sale payment.Attempt, key paymen
 	if code != "" {
 		x.end(payment.OperationDecline, code)
 		x.putOperation(reserved)
-		record(p, &x.pay, x.op, x.attempt, event.RefundDeclined, x.pay.Status, true)
+		x.record(event.RefundDeclined, x.pay.Status, true)
 		p.Payments.Put(x.pay)
 		return Begun{Payment: x.pay, Operation: x.op}, nil
 	}
@@ -212,7 +214,7 @@ func (x *application) startRefund(reserved id.Raw, done chan struct{}) {
 	x.pay.RefundingMinor += x.op.Amount.Minor
 	x.putOperation(reserved)
 	x.page.Attempts.New(x.attempt)
-	record(x.page, &x.pay, x.op, x.attempt, event.RefundStarted, x.pay.Status, false)
+	x.record(event.RefundStarted, x.pay.Status, false)
 	x.page.Payments.Put(x.pay)
 	x.page.Due.New(due.Now(x.attempt.ID.Raw(), due.Ask, x.page.NowUS(), x.page.Epoch(),
 		&asking{payment: x.pay, attempt: x.attempt, person: connector.Person{}, done: done}))
@@ -247,7 +249,7 @@ func (x *application) refunded() error {
 			return err
 		}
 	}
-	record(x.page, &x.pay, x.op, x.attempt, event.RefundSucceeded, from, true)
+	x.record(event.RefundSucceeded, from, true)
 	return x.saveAll()
 }
 
@@ -268,13 +270,13 @@ func (x *application) refundFailed() error {
 		code = payment.CodeGeneralDecline
 	}
 	x.end(payment.OperationDecline, code)
-	record(x.page, &x.pay, x.op, x.attempt, event.RefundDeclined, x.pay.Status, true)
+	x.record(event.RefundDeclined, x.pay.Status, true)
 	return x.saveAll()
 }
 
 // refundLate sends back to its source what was captured after our decline.
 func (x *application) refundLate() error {
-	r := application{page: x.page, pay: x.pay}
+	r := application{page: x.page, endpoints: x.endpoints, pay: x.pay}
 	r.op = refundOperation(x.page, &r.pay, RefundRequest{Amount: x.attempt.Amount, Description: "late success"}, id.Raw{})
 	r.attempt = refundAttempt(x.page, r.op, x.attempt)
 	r.attempt.Late = 1
@@ -284,7 +286,7 @@ func (x *application) refundLate() error {
 	}
 	r.page.Operations.New(r.op)
 	r.page.Attempts.New(r.attempt)
-	record(r.page, &r.pay, r.op, r.attempt, event.RefundStarted, r.pay.Status, false)
+	r.record(event.RefundStarted, r.pay.Status, false)
 	r.page.Due.New(due.Now(r.attempt.ID.Raw(), due.Ask, r.page.NowUS(), r.page.Epoch(),
 		&asking{payment: r.pay, attempt: r.attempt, done: make(chan struct{})}))
 	x.pay = r.pay

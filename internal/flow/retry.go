@@ -22,7 +22,7 @@ import (
 // PSP is asked at once.
 func (f *Flows) TryAgain(ctx context.Context, known payment.Payment, declined id.Operation, person connector.Person) (Begun, error) {
 	done := make(chan struct{})
-	again := retry{payment: known.ID, declined: declined, person: person, done: done}
+	again := retry{payment: known.ID, declined: declined, person: person, done: done, endpoints: f.opts.Endpoints}
 	if pr, ok := f.opts.Projects(known.ProjectID); ok {
 		again.limit = pr.LimitTime
 	}
@@ -50,6 +50,8 @@ type retry struct {
 	person   connector.Person
 	limit    time.Duration
 	done     chan struct{}
+
+	endpoints endpoints
 }
 
 func (r retry) begin(p *book.Page) (Begun, error) {
@@ -74,7 +76,7 @@ func (r retry) begin(p *book.Page) (Begun, error) {
 	pay.TriesLeft--
 	pay.LimitUS = max(pay.LimitUS, now+r.limit.Microseconds())
 	op, a := openSale(p, &pay, x.attempt)
-	record(p, &pay, op, a, event.PaymentPending, from, false)
+	record(p, r.endpoints, &pay, op, a, event.PaymentPending, from, false)
 	p.Payments.Put(pay)
 	p.Due.New(due.Now(a.ID.Raw(), due.Ask, now, p.Epoch(), &asking{payment: pay, attempt: a, person: r.person, done: r.done}))
 	return Begun{Payment: pay, Operation: op, Attempt: a}, nil
@@ -100,7 +102,7 @@ func (x *application) offerRetry(code string) (bool, error) {
 	x.pay.Awaiting, x.pay.RetryUS, x.pay.ChangedUS = payment.AwaitedRetry, until, now
 	x.attempt.ChangedUS = now
 	x.end(payment.OperationDecline, code)
-	record(x.page, &x.pay, x.op, x.attempt, event.PaymentRetry, from, true)
+	x.record(event.PaymentRetry, from, true)
 	x.page.Payments.Put(x.pay)
 	x.page.Operations.Put(x.op)
 	x.setDue(due.Watch, until)
@@ -117,7 +119,7 @@ func (x *application) expireRetry() error {
 		return err
 	}
 	x.pay.Code, x.pay.Message = x.op.Code, x.op.Message
-	record(x.page, &x.pay, x.op, x.attempt, event.PaymentDeclined, from, true)
+	x.record(event.PaymentDeclined, from, true)
 	return x.saveAll()
 }
 

@@ -47,7 +47,7 @@ func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
 		},
 		Decide: func(p *book.Page) (struct{}, error) {
 			pay, ok := p.Payments.Get(known.Payment)
-			x := application{page: p, pay: pay}
+			x := application{page: p, endpoints: f.opts.Endpoints, pay: pay}
 			x.attempt, _ = p.Attempts.Get(known.ID)
 			x.op, _ = p.Operations.Get(known.Operation)
 			switch {

@@ -50,6 +50,7 @@ type (
 	roundKind      struct{}
 	keyKind        struct{}
 	answerKind     struct{}
+	endpointKind   struct{}
 )
 
 func (paymentKind) prefix() string    { return "pay_" }
@@ -67,6 +68,7 @@ func (batchKind) prefix() string      { return "bat_" }
 func (roundKind) prefix() string      { return "rnd_" }
 func (keyKind) prefix() string        { return "key_" }
 func (answerKind) prefix() string     { return "ans_" }
+func (endpointKind) prefix() string   { return "we_" }
 
 // The ids of the house.
 type (
@@ -85,6 +87,7 @@ type (
 	Round      = Of[roundKind]
 	Key        = Of[keyKind]
 	Answer     = Of[answerKind]
+	Endpoint   = Of[endpointKind]
 )
 
 // Crockford's alphabet in lower case: no i, l, o, u.
@@ -169,6 +172,9 @@ func ParseKey(text string) (Key, error) { return parse[keyKind](text) }
 
 // ParseDelivery reads cb_….
 func ParseDelivery(text string) (Delivery, error) { return parse[deliveryKind](text) }
+
+// ParseEndpoint reads we_….
+func ParseEndpoint(text string) (Endpoint, error) { return parse[endpointKind](text) }
 
 // ParseInbox reads in_….
 func ParseInbox(text string) (Inbox, error) { return parse[inboxKind](text) }

@@ -22,6 +22,7 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/inbox"
 	"aorta/internal/payment"
+	"aorta/internal/project"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -37,6 +38,9 @@ type Options struct {
 	ReplayDelivery     func(context.Context, id.Delivery) error
 	ReplayNotification func(context.Context, id.Inbox) error
 	Keys               *Keys // API keys; nil: they cannot be changed here
+	Projects           func(projectID int64) (project.Project, bool)
+	Endpoints          *callback.Endpoints
+	ReplayTo           func(ctx context.Context, projectID int64, e id.Endpoint, f callback.Filter) (int, error)
 }
 
 type door struct{ Options }
@@ -64,6 +68,14 @@ func New(o Options) http.Handler {
 		mux.HandleFunc("POST /admin/keys/{id}/rotate", d.guard(d.rotateKey))
 		mux.HandleFunc("POST /admin/keys/{id}/revoke", d.guard(d.revokeKey))
 	}
+	mux.HandleFunc("GET /admin/endpoints", d.guard(d.listEndpoints))
+	mux.HandleFunc("POST /admin/endpoints", d.guard(d.createEndpoint))
+	mux.HandleFunc("GET /admin/endpoints/{id}", d.guard(d.showEndpoint))
+	mux.HandleFunc("PATCH /admin/endpoints/{id}", d.guard(d.updateEndpoint))
+	mux.HandleFunc("DELETE /admin/endpoints/{id}", d.guard(d.deleteEndpoint))
+	mux.HandleFunc("POST /admin/endpoints/{id}/rotate", d.guard(d.rotateEndpoint))
+	mux.HandleFunc("POST /admin/endpoints/{id}/test", d.guard(d.testEndpoint))
+	mux.HandleFunc("GET /admin/endpoints/{id}/deliveries", d.guard(d.endpointLog))
 	// Profiles tell what a process does with its time (security.md S45). The path is net/http/pprof's own.
 	mux.HandleFunc("GET /debug/pprof/", d.guard(profile(pprof.Index)))
 	mux.HandleFunc("GET /debug/pprof/profile", d.guard(profile(pprof.Profile)))
@@ -99,9 +111,9 @@ func (d door) guard(h handler) http.HandlerFunc {
 		var bad badRequest
 		switch {
 		case err == nil:
-		case errors.As(err, &bad), errors.Is(err, id.ErrMalformed):
+		case errors.As(err, &bad), errors.Is(err, id.ErrMalformed), refused(err):
 			answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "validation_failed", "message": err.Error()})
-		case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, inbox.ErrNoNotification), errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey):
+		case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, callback.ErrNoEndpoint), errors.Is(err, inbox.ErrNoNotification), errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey):
 			answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "message": err.Error()})
 		case errors.Is(err, book.ErrBusy), errors.Is(err, book.ErrNotRun):
 			w.Header().Set("Retry-After", "1")
@@ -141,6 +153,8 @@ type deliveryView struct {
 	ID         id.Delivery     `json:"id"`
 	Payment    id.Payment      `json:"payment"`
 	Event      id.Event        `json:"event"`
+	Endpoint   id.Endpoint     `json:"endpoint,omitzero"`
+	Type       string          `json:"type,omitempty"`
 	URL        string          `json:"url"`
 	State      event.State     `json:"state"`
 	Tries      int64           `json:"tries"`
@@ -155,7 +169,7 @@ func viewDelivery(d event.Delivery) deliveryView {
 	if d.Log == "" {
 		log = json.RawMessage("[]")
 	}
-	return deliveryView{d.ID, d.Payment, d.Event, d.URL, d.State, d.Tries, d.LastStatus, d.LastError, log, time.UnixMicro(d.CreatedUS).UTC()}
+	return deliveryView{d.ID, d.Payment, d.Event, d.Endpoint, d.Type, d.URL, d.State, d.Tries, d.LastStatus, d.LastError, log, time.UnixMicro(d.CreatedUS).UTC()}
 }
 
 func (d door) deadDeliveries(w http.ResponseWriter, r *http.Request) error {
@@ -210,13 +224,15 @@ func (d door) deliveries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := []deliveryView{}
-	for next := p.LastDelivery; !next.IsZero() && len(out) < page; {
-		row, ok, err := d.Read.Delivery(r.Context(), next)
-		if err != nil || !ok {
-			return chainError("delivery", next, err)
+	for _, head := range []id.Delivery{p.LastDelivery, p.LastWebhook} {
+		for next := head; !next.IsZero() && len(out) < page; {
+			row, ok, err := d.Read.Delivery(r.Context(), next)
+			if err != nil || !ok {
+				return chainError("delivery", next, err)
+			}
+			out = append(out, viewDelivery(row))
+			next = row.Prev
 		}
-		out = append(out, viewDelivery(row))
-		next = row.Prev
 	}
 	answer(w, http.StatusOK, map[string]any{"deliveries": out})
 	return nil
@@ -317,11 +333,14 @@ func (d door) cases(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// replayRequest names what to do once more: ids, or all dead letters of a kind.
+// replayRequest names what to do once more: ids, all dead letters of a kind, or
+// what an endpoint has not got.
 type replayRequest struct {
-	What string   `json:"what"` // "deliveries" or "notifications"
-	IDs  []string `json:"ids"`
-	Dead bool     `json:"dead"`
+	What     string   `json:"what"` // "deliveries", "notifications" or "webhooks"
+	IDs      []string `json:"ids"`
+	Dead     bool     `json:"dead"`
+	Endpoint string   `json:"endpoint"` // of webhooks, and a filter on them
+	filter
 }
 
 func (d door) replay(w http.ResponseWriter, r *http.Request) error {
@@ -330,6 +349,14 @@ func (d door) replay(w http.ResponseWriter, r *http.Request) error {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&req); err != nil {
 		return badRequest{"body must be {\"what\":\"deliveries|notifications\",\"ids\":[…]} or {…,\"dead\":true}: " + err.Error()}
+	}
+	if req.What == "webhooks" {
+		count, err := d.replayWebhooks(r.Context(), req)
+		if err != nil {
+			return err
+		}
+		answer(w, http.StatusOK, map[string]any{"replayed": count})
+		return nil
 	}
 	if (len(req.IDs) > 0) == req.Dead {
 		return badRequest{"give either ids or dead:true"}
@@ -342,7 +369,7 @@ func (d door) replay(w http.ResponseWriter, r *http.Request) error {
 	case "notifications":
 		count, err = replayAll(r.Context(), req, id.ParseInbox, d.Read.DeadInbox, func(x payment.Inbox) id.Inbox { return x.ID }, d.ReplayNotification)
 	default:
-		return badRequest{"what must be deliveries or notifications"}
+		return badRequest{"what must be deliveries, notifications or webhooks"}
 	}
 	if err != nil {
 		return err

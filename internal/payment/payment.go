@@ -120,12 +120,14 @@ type Payment struct {
 	LimitUS           int64        `json:"limit"`                // after it the payment is declined with code 603
 	TriesLeft         int64        `json:"tries_left,omitempty"` // how often the customer may still try again
 	RetryUS           int64        `json:"retry,omitempty"`      // until when they may; 0 before the first decline
+	Events            int64        `json:"events,omitempty"`     // how many there have been, for those who must order them
 
 	// Heads of the chains that hold the payment's history; each row names the
 	// one before it, so no secondary index is written on the hot path.
 	LastOperation id.Operation `json:"-"`
 	LastEvent     id.Event     `json:"-"`
 	LastDelivery  id.Delivery  `json:"-"`
+	LastWebhook   id.Delivery  `json:"-"` // the deliveries to endpoints are a chain of their own
 }
 
 // Move gives p in status to, as of nowUS, or a *MoveError.

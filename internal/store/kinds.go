@@ -131,6 +131,8 @@ var payments = table[payment.Payment, id.Payment]{
 			{name: "callback_url", text: func(r *payment.Payment) *string { return &r.CallbackURL }},
 			{name: "success_url", text: func(r *payment.Payment) *string { return &r.SuccessURL }},
 			{name: "decline_url", text: func(r *payment.Payment) *string { return &r.DeclineURL }},
+			{name: "events", int: func(r *payment.Payment) *int64 { return &r.Events }},
+			{name: "last_webhook", id: func(r *payment.Payment) *id.Raw { return (*id.Raw)(&r.LastWebhook) }},
 		},
 	},
 	keyOf:  byID(self[id.Payment]),
@@ -241,6 +243,8 @@ var deliveries = table[event.Delivery, id.Delivery]{
 			{name: "last_error", text: func(r *event.Delivery) *string { return &r.LastError }},
 			{name: "log", text: func(r *event.Delivery) *string { return &r.Log }},
 			{name: "body", text: func(r *event.Delivery) *string { return &r.Body }},
+			{name: "endpoint", id: func(r *event.Delivery) *id.Raw { return (*id.Raw)(&r.Endpoint) }},
+			{name: "type", text: func(r *event.Delivery) *string { return &r.Type }},
 		},
 	},
 	keyOf:  byID(self[id.Delivery]),
@@ -318,6 +322,35 @@ var rounds = table[ledger.Round, id.Round]{
 	found:   func(f *book.Found) *[]book.Stored[ledger.Round] { return &f.Rounds },
 	change:  func(c *book.Changes) book.Change[ledger.Round, id.Round] { return c.Rounds },
 	compare: func(a, b ledger.Round) int { return a.ID.Compare(b.ID) },
+}
+
+var endpoints = table[event.Endpoint, id.Endpoint]{
+	kind: kind[event.Endpoint]{
+		name: "endpoint",
+		key:  byID(func(r *event.Endpoint) *id.Endpoint { return &r.ID }),
+		columns: []column[event.Endpoint]{
+			{name: "project_id", int: func(r *event.Endpoint) *int64 { return &r.ProjectID }},
+			{name: "old_until_us", int: func(r *event.Endpoint) *int64 { return &r.OldUntilUS }},
+			{name: "failing_us", int: func(r *event.Endpoint) *int64 { return &r.FailingUS }},
+			{name: "failed", int: func(r *event.Endpoint) *int64 { return &r.Failed }},
+			{name: "warned_us", int: func(r *event.Endpoint) *int64 { return &r.WarnedUS }},
+			{name: "wants_us", int: func(r *event.Endpoint) *int64 { return &r.WantsUS }},
+			{name: "created_us", int: func(r *event.Endpoint) *int64 { return &r.CreatedUS }},
+			{name: "changed_us", int: func(r *event.Endpoint) *int64 { return &r.ChangedUS }},
+			{name: "state", text: func(r *event.Endpoint) *string { return (*string)(&r.State) }},
+			{name: "types", text: func(r *event.Endpoint) *string { return &r.Types }},
+			{name: "url", text: func(r *event.Endpoint) *string { return &r.URL }},
+			{name: "description", text: func(r *event.Endpoint) *string { return &r.Description }},
+			{name: "reason", text: func(r *event.Endpoint) *string { return &r.Reason }},
+			{name: "secret", text: func(r *event.Endpoint) *string { return &r.Secret }},
+			{name: "old_secret", text: func(r *event.Endpoint) *string { return &r.OldSecret }},
+		},
+	},
+	keyOf:   byID(self[id.Endpoint]),
+	keys:    func(k *book.Keys) []id.Endpoint { return k.Endpoints },
+	found:   func(f *book.Found) *[]book.Stored[event.Endpoint] { return &f.Endpoints },
+	change:  func(c *book.Changes) book.Change[event.Endpoint, id.Endpoint] { return c.Endpoints },
+	compare: func(a, b event.Endpoint) int { return a.ID.Compare(b.ID) },
 }
 
 // Carry has no column: it spares the leasing process a reading, nothing more.

@@ -39,7 +39,7 @@ type pgStatement struct {
 func pgTables() []pgOps {
 	return []pgOps{
 		pgOf(&refs), pgOf(&customers), pgOf(&instruments), pgOf(&payments), pgOf(&operations),
-		pgOf(&attempts), pgOf(&accounts), pgOf(&deliveries), pgOf(&inbox), pgOf(&cases), pgOf(&rounds), pgOf(&dues),
+		pgOf(&attempts), pgOf(&accounts), pgOf(&deliveries), pgOf(&inbox), pgOf(&cases), pgOf(&rounds), pgOf(&endpoints), pgOf(&dues),
 		pgOf(&transfers), pgOf(&events), pgOf(&requests), pgOf(&keys), pgOf(&answers),
 	}
 }

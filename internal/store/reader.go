@@ -128,6 +128,11 @@ func (r reader) Inbox(ctx context.Context, n id.Inbox) (payment.Inbox, bool, err
 	return one(ctx, r.q, &inbox.kind, n.Raw())
 }
 
+// Endpoint reads an endpoint.
+func (r reader) Endpoint(ctx context.Context, e id.Endpoint) (event.Endpoint, bool, error) {
+	return one(ctx, r.q, &endpoints.kind, e.Raw())
+}
+
 // Request reads what came with a request.
 func (r reader) Request(ctx context.Context, q id.Raw) (payment.Request, bool, error) {
 	return one(ctx, r.q, &requests.kind, q)
@@ -270,6 +275,22 @@ func (r reader) Cases(ctx context.Context, after id.Case, limit int) ([]payment.
 	return page(ctx, r.q, &cases.kind, after.Raw(), limit)
 }
 
+// EndpointDeliveries lists what an endpoint is told.
+func (r reader) EndpointDeliveries(ctx context.Context, e id.Endpoint, after id.Delivery, limit int) ([]event.Delivery, error) {
+	return list(ctx, r.q, &deliveries.kind, endpointAfter, e.Raw(), after.Raw(), int64(limit))
+}
+
+// NewestDeliveries lists what an endpoint is told, newest first.
+func (r reader) NewestDeliveries(ctx context.Context, e id.Endpoint, before id.Delivery, limit int) ([]event.Delivery, error) {
+	return list(ctx, r.q, &deliveries.kind, endpointBefore, e.Raw(), before.Raw(), int64(limit))
+}
+
+// The door is named so that the index of webhooks alone is used.
+const (
+	endpointAfter  = " WHERE delivery.door = 'webhook' AND delivery.endpoint = $1 AND delivery.id > $2 ORDER BY delivery.id LIMIT $3"
+	endpointBefore = " WHERE delivery.door = 'webhook' AND delivery.endpoint = $1 AND delivery.id < $2 ORDER BY delivery.id DESC LIMIT $3"
+)
+
 // ScanPayments pages through all payments.
 func (r reader) ScanPayments(ctx context.Context, after id.Payment, limit int) ([]payment.Payment, error) {
 	return page(ctx, r.q, &payments.kind, after.Raw(), limit)
@@ -326,6 +347,11 @@ func (r reader) ScanRefs(ctx context.Context, after payment.RefKey, limit int) (
 }
 
 const refsAfter = " WHERE (ref.scope, ref.ref_text, ref.bucket) > ($1, $2, $3) ORDER BY ref.scope, ref.ref_text, ref.bucket LIMIT $4"
+
+// ScanEndpoints pages through all endpoints.
+func (r reader) ScanEndpoints(ctx context.Context, after id.Endpoint, limit int) ([]event.Endpoint, error) {
+	return page(ctx, r.q, &endpoints.kind, after.Raw(), limit)
+}
 
 // ScanDue pages through all due rows.
 func (r reader) ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error) {

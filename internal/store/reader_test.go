@@ -70,6 +70,7 @@ func TestLists(t *testing.T) {
 			all.Deliveries.Insert = append(all.Deliveries.Insert, c.Deliveries.Insert...)
 			all.Inbox.Insert = append(all.Inbox.Insert, c.Inbox.Insert...)
 			all.Cases.Insert = append(all.Cases.Insert, c.Cases.Insert...)
+			all.Endpoints.Insert = append(all.Endpoints.Insert, c.Endpoints.Insert...)
 			all.Due.Insert = append(all.Due.Insert, c.Due.Insert...)
 			all.Refs.Insert = append(all.Refs.Insert, c.Refs.Insert...)
 			all.Transfers = append(all.Transfers, c.Transfers...)
@@ -83,6 +84,7 @@ func TestLists(t *testing.T) {
 		same(t, "ScanInbox", pages(t, "ScanInbox", db.ScanInbox, func(r payment.Inbox) id.Inbox { return r.ID }), all.Inbox.Insert)
 		same(t, "ScanTransfers", pages(t, "ScanTransfers", db.ScanTransfers, func(r ledger.Transfer) id.Transfer { return r.ID }), all.Transfers)
 		same(t, "ScanEvents", pages(t, "ScanEvents", db.ScanEvents, func(r event.Event) id.Event { return r.ID }), all.Events)
+		same(t, "ScanEndpoints", pages(t, "ScanEndpoints", db.ScanEndpoints, func(r event.Endpoint) id.Endpoint { return r.ID }), all.Endpoints.Insert)
 		same(t, "ScanDue", pages(t, "ScanDue", db.ScanDue, func(r due.Due) id.Raw { return r.ID }), all.Due.Insert)
 		same(t, "Cases", pages(t, "Cases", db.Cases, func(r payment.Case) id.Case { return r.ID }), all.Cases.Insert)
 

@@ -31,7 +31,7 @@ type sqliteOps interface {
 func sqliteTables() []sqliteOps {
 	return []sqliteOps{
 		sqliteOf(&refs), sqliteOf(&customers), sqliteOf(&instruments), sqliteOf(&payments), sqliteOf(&operations),
-		sqliteOf(&attempts), sqliteOf(&accounts), sqliteOf(&deliveries), sqliteOf(&inbox), sqliteOf(&cases), sqliteOf(&rounds), sqliteOf(&dues),
+		sqliteOf(&attempts), sqliteOf(&accounts), sqliteOf(&deliveries), sqliteOf(&inbox), sqliteOf(&cases), sqliteOf(&rounds), sqliteOf(&endpoints), sqliteOf(&dues),
 		sqliteOf(&transfers), sqliteOf(&events), sqliteOf(&requests), sqliteOf(&keys), sqliteOf(&answers),
 	}
 }

@@ -146,6 +146,9 @@ func keysOf(c *book.Changes) *book.Keys {
 	for _, r := range c.Rounds.Insert {
 		k.Rounds = append(k.Rounds, r.ID)
 	}
+	for _, r := range c.Endpoints.Insert {
+		k.Endpoints = append(k.Endpoints, r.ID)
+	}
 	for _, r := range c.Due.Insert {
 		k.Due = append(k.Due, r.ID)
 	}
@@ -252,6 +255,10 @@ func checkReader(t *testing.T, db storetest.DB, want *book.Changes) {
 	for _, r := range want.Inbox.Insert {
 		got, ok, err := db.Inbox(ctx, r.ID)
 		one("Inbox", r, got, ok, err)
+	}
+	for _, r := range want.Endpoints.Insert {
+		got, ok, err := db.Endpoint(ctx, r.ID)
+		one("Endpoint", r, got, ok, err)
 	}
 	for _, r := range want.Events {
 		got, ok, err := db.Event(ctx, r.ID)

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -91,7 +90,7 @@ func NewGuard(r Ledger, o GuardOptions) *Guard {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "aorta_invariant_" + name, Help: help}, []string{"check"})
 	}
 	g := &Guard{
-		read: r, opts: o, seen: map[string]int{}, awakeUS: o.Now().UnixMicro(), transfer: id.Transfer(idAt(o.Now())),
+		read: r, opts: o, seen: map[string]int{}, awakeUS: o.Now().UnixMicro(), transfer: id.Transfer(id.At(o.Now())),
 		rounds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aorta_invariant_checks_total", Help: "Rounds of the background check that have ended, by invariant.",
 		}, []string{"check"}),
@@ -194,7 +193,7 @@ func (g *Guard) conserved(ctx context.Context) ([]finding, error) {
 			})
 		}
 	}
-	until := idAt(g.opts.Now().Add(-settled))
+	until := id.At(g.opts.Now().Add(-settled))
 	for range guardPages {
 		rows, err := g.read.ScanTransfers(ctx, g.transfer, guardPage)
 		if err != nil {
@@ -216,18 +215,10 @@ func (g *Guard) conserved(ctx context.Context) ([]finding, error) {
 		}
 	}
 	// There are more than it has time for: the newest count.
-	if newest := id.Transfer(idAt(g.opts.Now().Add(-settled - g.opts.Every))); g.transfer.Compare(newest) < 0 {
+	if newest := id.Transfer(id.At(g.opts.Now().Add(-settled - g.opts.Every))); g.transfer.Compare(newest) < 0 {
 		g.transfer = newest
 	}
 	return out, nil
-}
-
-// idAt is the least id of a moment.
-func idAt(t time.Time) (r id.Raw) {
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(t.UnixMilli()))
-	copy(r[:6], ms[2:])
-	return r
 }
 
 // overdue: what is due is done within a minute, counted from when it could be.
@@ -249,7 +240,7 @@ func overdueKey(d due.Due) string { return fmt.Sprintf("%x %s %d", d.ID, d.Kind,
 // payments looks at some payments: those that were wrong in the last round,
 // some that have just come, and some in turn.
 func (g *Guard) payments(ctx context.Context) ([]finding, error) {
-	newest, err := g.read.ScanPayments(ctx, id.Payment(idAt(g.opts.Now().Add(-settled-g.opts.Every))), guardPayments)
+	newest, err := g.read.ScanPayments(ctx, id.Payment(id.At(g.opts.Now().Add(-settled-g.opts.Every))), guardPayments)
 	if err != nil {
 		return nil, err
 	}
@@ -310,16 +301,18 @@ func (g *Guard) look(ctx context.Context, c *checker, h *history) error {
 		h.operations = append(h.operations, o)
 		next = o.Prev
 	}
-	for next, n := p.LastDelivery, 0; !next.IsZero() && n < guardChain; n++ {
-		d, ok, err := g.read.Delivery(ctx, next)
-		if err != nil {
-			return err
+	for _, head := range []id.Delivery{p.LastDelivery, p.LastWebhook} {
+		for next, n := head, 0; !next.IsZero() && n < guardChain; n++ {
+			d, ok, err := g.read.Delivery(ctx, next)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				c.violation(C13, "Deliveries of payment %s break at %s, which is not there.", p.ID, next)
+				break
+			}
+			next = d.Prev
 		}
-		if !ok {
-			c.violation(C13, "Deliveries of payment %s break at %s, which is not there.", p.ID, next)
-			break
-		}
-		next = d.Prev
 	}
 	return g.lookAtEvents(ctx, c, h)
 }

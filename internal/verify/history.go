@@ -21,6 +21,7 @@ type history struct {
 	attempts   []attempt
 	events     []event.Event
 	deliveries []delivery
+	webhooks   []delivery // to endpoints: a chain of their own
 	transfers  []ledger.Transfer
 }
 
@@ -71,6 +72,10 @@ func (c *checker) takeAttempt(a *payment.Attempt) {
 }
 
 func (c *checker) takeEvent(e *event.Event) {
+	if e.Payment.IsZero() && slices.Contains(ofEndpoints, e.Kind) {
+		c.webhooks.events[e.ID] = true
+		return
+	}
 	h := c.history(e.Payment)
 	x := *e
 	x.Snapshot = ""
@@ -79,6 +84,10 @@ func (c *checker) takeEvent(e *event.Event) {
 }
 
 func (c *checker) takeDelivery(d *event.Delivery) {
+	if d.Door == event.DoorWebhook {
+		c.takeWebhook(d)
+		return
+	}
 	h := c.history(d.Payment)
 	x := delivery{*d, c.isDue(d.ID.Raw(), due.Deliver), d.Body != ""}
 	x.Log, x.LastError = "", ""
@@ -113,7 +122,8 @@ func (c *checker) whole(p id.Payment, h *history) {
 func (h *history) headsAreThere() bool {
 	p := &h.payment
 	return has(h.operations, p.LastOperation, operationKey) && has(h.events, p.LastEvent, eventKey) &&
-		has(h.deliveries, p.LastDelivery, func(d *delivery) id.Delivery { return d.ID })
+		has(h.deliveries, p.LastDelivery, func(d *delivery) id.Delivery { return d.ID }) &&
+		has(h.webhooks, p.LastWebhook, func(d *delivery) id.Delivery { return d.ID })
 }
 
 // has reports whether a row is among rows; the zero id always is.
@@ -172,6 +182,9 @@ func (h *history) broken() []string {
 	}
 	if _, lost := h.deliveryChain(); !lost.IsZero() {
 		out = append(out, fmt.Sprintf("Deliveries of payment %s break at %s, which is not among them.", p, lost))
+	}
+	if _, lost := h.webhookChain(); !lost.IsZero() {
+		out = append(out, fmt.Sprintf("Webhooks of payment %s break at %s, which is not among them.", p, lost))
 	}
 	for n := range h.operations {
 		if _, lost := h.attemptChain(&h.operations[n]); !lost.IsZero() {
@@ -234,6 +247,9 @@ func (h *history) strays() []stray {
 	}
 	for _, d := range h.deliveries {
 		out = append(out, stray{C13, "Delivery " + d.ID.String()})
+	}
+	for _, d := range h.webhooks {
+		out = append(out, stray{C13, "Webhook " + d.ID.String()})
 	}
 	for _, t := range h.transfers {
 		out = append(out, stray{C3, "Transfer " + t.ID.String() + " (" + string(t.Kind) + ")"})

@@ -19,6 +19,7 @@ func (c *checker) judge(h *history) {
 	c.judgeTime(h)
 	c.judgeEvents(h)
 	c.judgeDeliveries(h)
+	c.judgeWebhooks(h)
 	c.judgeTransfers(h)
 	c.judgeAmounts(h)
 	c.judgeAsked(h)

@@ -114,10 +114,14 @@ type checker struct {
 	clients   *clients // nil, as the next two: not known, not checked
 	provider  *provider
 	merchants *merchants
+	webhooks  webhooks
 }
 
 func (c *checker) run(ctx context.Context) error {
 	if err := c.scanAccounts(ctx); err != nil {
+		return err
+	}
+	if err := c.scanEndpoints(ctx); err != nil {
 		return err
 	}
 	// Due rows go first: one has the id of its subject, so it comes right before it.
@@ -139,6 +143,7 @@ func (c *checker) run(ctx context.Context) error {
 	if err := c.judgeRest(ctx); err != nil {
 		return err
 	}
+	c.judgeEndpoints()
 	c.judgeAccounts()
 	if err := c.judgeCases(ctx); err != nil {
 		return err

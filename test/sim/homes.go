@@ -140,6 +140,25 @@ func (h homes) Cases(ctx context.Context, after id.Case, limit int) ([]payment.C
 	return scan(ctx, h, after, limit, order, (*book.Memory).Cases)
 }
 
+func (h homes) Endpoint(ctx context.Context, e id.Endpoint) (event.Endpoint, bool, error) {
+	return h.of(e.Bucket()).Endpoint(ctx, e)
+}
+
+func (h homes) EndpointDeliveries(ctx context.Context, e id.Endpoint, after id.Delivery, limit int) ([]event.Delivery, error) {
+	order := func(a, b event.Delivery) int { return a.ID.Compare(b.ID) }
+	return merge(h, limit, order, func(m *book.Memory) ([]event.Delivery, error) { return m.EndpointDeliveries(ctx, e, after, limit) })
+}
+
+func (h homes) NewestDeliveries(ctx context.Context, e id.Endpoint, before id.Delivery, limit int) ([]event.Delivery, error) {
+	order := func(a, b event.Delivery) int { return b.ID.Compare(a.ID) }
+	return merge(h, limit, order, func(m *book.Memory) ([]event.Delivery, error) { return m.NewestDeliveries(ctx, e, before, limit) })
+}
+
+func (h homes) ScanEndpoints(ctx context.Context, after id.Endpoint, limit int) ([]event.Endpoint, error) {
+	order := func(a, b event.Endpoint) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanEndpoints)
+}
+
 func (h homes) ScanPayments(ctx context.Context, after id.Payment, limit int) ([]payment.Payment, error) {
 	order := func(a, b payment.Payment) int { return a.ID.Compare(b.ID) }
 	return scan(ctx, h, after, limit, order, (*book.Memory).ScanPayments)

@@ -1,0 +1,200 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"aorta/internal/due"
+	"aorta/internal/event"
+	"aorta/internal/id"
+	"aorta/internal/payment"
+)
+
+// hears says under which types endpoints hear of an event (standard-webhooks.md,
+// payment-loop.md L15); that of a payment refunded in full is in judgeWebhooks.
+var hears = map[event.Kind]string{
+	event.PaymentPending:  "payment.pending",
+	event.PaymentAwaiting: "payment.pending",
+	event.PaymentRetry:    "payment.pending",
+	event.PaymentCaptured: "payment.captured",
+	event.PaymentDeclined: "payment.declined",
+	event.RefundSucceeded: "refund.succeeded",
+	event.RefundDeclined:  "refund.declined",
+}
+
+// ofEndpoints are the kinds of event that are about an endpoint.
+var ofEndpoints = []event.Kind{event.EndpointTest, event.EndpointFailing, event.EndpointDisabled}
+
+// knownUS is how long after an endpoint was made, or asked for other types, some
+// process may not know of it: each looks every two seconds.
+const knownUS = 30_000_000
+
+// webhooks are the endpoints, and what is told of them and not of a payment.
+type webhooks struct {
+	all        map[id.Endpoint]*event.Endpoint
+	byProject  map[int64][]*event.Endpoint
+	events     map[id.Event]bool
+	deliveries []delivery
+}
+
+// scanEndpoints reads all endpoints: they are few.
+func (c *checker) scanEndpoints(ctx context.Context) error {
+	c.webhooks = webhooks{all: map[id.Endpoint]*event.Endpoint{}, byProject: map[int64][]*event.Endpoint{}, events: map[id.Event]bool{}}
+	var after id.Endpoint
+	for {
+		rows, err := c.read.ScanEndpoints(ctx, after, page)
+		if err != nil {
+			return fmt.Errorf("read endpoints: %w", err)
+		}
+		for n := range rows {
+			e := &rows[n]
+			c.webhooks.all[e.ID] = e
+			c.webhooks.byProject[e.ProjectID] = append(c.webhooks.byProject[e.ProjectID], e)
+			after = e.ID
+			switch e.State {
+			case event.EndpointEnabled, event.EndpointOff, event.EndpointDeleted:
+			default:
+				c.violation(C5, "Endpoint %s is in state %q, which does not exist.", e.ID, e.State)
+			}
+		}
+		if len(rows) < page {
+			return nil
+		}
+	}
+}
+
+// takeWebhook gathers a delivery to an endpoint.
+func (c *checker) takeWebhook(d *event.Delivery) {
+	x := delivery{*d, c.isDue(d.ID.Raw(), due.Deliver), d.Body != ""}
+	x.Log, x.LastError, x.Body = "", "", ""
+	if d.Payment.IsZero() {
+		c.webhooks.deliveries = append(c.webhooks.deliveries, x)
+		return
+	}
+	h := c.history(d.Payment)
+	h.webhooks = append(h.webhooks, x)
+	c.whole(d.Payment, h)
+}
+
+func (h *history) webhookChain() ([]*delivery, id.Delivery) {
+	return follow(h.webhooks, h.payment.LastWebhook, func(d *delivery) id.Delivery { return d.ID }, func(d *delivery) id.Delivery { return d.Prev })
+}
+
+// judgeWebhooks: each endpoint of the project is told of each event that it
+// wants, once under each type, and of nothing else (C6).
+func (c *checker) judgeWebhooks(h *history) {
+	p := &h.payment
+	chain, _ := h.webhookChain()
+	for n := range h.webhooks {
+		d := &h.webhooks[n]
+		if !slices.Contains(chain, d) {
+			c.violation(C13, "Webhook %s is not in the chain of payment %s.", d.ID, p.ID)
+		}
+		if d.ID.Bucket() != p.ID.Bucket() {
+			c.violation(C13, "Webhook %s lies in bucket %d, its payment %s in %d.", d.ID, d.ID.Bucket(), p.ID, p.ID.Bucket())
+		}
+		c.judgeWebhook(d)
+		e := slices.IndexFunc(h.events, func(e event.Event) bool { return e.ID == d.Event })
+		switch {
+		case e < 0:
+			c.violation(C13, "Webhook %s tells of event %q, which is not among those of payment %s.", d.ID, d.Event, p.ID)
+		case !slices.Contains(typesOf(&h.events[e]), d.Type):
+			c.violation(C6, "Webhook %s tells of event %s (%s) as %q.", d.ID, d.Event, h.events[e].Kind, d.Type)
+		}
+		if ep := c.webhooks.all[d.Endpoint]; ep != nil && ep.ProjectID != p.ProjectID {
+			c.violation(C6, "Webhook %s tells project %d of payment %s, which is of project %d.", d.ID, ep.ProjectID, p.ID, p.ProjectID)
+		}
+	}
+	for n := range h.events {
+		for _, ep := range c.webhooks.byProject[p.ProjectID] {
+			for _, typ := range typesOf(&h.events[n]) {
+				c.judgeHeard(h, &h.events[n], ep, typ)
+			}
+		}
+	}
+}
+
+// typesOf gives the types under which endpoints hear of an event.
+func typesOf(e *event.Event) []string {
+	var out []string
+	if typ := hears[e.Kind]; typ != "" {
+		out = append(out, typ)
+	}
+	if e.Kind == event.RefundSucceeded && e.To == payment.StatusRefunded {
+		out = append(out, "payment.refunded")
+	}
+	return out
+}
+
+func (c *checker) judgeHeard(h *history, e *event.Event, ep *event.Endpoint, typ string) {
+	times := 0
+	for n := range h.webhooks {
+		if d := &h.webhooks[n]; d.Event == e.ID && d.Endpoint == ep.ID && d.Type == typ {
+			times++
+		}
+	}
+	if times > 1 {
+		c.violation(C6, "Endpoint %s is told of event %s %d times as %q.", ep.ID, e.ID, times, typ)
+	}
+	if ep.State == event.EndpointDeleted || e.AtUS < ep.WantsUS+knownUS {
+		return // what it wanted then is not known
+	}
+	wants := ep.Types == "" || slices.Contains(strings.Fields(ep.Types), typ)
+	if wants && times == 0 {
+		c.violation(C6, "Endpoint %s is not told of event %s (%s) of payment %s.", ep.ID, e.ID, typ, h.payment.ID)
+	}
+	if !wants && times > 0 {
+		c.violation(C6, "Endpoint %s is told of event %s as %q, which it did not ask for.", ep.ID, e.ID, typ)
+	}
+}
+
+// judgeWebhook: what is not told yet will be, or is kept for a replay (C6, C11).
+func (c *checker) judgeWebhook(d *delivery) {
+	ep := c.webhooks.all[d.Endpoint]
+	if ep == nil {
+		c.violation(C13, "Webhook %s goes to endpoint %q, which does not exist.", d.ID, d.Endpoint)
+	}
+	switch d.State {
+	case event.DeliveryPending:
+		if !d.due {
+			c.violation(C11, "Webhook %s is pending, but nothing will send it: it has no due row.", d.ID)
+		}
+		if c.opts.AtRest {
+			c.violation(C11, "Webhook %s is pending in the end.", d.ID)
+		}
+	case event.DeliveryDelivered:
+		if !d.hasBody || d.Tries == 0 {
+			c.violation(C6, "Webhook %s is delivered without having been sent.", d.ID)
+		}
+	case event.DeliveryDead:
+		if d.Tries == 0 {
+			c.violation(C6, "Webhook %s is dead without having been tried.", d.ID)
+		}
+	case event.DeliveryParked:
+	default:
+		c.violation(C5, "Webhook %s is in state %q, which does not exist.", d.ID, d.State)
+	}
+}
+
+// judgeEndpoints: what is told of endpoints and of no payment.
+func (c *checker) judgeEndpoints() {
+	told := map[[2]id.Raw]int{}
+	for n := range c.webhooks.deliveries {
+		d := &c.webhooks.deliveries[n]
+		c.judgeWebhook(d)
+		if !c.webhooks.events[d.Event] {
+			c.violation(C13, "Webhook %s tells of event %q, which does not exist.", d.ID, d.Event)
+		}
+		told[[2]id.Raw{d.Event.Raw(), d.Endpoint.Raw()}]++
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(told), func(a, b [2]id.Raw) int {
+		return strings.Compare(rawText(a[0])+rawText(a[1]), rawText(b[0])+rawText(b[1]))
+	}) {
+		if told[k] > 1 {
+			c.violation(C6, "Endpoint %s is told of event %s %d times.", id.Endpoint(k[1]), id.Event(k[0]), told[k])
+		}
+	}
+}
