@@ -37,6 +37,7 @@ type house struct {
 	memory    *book.Memory
 	book      *book.Book
 	flows     *flow.Flows
+	endpoints *callback.Endpoints
 	callbacks *callback.Callbacks
 	inbox     *inbox.Inbox
 	work      []due.Due
@@ -109,14 +110,16 @@ func newHouse(t *testing.T) *house {
 	}
 	t.Cleanup(h.book.Close)
 	connectors := func(string, string) (connector.Connector, bool) { return h, true }
+	h.endpoints = callback.NewEndpoints(h.book, h.memory, callback.EndpointOptions{Projects: projects, Random: rand.Reader, Now: now})
 	h.flows = flow.New(h.book, h.memory, flow.Options{
-		Projects: projects, Connectors: connectors, Now: now, NotifyURL: func(string, string) string { return "https://pay.example/n" },
+		Endpoints: h.endpoints.Of, Projects: projects, Connectors: connectors, Now: now, NotifyURL: func(string, string) string { return "https://pay.example/n" },
 	})
 	render := func(w event.Work, _ project.Project) ([]byte, http.Header, error) {
 		return []byte(w.Event.ID.String()), nil, nil
 	}
 	h.callbacks = callback.New(h.book, h.memory, callback.Options{
 		Styles: map[string]callback.Style{"gate": {Render: render, Delivered: callback.Status200}}, Projects: projects, Sender: h, Now: now,
+		Endpoints: h.endpoints,
 	})
 	h.inbox = inbox.New(h.book, h.memory, inbox.Options{Flows: h.flows, Connectors: connectors, ReturnURL: func(id.Payment) string { return "/" }})
 	return h
@@ -363,6 +366,7 @@ func allRows(t *testing.T, m *book.Memory) rows {
 	c.Deliveries.Insert = read(t, m.ScanDeliveries)
 	c.Inbox.Insert = read(t, m.ScanInbox)
 	c.Cases.Insert = read(t, m.Cases)
+	c.Endpoints.Insert = read(t, m.ScanEndpoints)
 	c.Due.Insert = read(t, m.ScanDue)
 	c.Answers.Insert = read(t, m.ScanAnswers)
 	c.Keys.Insert = read(t, m.ScanKeys)

@@ -322,6 +322,8 @@ func (c *checker) judgeDeliveries(h *history) {
 			if !d.hasBody || d.Tries == 0 {
 				c.violation(C6, "Delivery %s is %s without having been sent.", d.ID, d.State)
 			}
+		case event.DeliveryParked:
+			c.violation(C5, "Delivery %s is parked, and goes to no endpoint that could be disabled.", d.ID)
 		default:
 			c.violation(C5, "Delivery %s is in state %q, which does not exist.", d.ID, d.State)
 		}

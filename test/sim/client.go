@@ -52,7 +52,7 @@ func (w *world) settings(name string) settings {
 func (w *world) address(name string, k event.Kind) string {
 	s := w.settings(name)
 	switch k {
-	case event.PaymentPending, event.RefundStarted, event.LateSuccess:
+	case event.PaymentPending, event.RefundStarted, event.LateSuccess, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled:
 		return ""
 	case event.PaymentAwaiting: // the merchant must act
 		return w.project.CallbackURL
