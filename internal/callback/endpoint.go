@@ -36,9 +36,8 @@ type Endpoints struct {
 	opts EndpointOptions
 	seal sealer
 
-	mu     sync.Mutex // one change of known at a time
-	known  atomic.Pointer[known]
-	health sync.Mutex // one change of how an endpoint fares at a time
+	mu    sync.Mutex // one change of known at a time
+	known atomic.Pointer[known]
 
 	disabled prometheus.Counter
 	states   *prometheus.GaugeVec
@@ -503,84 +502,84 @@ const (
 
 // fares notes how an endpoint fares: a message was delivered, failed (as its
 // first try or a later one), or was answered that the endpoint is gone. Most calls
-// find that nothing is new.
+// find by what is known that nothing is new. Those that do not decide on the row:
+// many may come at once, and from several processes.
 func (e *Endpoints) fares(ctx context.Context, k id.Endpoint, word string, tries int64, unit time.Duration) error {
-	if e.change1(k, word, tries, unit, e.opts.Now()) == nil {
+	was, ok := e.known.Load().byID[k]
+	now := e.opts.Now().UnixMicro()
+	if copied := was; !ok || !e.news(nil, &copied, word, tries, unit, now) {
 		return nil
 	}
-	e.health.Lock() // a thousand that fail at once are a few changes
-	defer e.health.Unlock()
-	do := e.change1(k, word, tries, unit, e.opts.Now())
-	if do == nil {
-		return nil
-	}
-	row, err := e.change(ctx, "endpoint.fares", e.known.Load().byID[k].ProjectID, k, do)
-	if errors.Is(err, ErrNoEndpoint) {
+	changed := false
+	row, err := e.change(ctx, "endpoint.fares", was.ProjectID, k, func(p *book.Page, row *event.Endpoint) (bool, error) {
+		changed = e.news(p, row, word, tries, unit, p.NowUS())
+		return changed, nil
+	})
+	switch {
+	case errors.Is(err, ErrNoEndpoint):
 		return nil // deleted meanwhile
-	}
-	if err == nil && row.State == event.EndpointOff {
+	case err != nil || !changed:
+		return err
+	case row.State == event.EndpointOff:
 		e.disabled.Inc()
 		e.opts.Log.Error("ALARM: endpoint is disabled", "endpoint", row.ID, "project", row.ProjectID, "url", row.URL, "reason", row.Reason)
-	}
-	return err
-}
-
-// change1 decides what of an endpoint changes by how one message fared; nil: nothing.
-func (e *Endpoints) change1(k id.Endpoint, word string, tries int64, unit time.Duration, now time.Time) func(*book.Page, *event.Endpoint) (bool, error) {
-	row, ok := e.known.Load().byID[k]
-	if !ok || row.State != event.EndpointEnabled {
-		return nil
-	}
-	others := slices.DeleteFunc(slices.Clone(e.Of(row.ProjectID)), func(o event.Endpoint) bool { return o.ID == k })
-	wanting := func(kind event.Kind) []event.Endpoint {
-		return slices.DeleteFunc(others, func(o event.Endpoint) bool { return !o.Wants(string(kind)) })
-	}
-	after := scaled(disableAfter, unit)
-	switch {
-	case word == "delivered" && row.FailingUS == 0, word == "repeated":
-		return nil
-	case word == "delivered":
-		return func(_ *book.Page, row *event.Endpoint) (bool, error) {
-			row.FailingUS, row.Failed, row.WarnedUS = 0, 0, 0
-			return true, nil
-		}
-	case word == "gone":
-		return func(p *book.Page, row *event.Endpoint) (bool, error) {
-			return disable(p, row, "it answered 410 Gone", wanting(event.EndpointDisabled)), nil
-		}
-	case row.FailingUS != 0 && row.Failed >= disableMessages && now.UnixMicro()-row.FailingUS >= after.Microseconds():
-		return func(p *book.Page, row *event.Endpoint) (bool, error) {
-			if row.FailingUS == 0 || row.Failed < disableMessages || p.NowUS()-row.FailingUS < after.Microseconds() {
-				return false, nil // another process has heard of a success
-			}
-			reason := fmt.Sprintf("nothing was delivered for %v", after)
-			return disable(p, row, reason, wanting(event.EndpointDisabled)), nil
-		}
-	case row.FailingUS == 0 || tries == 1 && row.Failed < disableMessages || tries >= warnTries && row.WarnedUS == 0:
-		return func(p *book.Page, row *event.Endpoint) (bool, error) {
-			if row.FailingUS == 0 {
-				row.FailingUS = p.NowUS()
-			}
-			if tries == 1 && row.Failed < disableMessages {
-				row.Failed++
-			}
-			if tries >= warnTries && row.WarnedUS == 0 {
-				row.WarnedUS = p.NowUS()
-				e.opts.Log.Warn("endpoint fails", "endpoint", row.ID, "project", row.ProjectID, "url", row.URL)
-				tell(p, event.EndpointFailing, *row, wanting(event.EndpointFailing))
-			}
-			return true, nil
-		}
+	case row.WarnedUS != 0 && was.WarnedUS == 0:
+		e.opts.Log.Warn("endpoint fails", "endpoint", row.ID, "project", row.ProjectID, "url", row.URL)
 	}
 	return nil
 }
 
-// disable turns an endpoint off and has the project's others hear of it.
-func disable(p *book.Page, row *event.Endpoint, reason string, others []event.Endpoint) bool {
+// news changes a row by how one message fared, and reports whether anything is
+// new; without a page nobody is told.
+func (e *Endpoints) news(p *book.Page, row *event.Endpoint, word string, tries int64, unit time.Duration, nowUS int64) bool {
 	if row.State != event.EndpointEnabled {
 		return false
 	}
+	after := scaled(disableAfter, unit)
+	switch {
+	case word == "repeated":
+		return false
+	case word == "delivered":
+		failing := row.FailingUS != 0
+		row.FailingUS, row.Failed, row.WarnedUS = 0, 0, 0
+		return failing
+	case word == "gone":
+		e.disable(p, row, "it answered 410 Gone")
+		return true
+	case row.FailingUS != 0 && row.Failed >= disableMessages && nowUS-row.FailingUS >= after.Microseconds():
+		e.disable(p, row, fmt.Sprintf("nothing was delivered for %v", after))
+		return true
+	}
+	was := *row
+	if row.FailingUS == 0 {
+		row.FailingUS = nowUS
+	}
+	if tries == 1 && row.Failed < disableMessages {
+		row.Failed++
+	}
+	if tries >= warnTries && row.WarnedUS == 0 {
+		row.WarnedUS = nowUS
+		e.tellOthers(p, event.EndpointFailing, *row)
+	}
+	return *row != was
+}
+
+// disable turns an endpoint off.
+func (e *Endpoints) disable(p *book.Page, row *event.Endpoint, reason string) {
 	row.State, row.Reason = event.EndpointOff, reason
-	tell(p, event.EndpointDisabled, *row, others)
-	return true
+	e.tellOthers(p, event.EndpointDisabled, *row)
+}
+
+// tellOthers has the project's other endpoints hear of one.
+func (e *Endpoints) tellOthers(p *book.Page, kind event.Kind, about event.Endpoint) {
+	if p == nil {
+		return
+	}
+	var others []event.Endpoint
+	for _, o := range e.Of(about.ProjectID) {
+		if o.ID != about.ID && o.Wants(string(kind)) {
+			others = append(others, o)
+		}
+	}
+	tell(p, kind, about, others)
 }

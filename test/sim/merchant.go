@@ -59,8 +59,11 @@ func newMerchant(w *world) *merchant {
 func (m *merchant) down() bool { return m.w.meets(MerchantDown, m.downFrom, m.downTo) }
 
 // Send is the merchant's endpoint.
-func (m *merchant) Send(_ context.Context, url string, _ http.Header, body []byte) (callback.Answer, error) {
+func (m *merchant) Send(_ context.Context, url string, header http.Header, body []byte) (callback.Answer, error) {
 	w := m.w
+	if w.hooks.has(url) {
+		return w.hooks.Send(url, header, body)
+	}
 	var t told
 	if err := json.Unmarshal(body, &t); err != nil {
 		panic(err)

@@ -15,6 +15,7 @@ import (
 	"aorta/internal/callback"
 	"aorta/internal/connector"
 	"aorta/internal/due"
+	"aorta/internal/event"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/inbox"
@@ -41,6 +42,7 @@ type process struct {
 
 	book      *book.Book
 	flows     *flow.Flows
+	endpoints *callback.Endpoints
 	callbacks *callback.Callbacks
 	notices   *inbox.Inbox
 	public    http.Handler
@@ -82,15 +84,19 @@ func (w *world) start(slot int) {
 	}
 	projects := func(n int64) (project.Project, bool) { return w.project, n == w.project.ID }
 	connectors := func(name, _ string) (connector.Connector, bool) { return w.witness.Provider(), name == "sim" }
+	p.endpoints = w.hooks.endpoints(p.book, p.clock, random{rand.NewChaCha8(seed)})
+	if err := p.endpoints.Refresh(context.Background()); err != nil {
+		panic(err)
+	}
 	p.flows = flow.New(p.book, w.store, flow.Options{
-		Projects: projects, Connectors: connectors, Now: p.clock, Sleep: func(_ context.Context, d time.Duration) { w.pause(d) },
+		Endpoints: p.endpoints.Of, Projects: projects, Connectors: connectors, Now: p.clock, Sleep: func(_ context.Context, d time.Duration) { w.pause(d) },
 		NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" },
 	})
 	p.callbacks = callback.New(p.book, w.store, callback.Options{
 		Styles: map[string]callback.Style{
 			"gate": {Render: w.merchant.render, Delivered: callback.Status200}, "page": {Render: w.merchant.render, Delivered: callback.Status200},
 		},
-		Projects: projects, Sender: w.merchant, Now: p.clock,
+		Projects: projects, Sender: w.merchant, Now: p.clock, Endpoints: p.endpoints,
 	})
 	p.notices = inbox.New(p.book, w.store, inbox.Options{
 		Flows: p.flows, Connectors: connectors, ReturnURL: func(id.Payment) string { return "/" },
@@ -180,6 +186,9 @@ func (p *process) sweep() {
 		dead = nil // who could not speak for so long itself must not call others dead
 	}
 	p.still = time.Time{}
+	if err := p.endpoints.Refresh(context.Background()); err != nil {
+		panic(err)
+	}
 	rows, err := w.store.Overdue(context.Background(), p.clock().UnixMicro(), dead, 100)
 	if err != nil {
 		panic(err)
@@ -293,7 +302,14 @@ func (w *world) label(d due.Due) string {
 		}
 	case due.Deliver:
 		if x, ok, err := w.store.Delivery(ctx, id.Delivery(d.ID)); ok && err == nil {
-			name = fmt.Sprint(w.nameOf(x.Payment), "/told")
+			switch {
+			case x.Payment.IsZero():
+				name = "endpoint/told"
+			case x.Door == event.DoorWebhook:
+				name = fmt.Sprint(w.nameOf(x.Payment), "/hooked")
+			default:
+				name = fmt.Sprint(w.nameOf(x.Payment), "/told")
+			}
 		}
 	case due.Notice:
 		var n news

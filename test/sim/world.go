@@ -61,6 +61,7 @@ type world struct {
 
 	psp      *psp
 	merchant *merchant
+	hooks    *hooks
 	witness  *witness.Witness // for the independent model
 	project  project.Project
 	names    map[id.Payment]string // the merchant's
@@ -169,6 +170,7 @@ func newWorld(p Plan) *world {
 	w.psp, w.merchant = newPSP(w), newMerchant(w)
 	w.witness = witness.New(w.project, w.psp, w.clock)
 	w.store = newHomes(1+int(w.draw("homes")*2), !w.sqlite)
+	w.hooks = newHooks(w)
 	w.away = make([]time.Time, len(w.store))
 	slots := 1
 	if !w.sqlite {

@@ -285,9 +285,14 @@ func (w *Witness) committed(c *book.Changes) {
 	}
 	w.model.Committed(model.Commit{
 		Payments: list(rows(c.Payments), paymentRow), Operations: list(rows(c.Operations), operationRow), Attempts: list(rows(c.Attempts), attemptRow),
-		Events: list(c.Events, eventRow), Transfers: list(c.Transfers, w.transferRow), Accounts: accounts,
+		Events: list(ofPayments(c.Events), eventRow), Transfers: list(c.Transfers, w.transferRow), Accounts: accounts,
 		Cases: list(rows(c.Cases), func(c payment.Case) model.Case { return model.Case{Payment: c.Payment.String(), Kind: c.Kind} }),
 	})
+}
+
+// ofPayments leaves out what is about endpoints of a merchant and moves nothing.
+func ofPayments(all []event.Event) []event.Event {
+	return slices.DeleteFunc(slices.Clone(all), func(e event.Event) bool { return e.Payment.IsZero() })
 }
 
 // The translation, row by row.
