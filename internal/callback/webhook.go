@@ -115,6 +115,9 @@ func (c *Callbacks) webhookHeader(ep event.Endpoint, d event.Delivery, body stri
 		return nil, err
 	}
 	message := event.MessageID(d.Event, d.Type).String()
+	if newID && d.Tries > 0 {
+		message = id.Event(id.Derive(d.ID.Bucket(), message, strconv.FormatInt(d.Tries, 10))).String()
+	}
 	h := http.Header{}
 	h.Set("Content-Type", "application/json")
 	h.Set(sign.WebhookID, message)

@@ -375,7 +375,7 @@ func record(p *book.Page, to endpoints, pay *payment.Payment, op payment.Operati
 func tellEndpoints(p *book.Page, to endpoints, pay *payment.Payment, e event.Event, snap event.Snapshot) {
 	for _, ep := range to(pay.ProjectID) {
 		for _, typ := range event.TypesOf(e.Kind, e.To) {
-			if !ep.Wants(typ) {
+			if !ep.Wants(typ) || mutation == "untold" && e.Kind == event.RefundSucceeded {
 				continue
 			}
 			d := ep.Delivery(id.Delivery(p.Mint()), e, typ, p.NowUS())

@@ -261,6 +261,11 @@ func TestEveryAdminCallNeedsTheToken(t *testing.T) {
 			}
 		}
 	}
+	for _, c := range [][2]string{
+		{"GET", ""}, {"POST", ""}, {"GET", "/we_x"}, {"PATCH", "/we_x"}, {"DELETE", "/we_x"}, {"POST", "/we_x/rotate"}, {"POST", "/we_x/test"}, {"GET", "/we_x/deliveries"},
+	} {
+		h.answer(h.call(c[0], "/admin/endpoints"+c[1], "Bearer sesam", "{}"), http.StatusUnauthorized)
+	}
 	if got, want := h.states(), "dead delivered dead dead applied"; got != want {
 		t.Errorf("states are %s without the token, want %s", got, want)
 	}

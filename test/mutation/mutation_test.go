@@ -22,6 +22,8 @@ func TestMistakesAreSeen(t *testing.T) {
 		"mutation_norecord":   "and nothing says so",     // one "no such operation" is taken for "not sent"
 		"mutation_trustnews":  ", without ",              // a notification is taken for the answer
 		"mutation_rerender":   "was told as",             // a retry of a callback is rendered anew
+		"mutation_newid":      "; its endpoint has",      // a retry of a webhook has another id
+		"mutation_untold":     "is not told of event",    // endpoints do not hear of refunds
 		"mutation_retryguard": "may not move from",       // a customer may try again on an offer that does not stand
 	} {
 		t.Run(tag, func(t *testing.T) {

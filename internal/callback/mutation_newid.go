@@ -1,0 +1,5 @@
+//go:build mutation_newid
+
+package callback
+
+const newID = true

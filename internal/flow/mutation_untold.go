@@ -1,0 +1,5 @@
+//go:build mutation_untold
+
+package flow
+
+const mutation = "untold"
