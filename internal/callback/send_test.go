@@ -229,3 +229,30 @@ func TestSenderIsBoundInTimeAndUsesNoProxy(t *testing.T) {
 		}
 	}
 }
+
+// A Retry-After is a number of seconds, or a date that counts from the answer's own.
+func TestSendReadsRetryAfter(t *testing.T) {
+	t.Parallel()
+	const date = "Fri, 02 Jan 2026 03:04:05 GMT"
+	for text, want := range map[string]time.Duration{
+		"":                              0,
+		"120":                           2 * time.Minute,
+		"-1":                            0,
+		"99999999":                      7 * 24 * time.Hour,
+		"1.5":                           0,
+		"Fri, 02 Jan 2026 03:05:05 GMT": time.Minute,
+		"Thu, 01 Jan 2026 03:05:05 GMT": 0,
+		"soon":                          0,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", date)
+			w.Header().Set("Retry-After", text)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		answer, err := callback.NewHTTPSender(loopback, 2).Send(t.Context(), server.URL, nil, []byte("{}"))
+		if err != nil || answer.RetryAfter != want || answer.Status != http.StatusServiceUnavailable {
+			t.Errorf("Retry-After %q = %v, %v; want %v", text, answer, err, want)
+		}
+		server.Close()
+	}
+}
