@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"aorta/internal/id"
@@ -105,6 +106,19 @@ func (a Account) Post(minor int64) (Account, error) {
 
 // MayGoBelow reports whether accounts of p may have a negative balance.
 func (p Purpose) MayGoBelow() bool { return rules[p].mayGoBelow }
+
+// NeverBelow are the purposes whose accounts are credit-normal and may not have
+// a negative balance, in order.
+func NeverBelow() []Purpose {
+	var out []Purpose
+	for p, r := range rules {
+		if !r.mayGoBelow && !r.debitNormal {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
 
 // Known reports whether p is one of the house's purposes.
 func (p Purpose) Known() bool { _, ok := rules[p]; return ok }

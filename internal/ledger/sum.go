@@ -11,4 +11,5 @@ type Sum struct {
 	Bucket   id.Bucket
 	Currency money.Currency
 	Minor    int64
+	Below    int64 // by how much the worst of those that may not be is below zero
 }

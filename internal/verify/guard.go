@@ -19,10 +19,10 @@ import (
 
 // Guard checks what is cheap, again and again, while the platform works:
 //
-//	C1   every bucket's accounts sum to zero; new transfers balance
+//	C1   every bucket's accounts sum to zero, no wallet is below it; new transfers balance
 //	C5   payments: their history is of allowed moves, and ends where they stand
 //	C11  no work is overdue by more than a minute
-//	C13  payments: the rows that they name are there
+//	C13  payments, and some new transfers of customers: the rows that they name are there
 //
 // Of payments it looks at some that have just come, and at some of all others
 // in turn. It reads committed rows by their keys, holds no lock and no snapshot
@@ -44,6 +44,8 @@ type Guard struct {
 	transfer id.Transfer    // the last one looked at
 	turn     id.Payment     // the last one looked at in turn
 	suspects []id.Payment   // to be looked at again
+
+	moves []ledger.Transfer // of customers, to be looked at: some new ones, and those that were wrong
 }
 
 // Ledger is what a Guard reads: a home's store.
@@ -69,6 +71,7 @@ const (
 	guardPage     = 500
 	guardPayments = 10 // that have just come, and as many in turn
 	guardSuspects = 50
+	guardMoves    = 20
 	guardOverdue  = 100
 	guardChain    = 64 // rows of one kind of one payment
 	guardRest     = 99 // times as long as the round has taken
@@ -133,6 +136,10 @@ func (g *Guard) Round(ctx context.Context) {
 	g.ended(ctx, err, all, C11)
 	wrong, err := g.payments(ctx)
 	all = append(all, wrong...)
+	if err == nil {
+		wrong, err = g.wallets(ctx)
+		all = append(all, wrong...)
+	}
 	g.ended(ctx, err, all, C5, C13)
 	g.ring(all)
 }
@@ -192,6 +199,12 @@ func (g *Guard) conserved(ctx context.Context) ([]finding, error) {
 				fmt.Sprintf("The accounts of bucket %d in %s sum to %d minor units, not to zero.", s.Bucket, s.Currency, s.Minor),
 			})
 		}
+		if s.Below > 0 {
+			out = append(out, finding{
+				C1, fmt.Sprintf("below %d %s", s.Bucket, s.Currency),
+				fmt.Sprintf("An account of bucket %d in %s stands %d minor units below zero.", s.Bucket, s.Currency, s.Below),
+			})
+		}
 	}
 	until := id.At(g.opts.Now().Add(-settled))
 	for range guardPages {
@@ -209,6 +222,9 @@ func (g *Guard) conserved(ctx context.Context) ([]finding, error) {
 				return out, nil // and so the next round meets it again
 			}
 			g.transfer = t.ID
+			if !t.Customer.IsZero() && len(g.moves) < guardMoves {
+				g.moves = append(g.moves, *t)
+			}
 		}
 		if len(rows) < guardPage {
 			return out, nil
@@ -275,6 +291,52 @@ func (g *Guard) payments(ctx context.Context) ([]finding, error) {
 		}
 	}
 	return out, nil
+}
+
+// wallets looks at some transfers of customers: the one before it in their
+// statement, their row and the round are there. They were written with it or
+// before.
+func (g *Guard) wallets(ctx context.Context) ([]finding, error) {
+	var out []finding
+	var again []ledger.Transfer
+	for _, t := range g.moves {
+		c := &checker{findings: newFindings()}
+		if err := g.lookAtMove(ctx, c, &t); err != nil {
+			return out, err
+		}
+		if len(c.found) > 0 {
+			out, again = append(out, c.found...), append(again, t)
+		}
+	}
+	g.moves = again[:min(len(again), guardMoves/2)]
+	return out, nil
+}
+
+func (g *Guard) lookAtMove(ctx context.Context, c *checker, t *ledger.Transfer) error {
+	if !t.Prev.IsZero() {
+		before, ok, err := g.read.Transfer(ctx, t.Prev)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			c.violation(C13, "Transfer %s follows %s in its statement, which is not there.", t.ID, t.Prev)
+		case before.Customer != t.Customer || before.Currency() != t.Currency():
+			c.violation(C13, "Transfer %s follows %s in its statement, which is another's.", t.ID, t.Prev)
+		}
+	}
+	if _, ok, err := g.read.Customer(ctx, t.Customer); err != nil {
+		return err
+	} else if !ok {
+		c.violation(C13, "Transfer %s is of customer %s, who does not exist.", t.ID, t.Customer)
+	}
+	if t.Round.IsZero() {
+		return nil
+	}
+	_, ok, err := g.read.Round(ctx, t.Round)
+	if err == nil && !ok {
+		c.violation(C13, "Transfer %s is of round %s, which does not exist.", t.ID, t.Round)
+	}
+	return err
 }
 
 // look reads the rows that a payment names, and judges what does not change once

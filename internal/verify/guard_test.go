@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -30,15 +32,17 @@ type summed struct {
 
 func (s *summed) Sums(ctx context.Context) ([]ledger.Sum, error) {
 	accounts, err := s.ScanAccounts(ctx, id.Account{}, 1_000_000)
-	sums := map[ledger.Sum]int64{}
+	sums := map[ledger.Sum]ledger.Sum{}
 	for _, a := range accounts {
-		sums[ledger.Sum{Bucket: a.ID.Bucket(), Currency: a.Currency}] += a.Minor
+		k := ledger.Sum{Bucket: a.ID.Bucket(), Currency: a.Currency}
+		s := sums[k]
+		s.Bucket, s.Currency, s.Minor = k.Bucket, k.Currency, s.Minor+a.Minor
+		if slices.Contains(ledger.NeverBelow(), a.Purpose) {
+			s.Below = max(s.Below, a.Minor)
+		}
+		sums[k] = s
 	}
-	var out []ledger.Sum
-	for k, minor := range sums {
-		k.Minor = minor
-		out = append(out, k)
-	}
+	out := slices.Collect(maps.Values(sums))
 	slices.SortFunc(out, func(a, b ledger.Sum) int {
 		return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Currency, b.Currency))
 	})
@@ -137,6 +141,22 @@ func TestGuardSees(t *testing.T) {
 			x := r.transfer("wallet", ledger.KindDeposit)
 			x.Postings = []ledger.Posting{x.Postings[0], {Account: x.Postings[1].Account, Currency: "INR", Minor: -1}}
 		}, "does not balance", true},
+		{"a wallet below zero", verify.C1, func(r rows) {
+			x := r.move("start")
+			wallet, merchant := r.posted(x.Postings[1].Account), r.posted(x.Postings[0].Account)
+			merchant.Minor += wallet.Minor - 7
+			wallet.Minor = 7
+		}, "stands 7 minor units below zero", true},
+		{"a statement broken", verify.C13, func(r rows) { r.move("s2").Prev[15]++ }, "which is not there", false},
+		{"another customer's statement", verify.C13, func(r rows) { r.move("s2").Prev = r.move("other").ID }, "which is another's", false},
+		{"a customer lost", verify.C13, func(r rows) {
+			k := r.move("s2").Customer
+			drop(&r.Customers.Insert, func(c *customer.Customer) bool { return c.ID == k })
+		}, "of customer", false},
+		{"a round lost", verify.C13, func(r rows) {
+			k := r.move("s2").Round
+			drop(&r.Rounds.Insert, func(x *ledger.Round) bool { return x.ID == k })
+		}, "of round", false},
 		{"a status without event", verify.C5, func(r rows) { r.payment("pending").Status = payment.StatusCaptured }, "but its events end at pending", false},
 		{"a forbidden move", verify.C5, func(r rows) {
 			p := r.payment("declined")

@@ -320,11 +320,49 @@ func busy(t *testing.T) *house {
 	h.pump()
 	h.post("nobody's")
 
+	h.play()
+
 	h.merchant = 0
 	h.begin(shop, "merchant away")
 	h.pump()
 	h.begin(shop, "not asked yet")
 	return h
+}
+
+// play makes each move that a wallet has, and rounds that end in each way.
+func (h *house) play() {
+	h.t.Helper()
+	p, _ := projects(wallets)
+	f := h.flows
+	for _, m := range []struct {
+		do         func(context.Context, flow.WalletMove) (flow.Moved, error)
+		txn, round string
+		minor      int64
+		bonus      bool
+	}{
+		{f.Credit, "start", "", 1000, false},
+		{f.GrantBonus, "given", "", 100, false},
+		{f.Stake, "s1", "played", 300, false},
+		{f.Win, "w1", "played", 500, false},
+		{f.Stake, "s2", "undone", 200, false},
+		{f.Stake, "s3", "undone", 60, true},
+		{f.Win, "w2", "undone", 50, false},
+		{f.Win, "w3", "undone", 5, true},
+		{f.Rollback, "b1", "undone", 260, false},
+		{f.Rollback, "b2", "never seen", 0, false},
+		{f.ReleaseBonus, "freed", "", 40, false},
+		{f.Debit, "spent", "", 10, true},
+		{f.Debit, "paid", "", 30, false},
+	} {
+		h.later(time.Second)
+		x := flow.WalletMove{Project: p, CustomerID: "c1", TxnID: m.txn, RoundID: m.round, Amount: rupees(m.minor), Bonus: m.bonus}
+		if _, err := m.do(h.t.Context(), x); err != nil {
+			h.t.Fatalf("%s: %v", m.txn, err)
+		}
+	}
+	if _, err := f.Credit(h.t.Context(), flow.WalletMove{Project: p, CustomerID: "c2", TxnID: "other", Amount: rupees(7)}); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // post brings a notification.
@@ -359,6 +397,8 @@ func allRows(t *testing.T, m *book.Memory) rows {
 	t.Helper()
 	var c book.Changes
 	c.Refs.Insert = read(t, m.ScanRefs)
+	c.Customers.Insert = read(t, m.ScanCustomers)
+	c.Rounds.Insert = read(t, m.ScanRounds)
 	c.Payments.Insert = read(t, m.ScanPayments)
 	c.Operations.Insert = read(t, m.ScanOperations)
 	c.Attempts.Insert = read(t, m.ScanAttempts)
@@ -438,6 +478,19 @@ func (r rows) attempt(name string) *payment.Attempt {
 func (r rows) transfer(name string, k ledger.Kind) *ledger.Transfer {
 	p := r.payment(name)
 	return pick(r.Transfers, func(x *ledger.Transfer) bool { return x.Payment == p.ID && x.Kind == k })
+}
+
+// move is the transfer of a wallet's move, by its name.
+func (r rows) move(name string) *ledger.Transfer {
+	return pick(r.Transfers, func(x *ledger.Transfer) bool { return x.Name == name })
+}
+
+func (r rows) round(name string) *ledger.Round {
+	return pick(r.Rounds.Insert, func(x *ledger.Round) bool { return x.Name == name })
+}
+
+func (r rows) posted(k id.Account) *ledger.Account {
+	return pick(r.Accounts.Insert, func(a *ledger.Account) bool { return a.ID == k })
 }
 
 func (r rows) event(name string, k event.Kind) *event.Event {

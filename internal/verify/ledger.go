@@ -5,7 +5,9 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
+	"aorta/internal/customer"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
 	"aorta/internal/money"
@@ -16,6 +18,10 @@ import (
 type balance struct {
 	currency       money.Currency
 	stored, posted int64
+
+	customer id.Customer // whose it is; zero: nobody's
+	last     id.Transfer // of an available account: where their statement begins
+	chain    chain       // and what is in it
 }
 
 // scanAccounts reads all accounts and checks each by itself: its id follows
@@ -27,7 +33,15 @@ func (c *checker) scanAccounts(ctx context.Context) error {
 
 func (c *checker) takeAccount(a *ledger.Account) {
 	c.report.Accounts++
-	c.accounts[a.ID] = &balance{currency: a.Currency, stored: a.Minor}
+	b := &balance{currency: a.Currency, stored: a.Minor, last: a.Last}
+	c.accounts[a.ID] = b
+	if owner, ok := strings.CutPrefix(a.Owner, wallet); ok {
+		merchant, name, _ := strings.Cut(owner, ":")
+		b.customer = customer.KeyOf(a.ID.Bucket(), merchant, name)
+	}
+	if !a.Last.IsZero() && (b.customer.IsZero() || a.Purpose != ledger.Available) {
+		c.violation(C13, "Account %s (%s) begins a statement, and is no customer's available account.", a.ID, a.Purpose)
+	}
 	c.takeClearing(a)
 	if want := ledger.AccountID(a.ID.Bucket(), a.Owner, a.Purpose, a.Currency); want != a.ID {
 		c.violation(C1, "Account %s is not the %s account of its owner in %s: that one is %s.", a.ID, a.Purpose, a.Currency, want)
@@ -61,8 +75,9 @@ func (c *checker) takeTransfer(t *ledger.Transfer) {
 		}
 		b.posted += p.Minor
 	}
+	c.takeChain(t)
 	if t.Payment.IsZero() {
-		c.violation(C13, "Transfer %s (%s) belongs to no payment.", t.ID, t.Kind)
+		c.takeMove(t)
 		return
 	}
 	h := c.history(t.Payment)
@@ -84,6 +99,7 @@ func (c *checker) judgeAccounts() {
 			c.violation(C1, "Account %s holds %d minor units, but its postings sum to %d.", k, a.stored, a.posted)
 		}
 		sums[book{k.Bucket(), a.currency}] += a.stored
+		c.judgeChain(k, a)
 	}
 	order := func(x, y book) int {
 		return cmp.Or(cmp.Compare(x.bucket, y.bucket), cmp.Compare(x.currency, y.currency))
@@ -102,7 +118,7 @@ func between(k ledger.Kind, a *payment.Attempt) (debit, credit id.Account) {
 		return ledger.AccountID(a.ID.Bucket(), owner, p, a.Amount.Currency)
 	}
 	purpose := ledger.Payable // shop: we owe the merchant
-	if len(a.Payee) > len(wallet) && a.Payee[:len(wallet)] == wallet {
+	if strings.HasPrefix(a.Payee, wallet) {
 		purpose = ledger.Available // wallet: we owe the customer
 	}
 	clearing, payee, due := account(a.PSP(), ledger.Clearing), account(a.Payee, purpose), account("house", ledger.RefundDue)

@@ -12,6 +12,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/id"
+	"aorta/internal/ledger"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 )
@@ -42,6 +43,7 @@ const (
 	scopeRefund  = "refund:"
 	scopeVoid    = "void"
 	scopeAnswer  = "answer:"
+	scopeMoved   = "moved" // says that a reserved transfer was made
 )
 
 // paymentName is the name under which a merchant's payment must be found, if the
@@ -90,7 +92,18 @@ func (c *checker) judgeRefs(ctx context.Context) error {
 			if begun {
 				c.violation(C13, "Payment %s exists although its id was voided.", id.Payment(r.Target))
 			}
+		case r.Scope == scopeMoved:
+			_, made, err := c.read.Transfer(ctx, id.Transfer(r.Target))
+			if err != nil {
+				return fmt.Errorf("read transfer: %w", err)
+			}
+			if !made || id.Transfer(r.Target).String() != r.Text {
+				c.violation(C13, "A ref says that transfer %s was made, which does not exist.", r.Text)
+			}
 		default:
+			if move, rollback := moveScope(r.Scope); move {
+				return c.takeMoveRef(ctx, r, rollback)
+			}
 			c.violation(C13, "Ref %q has scope %q, which does not exist.", r.Text, r.Scope)
 		}
 		return nil
@@ -108,6 +121,29 @@ func (c *checker) judgeRefs(ctx context.Context) error {
 		return nil
 	}
 	return c.explainRefs(ctx)
+}
+
+// takeMoveRef notes the name of a move, unless the move came to nothing after
+// its name was reserved.
+func (c *checker) takeMoveRef(ctx context.Context, r payment.Ref, rollback bool) error {
+	made := true
+	var err error
+	switch {
+	case !c.opts.Homes:
+	case rollback:
+		var x ledger.Round
+		x, made, err = c.read.Round(ctx, id.Round(r.Target))
+		made = made && x.RolledBack != ""
+	default:
+		_, made, err = c.read.Transfer(ctx, id.Transfer(r.Target))
+	}
+	if err != nil {
+		return fmt.Errorf("read what a name is of: %w", err)
+	}
+	if made {
+		c.refs.add(name{r.Scope, r.Text}, r.Target)
+	}
+	return nil
 }
 
 func eachRef(ctx context.Context, r book.Reader, do func(payment.Ref) error) error {
@@ -138,7 +174,7 @@ func (c *checker) explainRefs(ctx context.Context) error {
 		if _, twice := all[n]; twice {
 			c.violation(C13, "The name %q in %s is there twice.", n.text, n.scope)
 		}
-		if n.scope != scopeVoid {
+		if n.scope != scopeVoid && n.scope != scopeMoved {
 			all[n] = r.Target
 		}
 		return nil
@@ -172,11 +208,36 @@ func (c *checker) explainRefs(ctx context.Context) error {
 	if err := c.explainRefunds(ctx, check); err != nil {
 		return err
 	}
+	if err := c.explainMoves(ctx, check); err != nil {
+		return err
+	}
 	order := func(a, b name) int { return strings.Compare(a.scope+"\x00"+a.text, b.scope+"\x00"+b.text) }
 	for _, n := range slices.SortedFunc(maps.Keys(all), order) {
+		if move, _ := moveScope(n.scope); move && c.opts.Homes {
+			continue // perhaps one that came to nothing
+		}
 		c.violation(C13, "The ref %q in %s names %s, which does not exist or is called otherwise.", n.text, n.scope, rawText(all[n]))
 	}
 	return nil
+}
+
+// explainMoves checks the names of moves, and of rollbacks that found nothing
+// to undo.
+func (c *checker) explainMoves(ctx context.Context, check func(string, name, id.Raw)) error {
+	transfers := pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: transferKey, take: func(t *ledger.Transfer) {
+		if t.Name != "" {
+			n, target := moveName(t)
+			check("Transfer "+t.ID.String(), n, target)
+		}
+	}}
+	if err := merge(ctx, &transfers); err != nil {
+		return err
+	}
+	return c.eachRound(ctx, func(r *ledger.Round) {
+		if n, ok := rollbackName(r); ok {
+			check("Rollback of round "+r.ID.String(), n, r.ID.Raw())
+		}
+	})
 }
 
 // explainRefunds checks the names of refunds.

@@ -16,7 +16,7 @@
 // of one. Rows of payments are gathered while they stream by in the order of
 // their ids, and forgotten as soon as a payment is whole, so memory is bounded
 // by the payments that live long (refunded days later) and by the number of
-// accounts. Its known weakness: it looks into one home, so a name reserved in
+// customers and accounts. Its known weakness: it looks into one home, so a name reserved in
 // one for a payment in another looks like a name of nothing.
 package verify
 
@@ -48,6 +48,11 @@ type Options struct {
 	// that is not applied (C11). A customer who is awaited counts as open too.
 	AtRest bool
 
+	// Homes says that names of this store may have been reserved for moves of a
+	// wallet in another home, which then came to nothing: such a name is not a
+	// violation. False: each name was written with what it names.
+	Homes bool
+
 	// What was seen outside the store. It is compared with the moment that the
 	// reader shows, so nobody may have been at work between the two.
 	Clients   *Clients   // C2 and C7; nil: not checked
@@ -76,7 +81,7 @@ const overdueUS = 60_000_000
 func Run(ctx context.Context, r book.Reader, o Options) (Report, error) {
 	c := &checker{
 		findings: newFindings(always...), read: r, opts: o,
-		accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{},
+		customers: map[id.Customer]person{}, accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{},
 	}
 	if o.Clients != nil {
 		c.clients, c.counts[C2], c.counts[C7] = newClients(o.Clients), 0, 0
@@ -110,6 +115,8 @@ type checker struct {
 	answers    fingerprint             // the keys of answers that are kept
 	answerRefs fingerprint             // and what refs say of them
 	refs       fingerprint             // what the refs say
+	customers  map[id.Customer]person
+	played     totals // what transfers say of rounds
 
 	clients   *clients // nil, as the next two: not known, not checked
 	provider  *provider
@@ -118,6 +125,9 @@ type checker struct {
 }
 
 func (c *checker) run(ctx context.Context) error {
+	if err := c.scanCustomers(ctx); err != nil {
+		return err
+	}
 	if err := c.scanAccounts(ctx); err != nil {
 		return err
 	}
@@ -134,7 +144,7 @@ func (c *checker) run(ctx context.Context) error {
 		&pages[event.Event, id.Event]{scan: c.read.ScanEvents, key: eventKey, take: c.takeEvent},
 		&pages[event.Delivery, id.Delivery]{scan: c.read.ScanDeliveries, key: deliveryKey, take: c.takeDelivery},
 		&pages[payment.Inbox, id.Inbox]{scan: c.read.ScanInbox, key: func(n *payment.Inbox) id.Inbox { return n.ID }, take: c.takeInbox},
-		&pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: func(t *ledger.Transfer) id.Transfer { return t.ID }, take: c.takeTransfer},
+		&pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: transferKey, take: c.takeTransfer},
 	)
 	if err != nil {
 		return err
@@ -145,6 +155,9 @@ func (c *checker) run(ctx context.Context) error {
 	}
 	c.judgeEndpoints()
 	c.judgeAccounts()
+	if err := c.judgeRounds(ctx); err != nil {
+		return err
+	}
 	if err := c.judgeCases(ctx); err != nil {
 		return err
 	}

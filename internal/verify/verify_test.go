@@ -13,6 +13,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -245,6 +246,80 @@ func TestCorruptions(t *testing.T) {
 		// C11
 		{name: "work long overdue", check: verify.C11, corrupt: func(r rows) { r.Due.Insert[0].DueUS = 1 }, want: "is overdue by", liveUS: 100_000_000},
 		{name: "payment open beyond its limit time", check: verify.C11, corrupt: func(r rows) { r.payment("pending").LimitUS = 1 }, want: `Payment pay_\w+ is pending \d+ s after its limit time`, liveUS: 400_000_000},
+
+		// Wallets
+		{name: "stake booked twice", check: verify.C3, corrupt: func(r rows) {
+			x := *r.move("s1")
+			x.ID, x.Name = mint(x.ID), "s1 again"
+			r.Transfers = append(r.Transfers, x)
+		}, want: "differs from its transfers by 300 in what is staked"},
+		{name: "stake lost", check: verify.C3, corrupt: func(r rows) {
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.Name == "s1" })
+		}, want: "differs from its transfers by -300 in what is staked"},
+		{name: "round that has won more", check: verify.C3, corrupt: func(r rows) { r.round("played").Won++ }, want: "differs from its transfers by -1 in what is won"},
+		{name: "two rounds that differ the other way round", check: verify.C3, corrupt: func(r rows) {
+			r.round("played").Staked++
+			r.round("undone").Staked--
+		}, want: "differs from its transfers by -1 in what is staked"},
+		{name: "round with another stake", check: verify.C3, corrupt: func(r rows) { r.round("played").Stakes++ }, want: "by -1 in what is stakes"},
+		{name: "rollback that undid less", check: verify.C3, corrupt: func(r rows) {
+			x := r.move("b1")
+			x.Postings = append([]ledger.Posting{}, x.Postings[2:]...)
+		}, want: "differs from its transfers by -200 in what is undone staked"},
+		{name: "rollback without effect", check: verify.C5, corrupt: func(r rows) { r.round("undone").Rollback = id.Transfer{} }, want: "was undone by transfer"},
+		{name: "rollback unknown to its round", check: verify.C5, corrupt: func(r rows) { r.round("undone").RolledBack = "" }, want: "was undone by transfer"},
+		{name: "round of nothing", check: verify.C5, corrupt: func(r rows) { r.round("never seen").RolledBack = "" }, want: "has 0 stakes and 0 wins"},
+		{name: "round in another currency", check: verify.C3, corrupt: func(r rows) { r.round("played").Currency = "EUR" }, want: "differs from its transfers by"},
+		{name: "round of another project", check: verify.C13, corrupt: func(r rows) { r.round("played").Project++ }, want: "is not the one of its names"},
+		{name: "round lost", check: verify.C13, corrupt: func(r rows) {
+			drop(&r.Rounds.Insert, func(x *ledger.Round) bool { return x.Name == "played" })
+		}, want: "Transfers name round rnd_"},
+		{name: "round of nobody", check: verify.C13, corrupt: func(r rows) {
+			k := r.round("played").Customer
+			drop(&r.Customers.Insert, func(x *customer.Customer) bool { return x.ID == k })
+		}, want: "is of customer cus_.* who does not exist"},
+		{name: "win to the merchant", check: verify.C3, corrupt: func(r rows) {
+			x, debit := r.move("w1"), r.move("paid")
+			x.Postings = append([]ledger.Posting{}, x.Postings...)
+			x.Postings[0].Account = debit.Postings[1].Account
+		}, want: "does not move money between the accounts of customer"},
+		{name: "move without name", check: verify.C13, corrupt: func(r rows) { r.move("paid").Name = "" }, want: "lacks its name"},
+		{name: "debit in a round", check: verify.C13, corrupt: func(r rows) { r.move("paid").Round = r.round("played").ID }, want: "has a round that it is not part of"},
+		{name: "move whose name is another's", check: verify.C13, corrupt: func(r rows) {
+			x := pick(r.Refs.Insert, func(x *payment.Ref) bool { return x.Scope == "debit:4" && x.Text == "paid" })
+			x.Target = mint(x.Target)
+		}, want: `is called "paid" in debit:4, but that ref names`},
+		{name: "move whose name is lost", check: verify.C13, corrupt: func(r rows) {
+			drop(&r.Refs.Insert, func(x *payment.Ref) bool { return x.Scope == "stake:4" && x.Text == "s1" })
+		}, want: `is called "s1" in stake:4, but there is no such ref`},
+		{name: "tombstone whose name is lost", check: verify.C13, corrupt: func(r rows) {
+			drop(&r.Refs.Insert, func(x *payment.Ref) bool { return x.Scope == "rollback:4" && x.Text == "b2" })
+		}, want: `Rollback of round rnd_\w+ is called "b2"`},
+		{name: "name of no move", check: verify.C13, corrupt: func(r rows) {
+			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "win:4", Text: "nothing"}})
+		}, want: `The ref "nothing" in win:4 names`},
+		{name: "move said to be made", check: verify.C13, corrupt: func(r rows) {
+			k := mint(r.move("s1").ID)
+			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Bucket: k.Bucket(), Scope: "moved", Text: k.String()}, Target: k.Raw()})
+		}, want: "says that transfer txn_.* was made, which does not exist"},
+		{name: "statement skips a transfer", check: verify.C13, corrupt: func(r rows) { r.move("w1").Prev = r.move("s1").Prev }, want: "has not all transfers of its customer"},
+		{name: "statement begins too late", check: verify.C13, corrupt: func(r rows) {
+			x := r.move("paid")
+			pick(r.Accounts.Insert, func(a *ledger.Account) bool { return a.Last == x.ID }).Last = x.Prev
+		}, want: "has not all transfers of its customer"},
+		{name: "statement begins nowhere", check: verify.C13, corrupt: func(r rows) {
+			pick(r.Accounts.Insert, func(a *ledger.Account) bool { return a.Last == r.move("paid").ID }).Last = id.Transfer{}
+		}, want: "has not all transfers of its customer"},
+		{name: "statement at a merchant's account", check: verify.C13, corrupt: func(r rows) { r.account(ledger.Payable).Last = r.move("paid").ID }, want: "is no customer's available account"},
+		{name: "transfer in nobody's statement", check: verify.C13, corrupt: func(r rows) { r.transfer("wallet", ledger.KindDeposit).Customer = id.Customer{} }, want: "but is not in their statement"},
+		{name: "transfer in another's statement", check: verify.C13, corrupt: func(r rows) { r.transfer("noticed", ledger.KindDeposit).Customer = r.move("s1").Customer }, want: "whose accounts it does not touch"},
+		{name: "customer whose currency is unknown", check: verify.C13, corrupt: func(r rows) {
+			pick(r.Customers.Insert, func(x *customer.Customer) bool { return x.Name == "c2" }).Currencies = "EUR"
+		}, want: "has an account in INR, which their row does not say"},
+		{name: "customer renamed", check: verify.C13, corrupt: func(r rows) {
+			pick(r.Customers.Insert, func(x *customer.Customer) bool { return x.Name == "c2" }).Name = "c3"
+		}, want: "is not the one of its names"},
+		{name: "wallet below zero", check: verify.C1, corrupt: func(r rows) { r.posted(r.move("start").Postings[1].Account).Minor = 1 }, want: "may not be below zero"},
 
 		// C13
 		{name: "operation without payment", check: verify.C13, corrupt: func(r rows) {

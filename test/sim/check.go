@@ -59,7 +59,7 @@ func (w *world) judge() Result { return w.judgeRows(read(w.store)) }
 
 // judgeRows is judge of a run that has left these rows.
 func (w *world) judgeRows(x rows) Result {
-	report, err := verify.Run(context.Background(), w.store, verify.Options{})
+	report, err := verify.Run(context.Background(), w.store, verify.Options{Homes: len(w.store) > 1})
 	if err != nil {
 		panic(err)
 	}
