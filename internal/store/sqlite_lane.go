@@ -136,6 +136,9 @@ func (l *sqliteLane) end() {
 	}
 	l.open = false
 	defer l.s.write.Unlock()
+	if errors.Is(l.s.broken, errClosed) {
+		return // the connection's memory is gone, and asking it would read what is another's by now
+	}
 	if l.c.inTransaction() {
 		if err := l.c.exec("ROLLBACK"); err != nil && l.c.inTransaction() {
 			l.s.fail(fmt.Errorf("cannot roll back; restart: %w", err))
