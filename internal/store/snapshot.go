@@ -68,6 +68,7 @@ func SnapshotSQLite(ctx context.Context, path string) (*Snapshot, error) {
 	if _, err := os.Stat(path); err != nil { // or SQLite would make an empty one
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	slots() // before anything else begins to use SQLite
 	db, err := sql.Open("sqlite", fileURI(path)+"?mode=ro&_pragma=busy_timeout(5000)")
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
