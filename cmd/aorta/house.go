@@ -219,6 +219,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop = stop
 	h.worker.Start(run, h.book, db, db, epoch)
+	go flows.TidyAnswers(run)
 	guard := verify.NewGuard(db, verify.GuardOptions{
 		Now: time.Now, Log: h.log, Metrics: h.metrics, Broken: func(err error) { h.lost(fmt.Errorf("%w: %w", errLedger, err)) },
 	})

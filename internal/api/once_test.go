@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"aorta/internal/api"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/payment"
 )
 
 // TestRepeats: the same request under the same key is answered in the same bytes,
@@ -159,6 +162,55 @@ func TestOrphans(t *testing.T) {
 		}
 		if payments, answers, _ := h.rows(); payments != 1 || answers != 1 {
 			t.Errorf("%d homes: %d payments, %d answers", homes, payments, answers)
+		}
+	}
+}
+
+// TestKeysAreForgotten: after 90 days a key is free again; the names behind it are not.
+func TestKeysAreForgotten(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	named := sale("50.00", `,"merchant_payment_id":"o"`)
+	h.post(initPath, "k", named)
+	h.post(creditPath, "k", move("prize", "1.00"))
+	h.pass(flow.KeepAnswers - time.Hour)
+	young := h.post(initPath, "young", sale("50.00"))
+	forget := func() int {
+		t.Helper()
+		n, err := h.flows.ForgetAnswers(t.Context(), h.clock().Add(-flow.KeepAnswers))
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	if n := forget(); n != 0 {
+		t.Errorf("%d answers were forgotten too early", n)
+	}
+	h.pass(2 * time.Hour)
+	if n := forget(); n != 2 {
+		t.Errorf("%d answers were forgotten, want 2", n)
+	}
+	wants(t, "the key again, with the name", h.post(initPath, "k", named), 409, "duplicate_payment_id")
+	if a := h.post(initPath, "k", sale("50.00")); a.Code != 200 || a.Header().Get("Idempotent-Replayed") != "" {
+		t.Errorf("the key again, without = %d %s", a.Code, a.Body)
+	}
+	if a := h.post(creditPath, "k", move("prize", "1.00")); a.Code != 200 || a.text("available") != "1.00" {
+		t.Errorf("the move again = %d %s", a.Code, a.Body)
+	}
+	if a := h.post(initPath, "young", sale("50.00")); a.Body.String() != young.Body.String() {
+		t.Errorf("the younger one = %s", a.Body)
+	}
+	for _, m := range h.homes {
+		rows, _ := m.ScanAnswers(t.Context(), id.Answer{}, 100)
+		refs, _ := m.ScanRefs(t.Context(), payment.RefKey{}, 100)
+		named := 0
+		for _, r := range refs {
+			if strings.HasPrefix(r.Scope, "answer:") {
+				named++
+			}
+		}
+		if len(rows) != 3 || named != 3 {
+			t.Errorf("%d answers and %d keys are left, want 3 of each", len(rows), named)
 		}
 	}
 }

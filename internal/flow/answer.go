@@ -219,3 +219,60 @@ func (f *Flows) Drop(ctx context.Context, a payment.Answer) error {
 // Leave ends the work on a call without an answer: a repeat finds what became of
 // its thing.
 func (f *Flows) Leave(a payment.Answer) { f.answers.end(a.ID) }
+
+// KeepAnswers is how long an answer is kept: a key that comes later is a new
+// request, and merchant_payment_id and txn_id are the net behind it.
+const KeepAnswers = 90 * 24 * time.Hour
+
+// forgetPage is how many answers are forgotten at a time.
+const forgetPage = 200
+
+// ForgetAnswers gives up the keys of calls that were begun before an instant, and
+// says how many: at most a page. Ids are ordered by time, so they are the first.
+func (f *Flows) ForgetAnswers(ctx context.Context, before time.Time) (int, error) {
+	rows, err := f.read.from.ScanAnswers(ctx, id.Answer{}, forgetPage)
+	if err != nil {
+		return 0, fmt.Errorf("read old answers: %w", err)
+	}
+	forgotten := 0
+	for _, row := range rows {
+		if row.ID.Compare(id.Answer(id.At(before))) >= 0 || row.ChangedUS >= before.UnixMicro() {
+			break
+		}
+		key := f.book.RefKey(payment.AnswerScope(row.ProjectID, row.Route), row.Key)
+		_, err := book.Do(ctx, f.book, book.Act[struct{}]{
+			Name: "answer.forget", Bucket: row.ID.Bucket(), Background: true,
+			Hint: func(p *book.Page) { p.Answers.Get(row.ID); p.Refs.Get(key) },
+			Decide: func(p *book.Page) (struct{}, error) {
+				if r, ok := p.Refs.Get(key); ok && r.Target == row.ID.Raw() {
+					p.Refs.Delete(key)
+				}
+				if _, ok := p.Answers.Get(row.ID); ok {
+					p.Answers.Delete(row.ID)
+				}
+				return struct{}{}, nil
+			},
+		})
+		if err != nil {
+			return forgotten, fmt.Errorf("forget an answer: %w", err)
+		}
+		forgotten++
+	}
+	return forgotten, nil
+}
+
+// TidyAnswers forgets old answers now and then, until the context ends.
+func (f *Flows) TidyAnswers(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := f.ForgetAnswers(ctx, f.opts.Now().Add(-KeepAnswers))
+		if err != nil && ctx.Err() == nil {
+			f.opts.Log.Warn("old answers are not forgotten", "error", err)
+		}
+		if n < forgetPage {
+			f.opts.Sleep(ctx, tidyPause)
+		}
+	}
+}
+
+// tidyPause is how often it looks when there is nothing to forget.
+const tidyPause = 10 * time.Minute
