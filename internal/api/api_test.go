@@ -186,6 +186,7 @@ func TestBadInput(t *testing.T) {
 		{"return_url with a password", sale("50.00", `,"return_url":"https://a:b@shop.example/"`), 422, "validation_failed", "return_url", "url"},
 		{"long name", sale("50.00", `,"merchant_payment_id":"`+long+`"`), 422, "validation_failed", "merchant_payment_id", "too_long"},
 		{"empty name", sale("50.00", `,"merchant_payment_id":""`), 422, "validation_failed", "merchant_payment_id", "empty"},
+		{"semicolon in a name", sale("50.00", `,"merchant_payment_id":"a;b"`), 422, "validation_failed", "merchant_payment_id", "characters"},
 		{"line in a name", sale("50.00", `,"customer_id":"a\nb"`), 422, "validation_failed", "customer_id", "characters"},
 		{"meta is a text", sale("50.00", `,"meta":"x"`), 422, "validation_failed", "meta", "type"},
 		{"meta in meta", sale("50.00", `,"meta":{"a":{}}`), 422, "validation_failed", "meta.a", "type"},

@@ -92,7 +92,7 @@ const (
 var kinds = map[string]kind{
 	"amount":      {check: checkAmount, digits: true, pattern: `^[0-9]{1,19}(\.[0-9]{1,4})?$`, most: 24},
 	"currency":    {check: checkCurrency, pattern: `^[A-Z]{3}$`},
-	"name":        {check: lengthOf(maxName), minimum: 1, most: maxName},
+	"name":        {check: checkName, minimum: 1, most: maxName},
 	"txn":         {check: lengthOf(maxTxn), minimum: 1, most: maxTxn},
 	"text":        {check: lengthOf(maxText), most: maxText},
 	"word":        {check: matching(wordPattern), pattern: wordPattern},
@@ -149,6 +149,15 @@ func lengthOf(most int) func(string) (string, string) {
 		}
 		return "", ""
 	}
+}
+
+// checkName refuses ";" too: Gate's protocol signs names joined by it
+// (ecommpay.md section 1), and what this door names that one may show.
+func checkName(text string) (string, string) {
+	if strings.Contains(text, ";") {
+		return "characters", "must have no semicolon"
+	}
+	return lengthOf(maxName)(text)
 }
 
 // checkAmount knows no currency yet, so it looks at the form alone; amountOf

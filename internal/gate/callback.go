@@ -107,11 +107,11 @@ func RenderCallback(w event.Work, p project.Project) (body []byte, header http.H
 func paymentOf(s event.Snapshot, p project.Project) paymentPart {
 	pay := s.Payment
 	part := paymentPart{
-		ID: pay.MerchantPaymentID, Type: paymentType(pay.Type), Status: paymentStatus(pay), Date: instant(pay.ChangedUS),
+		ID: pay.Called(), Type: paymentType(pay.Type), Status: paymentStatus(pay), Date: instant(pay.ChangedUS),
 		Method: pay.Method, Sum: sumOf(pay.Amount), Description: plain(pay.Description), retryPart: retryOf(pay, pay.ChangedUS),
 	}
 	if part.Description == "" {
-		part.Description = pay.MerchantPaymentID
+		part.Description = pay.Called()
 	}
 	if m, ok := p.MethodByCode(pay.Method); ok {
 		part.Method = plain(m.Name)

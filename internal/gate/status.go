@@ -102,11 +102,11 @@ func (g *Gate) requestStatus(ctx context.Context, c *call) ([]byte, error) {
 	if !ok || view.Operation.RequestID() != name || pay.ProjectID != c.project.ID {
 		return nil, errNoRequest
 	}
-	c.paymentID = pay.MerchantPaymentID
+	c.paymentID = pay.Called()
 	shown := event.Snapshot{Payment: pay, Operation: view.Operation, Attempt: view.Attempt}
 	part, operation := paymentOf(shown, c.project), operationOfSnapshot(shown, c.project)
 	return signGeneral(requestStatusAnswer{
-		General:   generalPart{ProjectID: c.project.ID, PaymentID: pay.MerchantPaymentID},
+		General:   generalPart{ProjectID: c.project.ID, PaymentID: pay.Called()},
 		RequestID: name, Status: operation.Status,
 		Transaction: transactionPart{ID: operation.ID, Type: part.Type, Date: operation.CreatedDate},
 		Payment: resultPart{

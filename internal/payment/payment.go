@@ -151,6 +151,15 @@ func (p Payment) Refundable() int64 {
 	return p.CapturedMinor - p.RefundedMinor - p.RefundingMinor
 }
 
+// Called is the payment's name for people and for protocols that want one: the
+// merchant's, or ours where they gave it none.
+func (p Payment) Called() string {
+	if p.MerchantPaymentID != "" {
+		return p.MerchantPaymentID
+	}
+	return p.ID.String()
+}
+
 // OperationKind is what an operation does.
 type OperationKind string
 

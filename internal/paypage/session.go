@@ -267,7 +267,7 @@ func (p *Page) waiting(w http.ResponseWriter, r *http.Request, s stay) {
 	age := p.opts.Now().Sub(time.UnixMicro(s.sale.Operation.CreatedUS))
 	if s.next == nil && age > cmp.Or(s.looks.project.BaseTime, patience) {
 		view := web.ResultView{
-			Outcome: web.OutcomePending, Amount: amount, Description: pay.Description, Order: pay.MerchantPaymentID, MethodName: p.methodName(s),
+			Outcome: web.OutcomePending, Amount: amount, Description: pay.Description, Order: pay.Called(), MethodName: p.methodName(s),
 			StatusURL: statusURL, PageURL: pageURL, Returned: s.from == fromProvider,
 		}
 		if b := s.looks.back(); b != nil {
@@ -302,7 +302,7 @@ func (p *Page) result(w http.ResponseWriter, r *http.Request, s stay, outcome we
 		return err
 	}
 	view := web.ResultView{
-		Outcome: outcome, Reason: reason, Amount: format(pay.Amount, s.looks, r), Description: pay.Description, Order: pay.MerchantPaymentID,
+		Outcome: outcome, Reason: reason, Amount: format(pay.Amount, s.looks, r), Description: pay.Description, Order: pay.Called(),
 		MethodName: p.methodName(s), Redirect: redirect, Returned: s.from == fromProvider, Result: object,
 	}
 	if b := s.looks.end(kind); b != nil {
@@ -327,7 +327,7 @@ func (p *Page) offer(w http.ResponseWriter, r *http.Request, s stay) {
 	pay := s.view.Payment
 	view := web.ResultView{
 		Outcome: web.OutcomeDecline, Reason: reasonOf(s.sale.Operation.Code), Amount: format(pay.Amount, s.looks, r), Description: pay.Description,
-		Order: pay.MerchantPaymentID, MethodName: p.methodName(s), Returned: s.from == fromProvider,
+		Order: pay.Called(), MethodName: p.methodName(s), Returned: s.from == fromProvider,
 		Retry: &web.Retry{
 			Action: "/payment/s/" + p.token(pay.ID) + "/again", SecondsLeft: p.secondsToRetry(pay), AttemptsLeft: int(pay.TriesLeft),
 			Fields: []web.Field{{Name: afterField, Value: s.sale.Operation.RequestID()}},

@@ -186,11 +186,11 @@ func (p *Page) resultObject(s stay) (*resultObject, error) {
 		Transaction: resultTransaction{ID: sale.Number, Date: timeOf(sale.ChangedUS), Type: string(pay.Type)},
 		Payment: resultPayment{
 			Method: pay.Method, Date: timeOf(pay.ChangedUS), ResultCode: pay.Code, ResultMessage: pay.Message, Status: statusOf(pay),
-			ID: pay.MerchantPaymentID, ProviderID: method.Provider,
+			ID: pay.Called(), ProviderID: method.Provider,
 		},
 		SumReal:     sum{sale.Amount.Minor, string(sale.Amount.Currency)},
 		Customer:    resultCustomer{pay.CustomerID},
-		General:     resultGeneral{ProjectID: pay.ProjectID, PaymentID: pay.MerchantPaymentID},
+		General:     resultGeneral{ProjectID: pay.ProjectID, PaymentID: pay.Called()},
 		Description: pay.Description,
 		ReturnURL:   p.returnURL(s),
 	}
