@@ -72,6 +72,16 @@ func TestInitOutcomes(t *testing.T) {
 	if again := h.post(initPath, "k2", sale("2.00")); again.Body.String() != a.Body.String() || again.Header().Get("Idempotent-Replayed") != "true" {
 		t.Errorf("refused, again = %s %v\nwant %s", again.Body, again.Header(), a.Body)
 	}
+	for n, word := range []string{"bank", "generic-bank", "online-banking"} {
+		a := h.post(initPath, fmt.Sprint("bank-", n), strings.Replace(sale("1.00"), "card", word, 1))
+		if got := h.get("/v1/payments/" + a.text("payment_id")); got.text("method") != "bank" || got.text("method_code") != "generic-bank" {
+			t.Errorf("method %s = %s", word, got.Body)
+		}
+	}
+	yen := h.post(initPath, "yen", `{"amount":"100","currency":"JPY","method":"card"}`)
+	if got := h.get("/v1/payments/" + yen.text("payment_id")); got.text("amount") != "100" || got.text("captured_amount") != "100" {
+		t.Errorf("yen = %s", got.Body)
+	}
 	if a := h.post(initPath, "k3", sale("4.00")); !strings.HasPrefix(a.text("redirect_url"), "https://pay.example/payment/s/pay_") {
 		t.Errorf("a form: redirect_url = %q", a.text("redirect_url"))
 	}

@@ -181,7 +181,8 @@ func newHouseOf(t testing.TB, count int, change ...setting) *house {
 	card := project.Method{Code: "generic-card", Group: "card", Segment: "generic", Name: "Card", Connector: "generic", Account: "demo", Currency: "EUR", MinMinor: 10, MaxMinor: 99_999_99}
 	bank, yen := card, card
 	bank.Code, bank.Group = "generic-bank", "bank"
-	yen.Code, yen.Group, yen.Currency = "generic-card-jpy", "card", "JPY"
+	bank.Group = "online-banking"
+	yen.Currency = "JPY"
 	shop := project.Project{
 		ID: 200, MerchantID: 1, Secret: sign.NewSecret("s"), Wallet: true, LateSuccess: project.LateHold, LimitTime: 30 * time.Minute,
 		Methods: []project.Method{card, bank, yen},

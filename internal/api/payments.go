@@ -296,22 +296,27 @@ func alternatives(p project.Project, pay payment.Payment) []string {
 	return out
 }
 
-// methodOf finds the method of a word: its code, or its group, such as card.
+// wordOf is /v1's word for a method: card for generic-card, wallet for paytm-wallet.
+func wordOf(code string) string { return code[strings.LastIndexByte(code, '-')+1:] }
+
+// methodOf finds the method of a word: its code, the end of it, such as card, or
+// its group. Of several that take the currency it is the project's first.
 func methodOf(p project.Project, word string, c money.Currency) (project.Method, error) {
 	var currencies, words []string
 	for _, m := range p.Methods {
-		if m.Code == word || m.Group == word {
+		if m.Code == word || wordOf(m.Code) == word || m.Group == word {
 			if m.Currency == c {
 				return m, nil
 			}
 			currencies = append(currencies, string(m.Currency))
 		}
-		if !slices.Contains(words, m.Group) {
-			words = append(words, m.Group)
+		if w := wordOf(m.Code); !slices.Contains(words, w) {
+			words = append(words, w)
 		}
 	}
 	if len(currencies) > 0 {
-		return project.Method{}, refuse(codeCurrency, map[string]any{"currencies": currencies})
+		slices.Sort(currencies)
+		return project.Method{}, refuse(codeCurrency, map[string]any{"currencies": slices.Compact(currencies)})
 	}
 	return project.Method{}, refuse(codeNoMethod, map[string]any{"methods": words})
 }
@@ -356,15 +361,12 @@ func (a *API) came(ctx context.Context, p id.Payment) (flow.Kept, error) {
 	return flow.DecodeKept(r.Body)
 }
 
-func (a *API) view(c *call, p payment.Payment) paymentView {
+func view(p payment.Payment) paymentView {
 	cur := p.Amount.Currency
 	v := paymentView{
 		PaymentID: p.ID.String(), MerchantPaymentID: p.MerchantPaymentID, Status: statusOf(p.Status), Amount: p.Amount.Decimal(), Currency: string(cur),
-		Method: p.Method, MethodCode: p.Method, CustomerID: p.CustomerID, Description: p.Description, CapturedAmount: decimal(p.CapturedMinor, cur),
+		Method: wordOf(p.Method), MethodCode: p.Method, CustomerID: p.CustomerID, Description: p.Description, CapturedAmount: decimal(p.CapturedMinor, cur),
 		RefundedAmount: decimal(p.RefundedMinor, cur), RefundableAmount: decimal(p.Refundable(), cur), CreatedAt: instant(p.CreatedUS), UpdatedAt: instant(p.ChangedUS),
-	}
-	if m, ok := c.project.MethodByCode(p.Method); ok {
-		v.Method = m.Group
 	}
 	if p.Status == payment.StatusDeclined {
 		v.Decline = &declineView{p.Code, p.Message}
@@ -380,7 +382,7 @@ func (a *API) getPayment(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := a.view(c, p)
+	v := view(p)
 	if v.RedirectURL, err = a.redirect(ctx, p); err != nil {
 		return nil, err
 	}
@@ -424,7 +426,7 @@ func (a *API) listPayments(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, away(err)
 	}
-	return a.list(ctx, c, rows, next, q.Expand == "meta")
+	return a.list(ctx, rows, next, q.Expand == "meta")
 }
 
 // timeOf reads an instant that the schema has found to be one.
@@ -434,10 +436,10 @@ func timeOf(text string) time.Time {
 }
 
 // list shows payments. Their redirect_url is told by GET of one alone.
-func (a *API) list(ctx context.Context, c *call, rows []payment.Payment, next id.Payment, meta bool) (any, error) {
+func (a *API) list(ctx context.Context, rows []payment.Payment, next id.Payment, meta bool) (any, error) {
 	out := paymentList{Data: make([]paymentView, len(rows)), HasMore: !next.IsZero(), NextCursor: next.String()}
 	for n, p := range rows {
-		out.Data[n] = a.view(c, p)
+		out.Data[n] = view(p)
 		if meta {
 			kept, err := a.came(ctx, p.ID)
 			if err != nil {
@@ -456,12 +458,12 @@ func (a *API) paymentByName(ctx context.Context, c *call, q *listQuery) (any, er
 		from, to := timeOf(q.CreatedFrom).UnixMicro(), timeOf(q.CreatedTo).UnixMicro()
 		if (q.CustomerID == "" || q.CustomerID == p.CustomerID) && (q.Status == "" || q.Status == statusOf(p.Status)) &&
 			(q.CreatedFrom == "" || p.CreatedUS >= from) && (q.CreatedTo == "" || p.CreatedUS < to) {
-			return a.list(ctx, c, []payment.Payment{p}, id.Payment{}, q.Expand == "meta")
+			return a.list(ctx, []payment.Payment{p}, id.Payment{}, q.Expand == "meta")
 		}
 	case r.code != codeNotFound:
 		return nil, err
 	}
-	return a.list(ctx, c, nil, id.Payment{}, false)
+	return a.list(ctx, nil, id.Payment{}, false)
 }
 
 // maxHistory bounds a payment's operations and events in an answer.
