@@ -41,6 +41,7 @@ type Demo struct {
 		ID     int64  `json:"id"`
 		Secret string `json:"secret"`
 	} `json:"project"`
+	APIKey string `json:"api_key"`
 }
 
 // Binary gives the path of the program: AORTA_BIN, else it is built once per test program.
