@@ -35,8 +35,8 @@ const maxStatement = 200
 var ErrCursor = errors.New("no cursor of this statement")
 
 // Statement follows the chain of a customer's transfers, one in each currency,
-// from its head in the available account: by primary key, whatever else there
-// is (decision 013). A cursor names where each chain goes on; what comes
+// from its head in the available account: by primary key, however long it is
+// (docs/wallet.md). A cursor names where each chain goes on; what comes
 // meanwhile is newer than any page and changes none.
 func (f *Flows) Statement(ctx context.Context, q StatementQuery) (Statement, error) {
 	w, currencies, err := f.currencies(ctx, q.Project, q.CustomerID)
