@@ -126,7 +126,7 @@ func (c demoCmd) settings(sandboxURL, secret string) settings {
 		}},
 		Projects: []project.Project{{
 			ID: demoProject, MerchantID: 1, Name: "Demo shop", Secret: sign.NewSecret(secret), CallbackURL: sandboxURL + "/merchant/callback",
-			Origins: []string{sandboxURL}, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,
+			Origins: []string{sandboxURL}, Wallet: true, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,
 			BaseTime: c.BaseTime, LimitTime: c.LimitTime, PageAttempts: c.PageAttempts, RetryTime: retryTime, Methods: offered,
 		}},
 		Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
