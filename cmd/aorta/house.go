@@ -199,6 +199,10 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		News: func(ctx context.Context, header http.Header, body []byte) error {
 			return parts.in.Accept(ctx, news, header, body)
 		},
+		Endpoints: endpoints,
+		ReplayTo: func(ctx context.Context, projectID int64, k id.Endpoint, f callback.Filter) (int, error) {
+			return parts.callbacks.ReplayTo(ctx, projectID, k, f)
+		},
 		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, PublicURL: h.url, Now: time.Now, Random: rand.Reader,
 		Insecure: s.insecureCallbacks(), Sole: s.sole(), Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/callback"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/payment"
@@ -57,6 +58,11 @@ type Options struct {
 	// News takes a provider's signed notification, and answers connector.ErrSignature,
 	// connector.ErrMalformed, or that it could not be stored; required.
 	News func(ctx context.Context, header http.Header, body []byte) error
+
+	Endpoints *callback.Endpoints // whom projects have told of events; required
+
+	// ReplayTo tells an endpoint once more what a filter chooses; required.
+	ReplayTo func(ctx context.Context, projectID int64, k id.Endpoint, f callback.Filter) (int, error)
 
 	// ClientIP gives the address that a project's AllowedIPs are compared with;
 	// nil takes the socket's (security.md S14).
@@ -468,7 +474,14 @@ func (a *API) readCall(w http.ResponseWriter, c *call) error {
 		}
 	}
 	if c.route.body == nil {
-		return nil
+		if !c.route.mutates() {
+			return nil
+		}
+		if c.doc, err = sign.ParseJSON([]byte("{}")); err != nil { // all is said by the address
+			return err
+		}
+		c.idem, err = idempotencyKey(c.http.Header, c.doc)
+		return err
 	}
 	raw, err := readBody(w, c.http)
 	if err != nil {

@@ -348,26 +348,33 @@ func TestOthersThings(t *testing.T) {
 	h := newHouse(t)
 	pay := h.post(initPath, "k", sale("1.00", `,"merchant_payment_id":"order-1"`)).text("payment_id")
 	refund := h.post("/v1/payments/"+pay+"/refunds", "k", `{}`).text("refund_id")
+	hook := h.post(hooksPath, "k", `{"url":"https://shop.example/hooks"}`).text("endpoint_id")
 	stranger := h.newKey(203, "", scopes()...)
 	doc, _ := document()
 	named := 0
 	for pattern, calls := range at(doc, "paths").(map[string]any) {
-		if !strings.Contains(pattern, "{payment_id}") && !strings.Contains(pattern, "{refund_id}") {
+		if !strings.Contains(pattern, "{payment_id}") && !strings.Contains(pattern, "{refund_id}") && !strings.Contains(pattern, "{endpoint_id}") {
 			continue
 		}
-		path := strings.NewReplacer("{payment_id}", pay, "{refund_id}", refund).Replace(pattern)
+		path := strings.NewReplacer("{payment_id}", pay, "{refund_id}", refund, "{endpoint_id}", hook).Replace(pattern)
 		for method := range calls.(map[string]any) {
 			named++
 			body := ""
-			if method == "post" {
+			if method == "post" || method == "patch" {
 				body = "{}"
 			}
 			a := h.send(h.request(strings.ToUpper(method), path, body, "Authorization", "Bearer "+stranger, "Idempotency-Key", "k2"))
 			wants(t, method+" "+pattern, a, 404, "not_found")
 		}
 	}
-	if named < 5 {
+	if named < 12 {
 		t.Errorf("only %d calls name a thing", named)
+	}
+	if a := h.get(hooksPath + "/" + hook); a.Code != 200 {
+		t.Errorf("after the stranger's calls the endpoint is %d %s", a.Code, a.Body)
+	}
+	if a := h.send(h.request("GET", hooksPath, "", "Authorization", "Bearer "+stranger)); len(a.doc["data"].([]any)) != 0 {
+		t.Errorf("a stranger's endpoints = %s", a.Body)
 	}
 	if a := h.send(h.request("GET", "/v1/payments", "", "Authorization", "Bearer "+stranger)); len(a.doc["data"].([]any)) != 0 {
 		t.Errorf("a stranger's list = %s", a.Body)

@@ -22,17 +22,31 @@ func TestGuide(t *testing.T) {
 	h := newHouse(t)
 	server := httptest.NewServer(h.api)
 	defer server.Close()
-	examples := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
+	hooks, err := os.ReadFile("../../docs/webhooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := regexp.MustCompile("(?s)```sh\n(.*?)```")
+	examples := shell.FindAllStringSubmatch(string(guide), -1)
+	more := shell.FindAllStringSubmatch(string(hooks), -1)
+	if len(more) < 3 {
+		t.Errorf("docs/webhooks.md has %d examples", len(more))
+	}
+	examples = append(examples, more...)
+	endpoint := ""
 	for _, block := range examples {
 		if _, err := exec.LookPath("curl"); err != nil {
 			t.Skip("no curl")
 		}
 		command := exec.CommandContext(t.Context(), "sh", "-c", block[1])
-		command.Env = append(os.Environ(), "AORTA_URL="+server.URL, "AORTA_KEY="+h.key)
+		command.Env = append(os.Environ(), "AORTA_URL="+server.URL, "AORTA_KEY="+h.key, "ENDPOINT="+endpoint)
 		said, err := command.Output()
 		var answer map[string]any
-		if err != nil || json.Unmarshal(bytes.Split(bytes.TrimSpace(said), []byte("\n"))[0], &answer) != nil || bytes.Contains(said, []byte(`"error"`)) || !regexp.MustCompile(`pay_|txn_`).Match(said) {
+		if err != nil || json.Unmarshal(bytes.Split(bytes.TrimSpace(said), []byte("\n"))[0], &answer) != nil || bytes.Contains(said, []byte(`"error"`)) || !regexp.MustCompile(`pay_|txn_|we_|cb_`).Match(said) {
 			t.Errorf("%s\n%v, said: %s", block[1], err, said)
+		}
+		if made, ok := answer["endpoint_id"].(string); ok {
+			endpoint = made
 		}
 	}
 	if len(examples) < 3 {

@@ -198,7 +198,8 @@ type reply struct {
 	header http.Header
 	media  string
 	body   []byte
-	code   code // of a refusal
+	stored []byte // what repeats are told, of a body that shows a secret once
+	code   code   // of a refusal
 }
 
 func (r *refusal) reply(traceID, errorsURL string, problemForm bool) reply {

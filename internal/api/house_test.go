@@ -10,17 +10,21 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"aorta/internal/api"
 	"aorta/internal/book"
+	"aorta/internal/callback"
 	"aorta/internal/connector"
 	"aorta/internal/customer"
 	"aorta/internal/due"
+	"aorta/internal/event"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/inbox"
@@ -157,6 +161,9 @@ type house struct {
 	flows    *flow.Flows
 	api      *api.API
 	inbox    *inbox.Inbox
+	hooks    *callback.Endpoints
+	calls    *callback.Callbacks
+	shop     shop // where webhooks arrive
 	psp      *mill
 	projects map[int64]project.Project
 	from     netip.Addr
@@ -198,6 +205,7 @@ func newHouseOf(t testing.TB, count int, change ...setting) *house {
 		h.homes = append(h.homes, book.NewMemory())
 	}
 	h.open(1)
+	h.tells(find)
 	h.flows = h.newFlows(find)
 	h.inbox = inbox.New(h.book, reader{h.homes[0], h.homes}, inbox.Options{
 		Flows: h.flows, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true }, ReturnURL: func(id.Payment) string { return "" },
@@ -208,6 +216,7 @@ func newHouseOf(t testing.TB, count int, change ...setting) *house {
 		News: func(ctx context.Context, header http.Header, body []byte) error {
 			return h.inbox.Accept(ctx, []inbox.Account{{Connector: "generic", Name: "demo"}}, header, body)
 		},
+		Endpoints: h.hooks, ReplayTo: h.calls.ReplayTo,
 		ClientIP: func(*http.Request) netip.Addr { return h.from },
 	}
 	for _, c := range change {
@@ -234,6 +243,8 @@ func (h *house) open(epoch int64) {
 		Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{byte(epoch)})}, Epoch: epoch, Work: func(rows []due.Due) {
 			for _, d := range rows {
 				switch {
+				case d.Kind == due.Deliver && h.shop.open.Load():
+					h.work.Go(func() { _ = h.calls.Handle(context.Background(), d) })
 				case d.Kind == due.Deliver, h.idle:
 				case d.Kind == due.Notice:
 					h.work.Go(func() { _ = h.inbox.Handle(context.Background(), d) })
@@ -250,9 +261,58 @@ func (h *house) open(epoch int64) {
 	h.book = b
 }
 
+// shop takes webhooks once it is open.
+type shop struct {
+	open atomic.Bool
+	mu   sync.Mutex
+	got  []taken
+	say  int // its answer; 0: 204
+}
+
+// taken is a webhook as the shop has it.
+type taken struct {
+	header http.Header
+	body   string
+}
+
+// Send takes a webhook.
+func (s *shop) Send(_ context.Context, _ string, header http.Header, body []byte) (callback.Answer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, taken{header.Clone(), string(body)})
+	if s.say != 0 {
+		return callback.Answer{Status: s.say}, nil
+	}
+	return callback.Answer{Status: http.StatusNoContent}, nil
+}
+
+func (s *shop) answers(status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.say = status
+}
+
+func (s *shop) taken() []taken {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.got)
+}
+
+// tells makes what tells endpoints of events.
+func (h *house) tells(find func(int64) (project.Project, bool)) {
+	read := reader{h.homes[0], h.homes}
+	h.hooks = callback.NewEndpoints(h.book, read, callback.EndpointOptions{
+		Projects: find, Key: [32]byte{9}, Random: &source{r: rand.NewChaCha8([32]byte{4})}, Now: h.clock,
+	})
+	if err := h.hooks.Refresh(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	h.calls = callback.New(h.book, read, callback.Options{Projects: find, Sender: &h.shop, Endpoints: h.hooks, Now: h.clock})
+}
+
 func (h *house) newFlows(find func(int64) (project.Project, bool)) *flow.Flows {
 	return flow.New(h.book, reader{h.homes[0], h.homes}, flow.Options{
-		Projects: find, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
+		Projects: find, Endpoints: h.hooks.Of, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
 		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock,
 	})
 }
@@ -264,13 +324,15 @@ func (h *house) restart(dead bool) {
 	h.idle = false
 	find := func(id int64) (project.Project, bool) { p, ok := h.projects[id]; return p, ok }
 	h.open(2)
+	h.tells(find)
 	h.flows = flow.New(h.book, reader{h.homes[0], h.homes}, flow.Options{
-		Projects: find, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
+		Projects: find, Endpoints: h.hooks.Of, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
 		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock, Dead: func(epoch int64) bool { return dead && epoch == 1 },
 	})
 	h.api = api.New(api.Options{
 		Flows: h.flows, Read: reader{h.homes[0], h.homes}, Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
 		PublicURL: func() string { return "https://pay.example" }, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{3})},
+		Endpoints: h.hooks, ReplayTo: h.calls.ReplayTo,
 	})
 }
 
@@ -310,6 +372,10 @@ func (r reader) Operation(ctx context.Context, k id.Operation) (payment.Operatio
 
 func (r reader) Attempt(ctx context.Context, k id.Attempt) (payment.Attempt, bool, error) {
 	return r.homes.of(k.Bucket()).Attempt(ctx, k)
+}
+
+func (r reader) Endpoint(ctx context.Context, k id.Endpoint) (event.Endpoint, bool, error) {
+	return r.homes.of(k.Bucket()).Endpoint(ctx, k)
 }
 
 func (r reader) Answer(ctx context.Context, k id.Answer) (payment.Answer, bool, error) {

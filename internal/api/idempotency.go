@@ -86,7 +86,11 @@ func (c *call) print() string {
 			lines = append(lines, v.Path()+"="+digest("s", v.Text()))
 		case sign.KindNumber, sign.KindBool:
 			lines = append(lines, v.Path()+"="+digest("v", v.Text()))
-		case sign.KindMissing, sign.KindNull, sign.KindObject, sign.KindList:
+		case sign.KindList:
+			if v.Len() == 0 { // it says something that no item says
+				lines = append(lines, v.Path()+"="+digest("v", "[]"))
+			}
+		case sign.KindMissing, sign.KindNull, sign.KindObject:
 		}
 	}
 	slices.Sort(lines)
@@ -147,7 +151,12 @@ func (a *API) answerOnce(ctx context.Context, c *call, o once) (reply, error) {
 	}
 	body, err := o.begin(ctx, t.Answer, t.Again)
 	if err == nil {
-		return a.kept(ctx, c, t, reply{status: http.StatusOK, media: mediaJSON, body: encode(body)})
+		out := reply{status: http.StatusOK, media: mediaJSON, body: encode(body)}
+		if v, ok := body.(endpointView); ok && v.Secret != "" {
+			v.Secret = ""
+			out.stored = encode(v)
+		}
+		return a.kept(ctx, c, t, out)
 	}
 	r, _ := refusalOf(err)
 	switch {
@@ -168,6 +177,9 @@ func (a *API) answerOnce(ctx context.Context, c *call, o once) (reply, error) {
 func (a *API) kept(ctx context.Context, c *call, t flow.Taken, out reply) (reply, error) {
 	row := t.Answer
 	row.Status, row.Media, row.Body = int64(out.status), out.media, string(out.body)
+	if out.stored != nil {
+		row.Body = string(out.stored)
+	}
 	kept, err := a.opts.Flows.Keep(context.WithoutCancel(ctx), row)
 	if err != nil {
 		a.opts.Log.WarnContext(ctx, "an answer is not kept", "trace_id", c.traceID, "error", err)

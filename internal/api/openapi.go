@@ -7,7 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
+
+	"aorta/internal/callback"
+	"aorta/internal/event"
 )
 
 // version of the API that openapi.json tells. It is raised when something is added.
@@ -86,8 +90,12 @@ func (d *description) operation(r *route) object {
 		list = append(list, everywhere...)
 	}
 	if r.mutates() {
+		where, needed := "Names what is to be done once. It may be idempotency_key of the body instead.", false
+		if r.body == nil {
+			where, needed = "Names what is to be done once.", true
+		}
 		parameters = append(parameters, object{
-			"name": keyHeader, "in": "header", "description": "Names what is to be done once. It may be idempotency_key of the body instead.",
+			"name": keyHeader, "in": "header", "description": where, "required": needed,
 			"schema": object{"type": "string", "minLength": 1, "maxLength": maxKey + 2},
 		})
 		list = append(list, codeKeyMissing, codeBadHeader, codeConflict, codeInProgress)
@@ -198,6 +206,15 @@ func (d *description) member(m member) object {
 	}
 	if m.kind == "limit" {
 		s["minimum"], s["maximum"], s["default"] = 1, maxLimit, defaultLimit
+	}
+	if m.kind == "hours" {
+		s["minimum"], s["maximum"], s["default"] = 0, maxHours, int(callback.DefaultOverlap/time.Hour)
+	}
+	if m.kind == "type" {
+		s["enum"] = typesTold()
+	}
+	if m.kind == "types" {
+		s["items"], s["maxItems"] = object{"type": "string", "enum": event.Types()}, len(event.Types())
 	}
 	s["description"] = m.doc
 	return s

@@ -12,6 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"aorta/internal/callback"
+	"aorta/internal/event"
 	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/redact"
@@ -85,7 +87,8 @@ const (
 	maxTxn    = 64  // of txn_id and round_id
 	maxText   = 1000
 	maxURL    = 2048
-	maxMeta   = 50 // members of meta
+	maxNote   = 255 // of a description that may be empty, in bytes
+	maxMeta   = 50  // members of meta
 	maxMetaOf = 500
 )
 
@@ -107,6 +110,13 @@ var kinds = map[string]kind{
 	"transfer_id": ofID(nil, "txn_"),
 	"account_id":  ofID(func(t string) error { var a id.Account; return a.UnmarshalText([]byte(t)) }, "acc_"),
 	"signed":      {digits: true, pattern: `^-?[0-9]{1,19}(\.[0-9]{1,4})?$`},
+	"endpoint_id": ofID(func(t string) error { _, err := id.ParseEndpoint(t); return err }, "we_"),
+	"delivery_id": ofID(func(t string) error { _, err := id.ParseDelivery(t); return err }, "cb_"),
+	"types":       {schemaType: "array"}, // of events
+	"type":        {check: checkType},
+	"note":        {check: checkNote, most: maxNote},
+	"hours":       {check: checkHours, digits: true, schemaType: "integer"},
+	"whsec":       {pattern: `^whsec_[A-Za-z0-9+/]{43}=$`},
 	"cursor":      {check: matching(cursorPattern), digits: true, pattern: cursorPattern},
 	"enum":        {digits: true},
 	"object":      {schemaType: "object"},
@@ -200,6 +210,36 @@ func checkTime(text string) (string, string) {
 	return "", ""
 }
 
+// typesTold are what an endpoint may be told, whether it may ask for it or not.
+func typesTold() []string { return append(event.Types(), string(event.EndpointTest)) }
+
+func checkType(text string) (string, string) {
+	if !slices.Contains(typesTold(), text) {
+		return "enum", "must be one of " + strings.Join(typesTold(), ", ")
+	}
+	return "", ""
+}
+
+func checkNote(text string) (string, string) {
+	switch {
+	case len(text) > maxNote:
+		return "too_long", "must have at most " + strconv.Itoa(maxNote) + " bytes"
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "characters", "must have no control characters"
+	}
+	return "", ""
+}
+
+// maxHours is how long the old secret of an endpoint may sign beside the new one.
+const maxHours = int(callback.MaxOverlap / time.Hour)
+
+func checkHours(text string) (string, string) {
+	if n, err := strconv.Atoi(text); err != nil || n < 0 || n > maxHours {
+		return "hours", "must be 0 to " + strconv.Itoa(maxHours)
+	}
+	return "", ""
+}
+
 // maxLimit is the most that a page of a list has.
 const maxLimit = 100
 
@@ -259,7 +299,18 @@ func read(doc *sign.Doc, of []member, into any) error {
 			}
 			continue
 		}
-		if v.Kind() != sign.KindString {
+		if m.kind == "types" {
+			list, bad := readTypes(v)
+			problems = append(problems, bad...)
+			root.Field(m.index).Set(reflect.ValueOf(list))
+			continue
+		}
+		if kinds[m.kind].schemaType == "integer" {
+			if v.Kind() != sign.KindNumber {
+				problems = append(problems, problem{m.name, "type", "must be a whole number"})
+				continue
+			}
+		} else if v.Kind() != sign.KindString {
 			problems = append(problems, problem{m.name, "type", "must be a text in quotes"})
 			continue
 		}
@@ -281,6 +332,26 @@ func (m *member) bad(text string) (problem, bool) {
 	}
 	code, message := kinds[m.kind].check(text)
 	return problem{m.name, code, message}, code != ""
+}
+
+// readTypes reads a list of types of events; an empty one is not nil. It tells all
+// that there are only once.
+func readTypes(v sign.Value) ([]string, []problem) {
+	if v.Kind() != sign.KindList {
+		return nil, []problem{{v.Key(), "type", "must be a list of texts"}}
+	}
+	known := event.Types()
+	out := []string{}
+	for x := range v.Members() {
+		if x.Kind() != sign.KindString || !slices.Contains(known, x.Text()) {
+			return nil, []problem{{x.Path(), "enum", "must be one of " + strings.Join(known, ", ")}}
+		}
+		out = append(out, x.Text())
+	}
+	if len(out) > len(known) {
+		return nil, []problem{{v.Key(), "too_many", "must have each type once at most"}}
+	}
+	return out, nil
 }
 
 var metaName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)

@@ -103,6 +103,51 @@ func (a *API) table() []*route {
 			query: &accountQuery{}, answer: &accountList{}, plain: a.listAccounts,
 		},
 		{
+			method: http.MethodPost, pattern: "/v1/webhook_endpoints", name: "createWebhookEndpoint", scope: project.ScopeWebhooks,
+			doc:  "Makes an endpoint that hears of events by Standard Webhooks. Its secret is in this answer and nowhere else, not in that of a repeat.",
+			body: &endpointBody{}, answer: &endpointView{}, once: a.createEndpoint, errors: []code{codeState},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/webhook_endpoints", name: "listWebhookEndpoints", scope: project.ScopeRead,
+			doc:    "Lists the project's endpoints, the oldest first.",
+			answer: &endpointList{}, plain: a.listEndpoints,
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/webhook_endpoints/{endpoint_id}", name: "getWebhookEndpoint", scope: project.ScopeRead,
+			doc:    "Gives an endpoint as it is now.",
+			answer: &endpointView{}, plain: a.getEndpoint, errors: []code{codeNotFound},
+		},
+		{
+			method: http.MethodPatch, pattern: "/v1/webhook_endpoints/{endpoint_id}", name: "updateWebhookEndpoint", scope: project.ScopeWebhooks,
+			doc:  "Changes what is named of an endpoint. Enabling it does not send what was parked: see its replay.",
+			body: &endpointChange{}, answer: &endpointView{}, once: a.updateEndpoint, errors: []code{codeNotFound},
+		},
+		{
+			method: http.MethodDelete, pattern: "/v1/webhook_endpoints/{endpoint_id}", name: "deleteWebhookEndpoint", scope: project.ScopeWebhooks,
+			doc:    "Ends an endpoint. Its secrets are gone, and what was on its way is dead.",
+			answer: &endpointGone{}, once: a.deleteEndpoint, errors: []code{codeNotFound},
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/webhook_endpoints/{endpoint_id}/rotate", name: "rotateWebhookEndpoint", scope: project.ScopeWebhooks,
+			doc:  "Gives an endpoint a new secret, in this answer and nowhere else. The old one signs beside it for a while.",
+			body: &rotateBody{}, answer: &endpointView{}, once: a.rotateEndpoint, errors: []code{codeNotFound, codeState},
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/webhook_endpoints/{endpoint_id}/test", name: "testWebhookEndpoint", scope: project.ScopeWebhooks,
+			doc:  "Sends an endpoint endpoint.test, whatever it asked for.",
+			body: &keyBody{}, answer: &deliveryView{}, once: a.testEndpoint, errors: []code{codeNotFound, codeState},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/webhook_endpoints/{endpoint_id}/deliveries", name: "listWebhookDeliveries", scope: project.ScopeRead,
+			doc:   "Lists what an endpoint was told, newest first. A page may have less than limit while has_more is true.",
+			query: &deliveryQuery{}, answer: &deliveryList{}, plain: a.listDeliveries, errors: []code{codeNotFound},
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/webhook_endpoints/{endpoint_id}/replay", name: "replayWebhooks", scope: project.ScopeWebhooks,
+			doc:  "Sends an endpoint once more what a filter chooses, oldest first, under the same webhook-id; without a filter what is dead or parked.",
+			body: &replayBody{}, answer: &replayView{}, once: a.replayWebhooks, errors: []code{codeNotFound, codeState},
+		},
+		{
 			method: http.MethodGet, pattern: "/v1/errors/{code}", name: "explainError",
 			doc:    "Says what an error code means, and what to do about it.",
 			answer: &errorView{}, plain: explainError, errors: []code{codeNotFound},

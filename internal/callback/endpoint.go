@@ -269,22 +269,52 @@ func (e *Endpoints) Create(ctx context.Context, p project.Project, s EndpointSet
 	if err != nil {
 		return event.Endpoint{}, key, err
 	}
+	return e.create(ctx, p, e.NewID(p), s, key)
+}
+
+// NewID makes an id for CreateAs or RotateAs.
+func (e *Endpoints) NewID(p project.Project) id.Endpoint {
+	return id.Endpoint(e.book.Mint(id.BucketOf(e.book.Buckets(), "merchant", strconv.FormatInt(p.MerchantID, 10))))
+}
+
+// CreateAs is Create under an id of NewID, from which its key follows. A second
+// call under the id makes nothing: it gives the endpoint as it is now, and the key
+// as long as it is that one's.
+func (e *Endpoints) CreateAs(ctx context.Context, p project.Project, k id.Endpoint, s EndpointSettings) (event.Endpoint, sign.WebhookKey, error) {
+	key := sign.NewWebhookKey(e.seal.draw("create " + k.String()))
+	row, key, err := e.create(ctx, p, k, s, key)
+	if err != nil {
+		return row, key, err
+	}
+	if row.State == event.EndpointDeleted {
+		return row, sign.WebhookKey{}, ErrNoEndpoint
+	}
+	if text, err := e.seal.open(row.Secret, place(k, "secret")); err != nil || text != key.Reveal() {
+		return row, sign.WebhookKey{}, err
+	}
+	return row, key, nil
+}
+
+func (e *Endpoints) create(ctx context.Context, p project.Project, k id.Endpoint, s EndpointSettings, key sign.WebhookKey) (event.Endpoint, sign.WebhookKey, error) {
 	if s.URL == nil {
 		return event.Endpoint{}, key, ErrEndpointURL
 	}
 	if len(e.Of(p.ID)) >= MaxEndpoints {
-		return event.Endpoint{}, key, ErrEndpointLimit
+		if _, err := e.Find(ctx, k); errors.Is(err, ErrNoEndpoint) {
+			return event.Endpoint{}, key, ErrEndpointLimit
+		}
 	}
-	bucket := id.BucketOf(e.book.Buckets(), "merchant", strconv.FormatInt(p.MerchantID, 10))
-	k := id.Endpoint(e.book.Mint(bucket))
 	sealed, err := e.seal.seal(key.Reveal(), place(k, "secret"))
 	if err != nil {
 		return event.Endpoint{}, key, err
 	}
 	row, err := book.Do(ctx, e.book, book.Act[event.Endpoint]{
-		Name: "endpoint.create", Bucket: bucket,
+		Name: "endpoint.create", Bucket: k.Bucket(),
 		Hint: func(pg *book.Page) { pg.Endpoints.Get(k) },
 		Decide: func(pg *book.Page) (event.Endpoint, error) {
+			if row, ok := pg.Endpoints.Get(k); ok {
+				return row, nil
+			}
 			now := pg.NowUS()
 			row := event.Endpoint{
 				ID: k, ProjectID: p.ID, State: event.EndpointEnabled, Secret: sealed, WantsUS: now, CreatedUS: now, ChangedUS: now,
@@ -292,7 +322,6 @@ func (e *Endpoints) Create(ctx context.Context, p project.Project, s EndpointSet
 			if err := s.apply(&row, e.opts.Insecure, now); err != nil {
 				return row, err
 			}
-			pg.Endpoints.Get(k)
 			pg.Endpoints.Put(row)
 			return row, nil
 		},
@@ -396,12 +425,23 @@ func (e *Endpoints) Delete(ctx context.Context, projectID int64, k id.Endpoint) 
 // old one signs beside it for overlap, 0 to 168 hours; the one before that ends
 // now.
 func (e *Endpoints) Rotate(ctx context.Context, projectID int64, k id.Endpoint, secret string, overlap time.Duration) (event.Endpoint, sign.WebhookKey, error) {
-	if overlap < 0 || overlap > MaxOverlap {
-		return event.Endpoint{}, sign.WebhookKey{}, ErrOverlap
-	}
 	key, err := e.key(secret)
 	if err != nil {
 		return event.Endpoint{}, key, err
+	}
+	return e.rotate(ctx, projectID, k, key, overlap)
+}
+
+// RotateAs is Rotate by a turn, an id of NewID from which the key follows. A second
+// call under the turn changes nothing: so the secret that receivers have does not
+// end because an answer was lost.
+func (e *Endpoints) RotateAs(ctx context.Context, projectID int64, k, turn id.Endpoint, overlap time.Duration) (event.Endpoint, sign.WebhookKey, error) {
+	return e.rotate(ctx, projectID, k, sign.NewWebhookKey(e.seal.draw("rotate "+turn.String())), overlap)
+}
+
+func (e *Endpoints) rotate(ctx context.Context, projectID int64, k id.Endpoint, key sign.WebhookKey, overlap time.Duration) (event.Endpoint, sign.WebhookKey, error) {
+	if overlap < 0 || overlap > MaxOverlap {
+		return event.Endpoint{}, sign.WebhookKey{}, ErrOverlap
 	}
 	was, err := e.Get(ctx, projectID, k)
 	if err != nil {
@@ -411,6 +451,9 @@ func (e *Endpoints) Rotate(ctx context.Context, projectID int64, k id.Endpoint, 
 	text, err := e.seal.open(was.Secret, place(k, "secret"))
 	if err != nil {
 		return was, sign.WebhookKey{}, err
+	}
+	if text == key.Reveal() {
+		return was, key, nil
 	}
 	old, err1 := e.seal.seal(text, place(k, "old_secret"))
 	fresh, err2 := e.seal.seal(key.Reveal(), place(k, "secret"))

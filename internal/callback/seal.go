@@ -17,6 +17,7 @@ import (
 // does not open (security.md S18).
 type sealer struct {
 	aead   cipher.AEAD
+	drawn  [sha256.Size]byte // what keys are drawn from, see draw
 	random io.Reader
 }
 
@@ -27,9 +28,8 @@ const sealedBy = "1:"
 var errSealed = errors.New("the secret of an endpoint does not open: is the master key another one?")
 
 func newSealer(master [32]byte, random io.Reader) sealer {
-	mac := hmac.New(sha256.New, master[:])
-	mac.Write([]byte("secrets of endpoints"))
-	block, err := aes.NewCipher(mac.Sum(nil))
+	sealing := keyed(master[:], "secrets of endpoints")
+	block, err := aes.NewCipher(sealing[:])
 	if err != nil {
 		panic("a key of 32 bytes is one of AES: " + err.Error())
 	}
@@ -37,8 +37,19 @@ func newSealer(master [32]byte, random io.Reader) sealer {
 	if err != nil {
 		panic("AES has GCM: " + err.Error())
 	}
-	return sealer{aead, random}
+	return sealer{aead, keyed(master[:], "new secrets of endpoints"), random}
 }
+
+func keyed(key []byte, text string) (out [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(text))
+	mac.Sum(out[:0])
+	return out
+}
+
+// draw makes the bytes of a new key from the name of the request for it: the same
+// ones however often it is made, and unknown to whoever has not the master key.
+func (s sealer) draw(name string) [sha256.Size]byte { return keyed(s.drawn[:], name) }
 
 func (s sealer) seal(text, place string) (string, error) {
 	nonce := make([]byte, s.aead.NonceSize())
