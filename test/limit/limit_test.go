@@ -43,6 +43,7 @@ func contents(t *testing.T, driver, dsn string, payments int64) map[string]conte
 		if w.verb != insert {
 			continue
 		}
+		whole(t, db, w)
 		for _, c := range w.cols {
 			// What was counted up differs in digits, and an account's balance in both.
 			if c.kind == kindText || c.kind == kindInt && c.name != "minor" && c.name != "number" {
@@ -72,6 +73,25 @@ func contents(t *testing.T, driver, dsn string, payments int64) map[string]conte
 		out[table] = content{rows / n, versions / n, bytes / n}
 	}
 	return out
+}
+
+// whole: a row is written with all of its columns; a new one is the limit's, too.
+func whole(t *testing.T, db *sql.DB, w write) {
+	t.Helper()
+	rows, err := db.Query("SELECT * FROM " + w.table + " LIMIT 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	have, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range have {
+		if name != "version" && !slices.ContainsFunc(w.cols, func(c column) bool { return c.name == name }) {
+			t.Errorf("the limit does not write %s.%s", w.table, name)
+		}
+	}
 }
 
 // differences are the tables in which a limit does not write what the core does.

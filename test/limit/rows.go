@@ -172,7 +172,7 @@ var paymentColumns = []column{
 	word("type", "purchase"), word("method", "paytm-wallet"), word("currency", "INR"), word("door", "gate"), words("code", "", "", "0"),
 	words("message", "", "", "Success"), texts("merchant_payment_id", func(r *row) string { return r.name }),
 	texts("customer_id", func(r *row) string { return r.customer }), word("description", "Bench payment"), word("callback_url", callback),
-	word("success_url", ""), word("decline_url", ""),
+	word("success_url", ""), word("decline_url", ""), numbers("events", 0, 1, 2), zeroID("last_webhook"),
 }
 
 var operationColumns = []column{
@@ -200,6 +200,12 @@ var attemptColumns = []column{
 		return ""
 	}),
 	words("provider_code", "", "", "01"), words("provider_message", "", "", "Txn Success"), words("redirect", "", redirect, redirect),
+	ids("transfer", func(r *row) *id.Raw {
+		if r.step == 2 {
+			return &r.transfer
+		}
+		return &noID
+	}),
 }
 
 // dueColumns are of the attempt's row, at begin and submitted; deliverColumns of a delivery's.
@@ -224,13 +230,14 @@ var writes = []write{
 	{verb: insert, table: "delivery", steps: []int{1, 2}, cols: append(key(deliveryID),
 		ids("event", eventID), ids("payment", paymentID), ids("prev", before(deliveriesOf)), zeroID("next"), number("tries", 0),
 		number("last_status", 0), ints("created_us", nowUS), ints("changed_us", nowUS), word("door", "gate"), word("state", "pending"),
-		word("url", callback), word("last_error", ""), word("log", ""), word("body", ""))},
+		word("url", callback), word("last_error", ""), word("log", ""), word("body", ""), zeroID("endpoint"), word("type", ""))},
 	{verb: insert, table: "due", steps: []int{0}, cols: append(key(attemptID), dueColumns...)},
 	{verb: insert, table: "due", steps: []int{1, 2}, cols: append(key(deliveryID), deliverColumns...)},
 	{verb: update, table: "due", steps: []int{1}, key: key(attemptID), cols: dueColumns},
 	{verb: remove, table: "due", steps: []int{2}, key: key(attemptID)},
 	{verb: insert, table: "transfer", steps: []int{2}, cols: append(key(func(r *row) *id.Raw { return &r.transfer }),
-		ids("payment", paymentID), ids("operation", operationID), ints("created_us", nowUS), word("kind", "deposit"), word("postings", postings))},
+		ids("payment", paymentID), ids("operation", operationID), ints("created_us", nowUS), word("kind", "deposit"), word("postings", postings),
+		zeroID("customer"), zeroID("prev"), zeroID("round"), number("project_id", 0), word("name", ""), word("description", ""))},
 	{verb: insert, table: "event", steps: []int{1, 2}, cols: append(key(eventID),
 		ids("payment", paymentID), ids("operation", operationID), ids("prev", before(eventsOf)), ints("at_us", nowUS),
 		words("kind", "", "payment.awaiting_customer", "payment.captured"), words("from_status", "", "new", "awaiting_customer"),
@@ -239,7 +246,7 @@ var writes = []write{
 
 var accountColumns = []column{
 	ints("minor", func(r *row) int64 { return r.number }), texts("owner", func(r *row) string { return r.owner }),
-	texts("purpose", func(r *row) string { return r.purpose }), word("currency", "INR"),
+	texts("purpose", func(r *row) string { return r.purpose }), word("currency", "INR"), zeroID("last_transfer"),
 }
 
 // openAccounts makes the accounts, which the core makes once and then changes.
