@@ -113,6 +113,8 @@ func TestEndpoints(t *testing.T) {
 	if off.Code != 200 || off.text("state") != "disabled" || off.text("description") != "" || off.text("events") != "[]" || off.text("url") != "https://shop.example/hooks" {
 		t.Errorf("disable = %d %s", off.Code, off.Body)
 	}
+	h.send(h.request("PATCH", hook, `{}`, "Idempotency-Key", "nothing"))
+	wants(t, "all events under the key of no change", h.send(h.request("PATCH", hook, `{"events":[]}`, "Idempotency-Key", "nothing")), 409, "idempotency_conflict")
 	wants(t, "a test of a disabled endpoint", h.post(hook+"/test", "k3", `{}`), 409, "state_conflict")
 	wants(t, "a replay to a disabled endpoint", h.post(hook+"/replay", "k3", `{}`), 409, "state_conflict")
 	h.post(initPath, "pay-2", sale("1.00"))
@@ -265,13 +267,14 @@ func TestBadEndpoints(t *testing.T) {
 }
 
 // TestEndpointUnanswered: a process that dies between an act and its answer leaves
-// one endpoint and one rotation; the repeat is told the secret that nobody had.
+// one endpoint, one rotation and one end; the repeat is told the secret that nobody
+// had.
 func TestEndpointUnanswered(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.shop.open.Store(true)
 	// dies writes nothing more once what the call does is written.
-	dies := func(target, body string, done func() bool) {
+	dies := func(method, target, key, body string, done func() bool) {
 		t.Helper()
 		for _, m := range h.homes {
 			m.Fail = func(book.Step) book.Fault {
@@ -281,7 +284,7 @@ func TestEndpointUnanswered(t *testing.T) {
 				return book.FaultNone
 			}
 		}
-		h.post(target, "k", body)
+		h.send(h.request(method, target, body, "Idempotency-Key", key))
 		for _, m := range h.homes {
 			m.Fail = nil
 		}
@@ -294,7 +297,7 @@ func TestEndpointUnanswered(t *testing.T) {
 		return list
 	}
 	body := `{"url":"https://shop.example/hooks"}`
-	dies(hooksPath, body, func() bool { return len(rows()) > 0 })
+	dies("POST", hooksPath, "k", body, func() bool { return len(rows()) > 0 })
 	first := rows()[0]
 	made := h.post(hooksPath, "k", body)
 	secret := made.text("secret")
@@ -302,7 +305,7 @@ func TestEndpointUnanswered(t *testing.T) {
 		t.Fatalf("the repeat = %d %s, of %v", made.Code, made.Body, rows())
 	}
 	hook := hooksPath + "/" + first.ID.String()
-	dies(hook+"/rotate", `{}`, func() bool { return rows()[0].Secret != first.Secret })
+	dies("POST", hook+"/rotate", "k", `{}`, func() bool { return rows()[0].Secret != first.Secret })
 	between := rows()[0]
 	rotated := h.post(hook+"/rotate", "k", `{}`)
 	if now := rows()[0]; rotated.Code != 200 || now.Secret != between.Secret || now.OldSecret != between.OldSecret || between.OldSecret == "" {
@@ -313,10 +316,23 @@ func TestEndpointUnanswered(t *testing.T) {
 	if got := h.shop.taken(); len(got) != 1 || !h.verifies(got[0], secret) || !h.verifies(got[0], rotated.text("secret")) {
 		t.Errorf("the shop has %v", got)
 	}
+	dies("DELETE", hook, "k", "", func() bool { return rows()[0].State == event.EndpointDeleted })
+	if gone := h.send(h.request("DELETE", hook, "", "Idempotency-Key", "k")); gone.Code != 200 || gone.text("state") != "deleted" {
+		t.Errorf("the repeat of an end = %d %s", gone.Code, gone.Body)
+	}
 	answers, err := h.homes[0].ScanAnswers(t.Context(), id.Answer{}, 100)
-	if err != nil || len(answers) != 3 || slices.ContainsFunc(answers, func(a payment.Answer) bool {
+	if err != nil || len(answers) != 4 || slices.ContainsFunc(answers, func(a payment.Answer) bool {
 		return a.Status != 200 || !json.Valid([]byte(a.Body)) || strings.Contains(a.Body, "secret\"")
 	}) {
 		t.Errorf("answers = %v, %v", answers, err)
+	}
+
+	for n := range callback.MaxEndpoints - 1 {
+		h.post(hooksPath, fmt.Sprint("many-", n), body)
+	}
+	before := len(rows())
+	dies("POST", hooksPath, "last", body, func() bool { return len(rows()) > before })
+	if a := h.post(hooksPath, "last", body); a.Code != 200 || a.text("secret") == "" || len(rows()) != before+1 {
+		t.Errorf("the repeat of the last that there may be = %d %s", a.Code, a.Body)
 	}
 }
