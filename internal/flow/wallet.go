@@ -313,7 +313,9 @@ func (m *move) decide(p *book.Page) (written, error) {
 	if !m.round.IsZero() {
 		p.Rounds.Put(r)
 	}
-	p.Refs.Put(payment.Ref{RefKey: m.name(), Target: t.ID.Raw()})
+	if mutation != "nameless" {
+		p.Refs.Put(payment.Ref{RefKey: m.name(), Target: t.ID.Raw()})
+	}
 	return written{transfer: t, currency: m.Amount.Currency, held: h}, nil
 }
 

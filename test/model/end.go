@@ -4,7 +4,7 @@ import "slices"
 
 // End says all that is wrong: with the steps, and, of a history that has come
 // to rest, what had to happen and did not. The rows are all that is stored.
-func (m *Model) End(payments []Payment, accounts []Account) []string {
+func (m *Model) End(payments []Payment, accounts []Account, rounds []Round) []string {
 	if len(payments) != len(m.pays) {
 		m.fault("%d payments are stored, %d were committed (C2)", len(payments), len(m.pays))
 	}
@@ -23,6 +23,7 @@ func (m *Model) End(payments []Payment, accounts []Account) []string {
 			m.fault("account %+v is not stored, must be at %d (design 5)", name, want)
 		}
 	}
+	m.endRounds(rounds, accounts)
 	for _, p := range m.pays {
 		m.endPayment(p)
 	}

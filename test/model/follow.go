@@ -9,7 +9,7 @@ import (
 // Committed follows what the platform has written at once. What had been heard
 // before is all that may justify it.
 func (m *Model) Committed(c Commit) {
-	m.moved = nil
+	m.moved, m.ahead = nil, c.Transfers
 	fresh := map[string]bool{}
 	for _, p := range c.Payments {
 		if m.pays[p.ID] == nil {
@@ -30,13 +30,52 @@ func (m *Model) Committed(c Commit) {
 	for _, k := range c.Cases {
 		m.cases[k] = true
 	}
+	for _, r := range c.Rounds {
+		m.rows[r.ID] = r.Name
+	}
 	for _, e := range c.Events {
+		m.movesBefore(e)
 		m.event(e, fresh[e.Operation])
+	}
+	for m.walletAhead() {
 	}
 	for _, a := range c.Attempts {
 		m.attemptMoves(a)
 	}
 	m.compare(c)
+}
+
+// movesBefore follows the moves of wallets that were made before an event: those
+// before its transfer; and a refund that a wallet could not bear came after
+// those that left it so poor.
+func (m *Model) movesBefore(e Event) {
+	at := slices.IndexFunc(m.ahead, func(t Transfer) bool { return t.Name == "" && t.Operation == e.Operation })
+	for range max(at, 0) {
+		if len(m.ahead) > 0 && m.ahead[0].Operation != e.Operation && !m.walletAhead() {
+			m.ahead = m.ahead[1:] // an event's that did not fit
+		}
+	}
+	p, o := m.pays[e.Payment], m.ops[e.Operation]
+	if p == nil || o == nil || e.Code != "3028" {
+		return
+	}
+	for -m.accounts[m.purse(p.Customer, "available", p.Currency)] >= o.Minor && m.walletAhead() {
+	}
+}
+
+// walletAhead follows the next transfer if it is a move of a wallet.
+func (m *Model) walletAhead() bool {
+	if len(m.ahead) == 0 || m.ahead[0].Name == "" {
+		return false
+	}
+	n := 1
+	for n < len(m.ahead) && m.ahead[n].Of == m.ahead[0].Of {
+		n++
+	}
+	pairs := m.ahead[:n]
+	m.ahead = m.ahead[n:]
+	m.walletMove(pairs)
+	return true
 }
 
 // begin: a payment is made by a request, once for each name, with its sale
@@ -194,6 +233,12 @@ func (m *Model) compare(c Commit) {
 	if got, want := sorted(c.Transfers), sorted(m.moved); got != want {
 		m.fault("money moved: %s; must be: %s (design 5)", got, want)
 	}
+	for _, r := range c.Rounds {
+		if _, known := m.players[r.ID]; !known {
+			m.tombstone(r)
+		}
+		m.sameRound(r)
+	}
 	for _, a := range c.Accounts {
 		if want := m.accounts[a.AccountName]; a.Minor != want {
 			m.fault("account %+v is at %d, must be %d (design 5)", a.AccountName, a.Minor, want)
@@ -215,7 +260,11 @@ func (m *Model) samePayment(p Payment) {
 func sorted(ts []Transfer) string {
 	lines := make([]string, len(ts))
 	for n, t := range ts {
-		lines[n] = fmt.Sprintf("%d from %s %s to %s %s", t.Minor, t.Credit.Owner, t.Credit.Purpose, t.Debit.Owner, t.Debit.Purpose)
+		from, to := t.Credit, t.Debit
+		lines[n] = fmt.Sprintf("%d from %s %s to %s %s in %s, %d", t.Minor, from.Owner, from.Purpose, to.Owner, to.Purpose, to.Currency, to.Place)
+		if from.Currency != to.Currency || from.Place != to.Place {
+			lines[n] += fmt.Sprintf(" out of %s, %d", from.Currency, from.Place)
+		}
 	}
 	slices.Sort(lines)
 	return "[" + strings.Join(lines, "; ") + "]"

@@ -85,10 +85,14 @@ type Event struct {
 	AtUS                                              int64
 }
 
-// Transfer is a row: from the debited to the credited account.
+// Transfer is a pair of postings: from the debited to the credited account. Most
+// rows have one, a rollback's has up to four. Kind, Name and Round are of moves
+// of a wallet alone, Operation is of payments.
 type Transfer struct {
-	Debit, Credit AccountName
-	Minor         int64
+	Debit, Credit     AccountName
+	Minor             int64
+	Of, Operation     string // the row
+	Kind, Name, Round string
 }
 
 // AccountName is what an account is of.
@@ -112,6 +116,7 @@ type Commit struct {
 	Transfers  []Transfer
 	Accounts   []Account
 	Cases      []Case
+	Rounds     []Round
 }
 
 // Case is a row.
@@ -164,6 +169,15 @@ type Model struct {
 	made     map[string]int // steps, by the move that allowed them
 
 	moved []Transfer // by the commit that is being followed
+	ahead []Transfer // of that commit, in order: what is still to be followed
+
+	wanted  map[string][]Move // wallets: what was asked for, by kind and name
+	done    map[string]*madeMove
+	rounds  map[player]*Round
+	players map[string]player // by the round's row
+	rows    map[string]string // names of rounds, as their rows have them
+	places  map[string]int    // of customers: where all of their money is
+	waiting map[*AskedMove]bool
 }
 
 // New makes a model that has heard nothing.
@@ -171,6 +185,8 @@ func New(s Settings) *Model {
 	return &Model{
 		s: s, asked: map[string][]Sale{}, byName: map[string]string{}, pays: map[string]*payment{}, ops: map[string]*operation{},
 		atts: map[string]*attempt{}, accounts: map[AccountName]int64{}, cases: map[Case]bool{}, made: map[string]int{},
+		wanted: map[string][]Move{}, done: map[string]*madeMove{}, rounds: map[player]*Round{}, players: map[string]player{}, rows: map[string]string{}, places: map[string]int{},
+		waiting: map[*AskedMove]bool{},
 	}
 }
 
@@ -284,6 +300,9 @@ func (m *Model) News(o Outcome) {
 
 // Restarted: the platform has died and begins again.
 func (m *Model) Restarted() { m.restarts++ }
+
+// Wrong says what is wrong so far.
+func (m *Model) Wrong() []string { return m.wrong }
 
 // Made counts the steps that were followed, by the move that allowed them.
 func (m *Model) Made() map[string]int { return m.made }

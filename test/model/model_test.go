@@ -23,6 +23,7 @@ type story struct {
 	parts    []func(*model.Model)
 	payments []model.Payment
 	accounts []model.Account
+	rounds   []model.Round
 }
 
 func (s story) tell() []string {
@@ -30,7 +31,7 @@ func (s story) tell() []string {
 	for _, p := range s.parts {
 		p(m)
 	}
-	return m.End(s.payments, s.accounts)
+	return m.End(s.payments, s.accounts, s.rounds)
 }
 
 func clearing(minor int64) model.Account {
@@ -279,7 +280,7 @@ func TestHistories(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			got := story{test.settings, test.parts, test.payments, test.accounts}.tell()
+			got := story{test.settings, test.parts, test.payments, test.accounts, nil}.tell()
 			if test.want == "" && len(got) > 0 {
 				t.Errorf("a true history is wrong for the model:\n%s", strings.Join(got, "\n"))
 			}
@@ -318,11 +319,12 @@ func TestModelImportsNothingOfThePlatform(t *testing.T) {
 func TestModelSeesMistakes(t *testing.T) {
 	t.Parallel()
 	for tag, sign := range map[string]string{
-		"mutation_dedupe":  "is made twice",
-		"mutation_unknown": "without a declined outcome",
-		"mutation_early":   "without an approved outcome",
-		"mutation_expire":  "the limit time to be over",
-		"mutation_late":    "is not sent back",
+		"mutation_dedupe":   "is made twice",
+		"mutation_unknown":  "without a declined outcome",
+		"mutation_early":    "without an approved outcome",
+		"mutation_expire":   "the limit time to be over",
+		"mutation_late":     "is not sent back",
+		"mutation_nameless": "is made twice: as",
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()

@@ -55,7 +55,7 @@ var (
 // String names a move in the history's words, and its requirement.
 func (v move) String() string { return fmt.Sprint(v.event, " from ", v.from, " (", v.why, ")") }
 
-// Moves names every step of both tables.
+// Moves names every step of both tables, and those of wallets.
 func Moves() []string {
 	var names []string
 	for _, v := range moves {
@@ -63,6 +63,9 @@ func Moves() []string {
 	}
 	for _, v := range attemptMoves {
 		names = append(names, v.String())
+	}
+	for _, v := range walletSteps {
+		names = append(names, "wallet: "+v)
 	}
 	return names
 }
@@ -367,7 +370,17 @@ func (s *step) free() int64 { return -s.m.accounts[s.payee()] }
 
 // post moves the operation's money.
 func (s *step) post(debit, credit AccountName) {
-	s.m.accounts[debit] += s.op.Minor
-	s.m.accounts[credit] -= s.op.Minor
-	s.m.moved = append(s.m.moved, Transfer{Debit: debit, Credit: credit, Minor: s.op.Minor})
+	if len(s.m.ahead) > 0 && s.m.ahead[0].Operation == s.op.ID {
+		s.m.ahead = s.m.ahead[1:]
+	}
+	t := Transfer{Debit: debit, Credit: credit, Minor: s.op.Minor}
+	s.m.settle([]Transfer{t})
+	s.m.pay(t)
+	s.m.lookAll()
+}
+
+func (m *Model) pay(t Transfer) {
+	m.accounts[t.Debit] += t.Minor
+	m.accounts[t.Credit] -= t.Minor
+	m.moved = append(m.moved, t)
 }

@@ -29,6 +29,7 @@ type rows struct {
 	inbox      []payment.Inbox
 	attempts   []payment.Attempt
 	accounts   []ledger.Account
+	transfers  []ledger.Transfer
 	events     []event.Event
 	deliveries []event.Delivery
 	cases      []payment.Case
@@ -37,7 +38,7 @@ type rows struct {
 func read(r book.Reader) rows {
 	ctx := context.Background()
 	var x rows
-	var errs [8]error
+	var errs [9]error
 	x.payments, errs[0] = r.ScanPayments(ctx, id.Payment{}, all)
 	x.attempts, errs[1] = r.ScanAttempts(ctx, id.Attempt{}, all)
 	x.accounts, errs[2] = r.ScanAccounts(ctx, id.Account{}, all)
@@ -46,6 +47,7 @@ func read(r book.Reader) rows {
 	x.cases, errs[5] = r.Cases(ctx, id.Case{}, all)
 	x.operations, errs[6] = r.ScanOperations(ctx, id.Operation{}, all)
 	x.inbox, errs[7] = r.ScanInbox(ctx, id.Inbox{}, all)
+	x.transfers, errs[8] = r.ScanTransfers(ctx, id.Transfer{}, all)
 	for _, err := range errs {
 		if err != nil {
 			panic(err)
@@ -79,6 +81,7 @@ func (w *world) judgeRows(x rows) Result {
 	w.judgeHooks(x, wrong)
 	w.judgeDeclines(x, wrong)
 	w.judgeCases(x, wrong)
+	w.judgeMoves(x, wrong)
 	r.Model, r.Made = w.judgeByModel(), w.witness.Made()
 	r.Broken = append(r.Broken, r.Model...)
 	w.judgeAcked(x, wrong)
@@ -103,6 +106,9 @@ func (w *world) judgeRows(x rows) Result {
 	}
 	for _, e := range x.events {
 		fmt.Fprintln(&history, e.ID, e.Kind, e.AtUS)
+	}
+	for _, t := range x.transfers {
+		fmt.Fprintln(&history, t.ID, t.Kind, t.Name, t.CreatedUS)
 	}
 	for _, d := range x.deliveries {
 		fmt.Fprintln(&history, d.ID, d.State, d.Tries, d.Log)
@@ -449,12 +455,15 @@ func (w *world) judgeCases(x rows, wrong func(string, ...any)) {
 
 // judgeAcked: what a client has seen is there, and as it saw it (C2).
 func (w *world) judgeAcked(x rows, wrong func(string, ...any)) {
-	payments, operations, bodies := map[id.Payment]int64{}, map[id.Operation]int64{}, map[string]bool{}
+	payments, operations, transfers, bodies := map[id.Payment]int64{}, map[id.Operation]int64{}, map[id.Transfer]int64{}, map[string]bool{}
 	for _, p := range x.payments {
 		payments[p.ID] = p.Amount.Minor
 	}
 	for _, o := range x.operations {
 		operations[o.ID] = o.Amount.Minor
+	}
+	for _, t := range x.transfers {
+		transfers[t.ID] = debited(t)
 	}
 	for _, n := range x.inbox {
 		bodies[n.Body] = true
@@ -463,6 +472,9 @@ func (w *world) judgeAcked(x rows, wrong func(string, ...any)) {
 		amount, ok := payments[a.payment]
 		if !a.operation.IsZero() {
 			amount, ok = operations[a.operation]
+		}
+		if !a.transfer.IsZero() {
+			amount, ok = transfers[a.transfer]
 		}
 		if a.body != "" {
 			amount, ok = 0, bodies[a.body]

@@ -21,6 +21,7 @@ type ack struct {
 	what      string
 	payment   id.Payment
 	operation id.Operation
+	transfer  id.Transfer // of a wallet
 	amount    int64
 	body      string // of a notification
 }
@@ -89,6 +90,7 @@ func (w *world) client(n int) {
 		begins = time.Duration(w.draw("begins", n) * float64(spread))
 	}
 	w.later(begins, name, func() { w.begin(r, name, 0) })
+	w.plays(name, r.CustomerID, begins)
 	for i := range int(w.draw("refunds", n) * 5) {
 		at := begins + time.Duration(w.draw("refund at", n, i)*float64(90*time.Minute))
 		w.later(at, name, func() { w.refund(r, name, i, 0) })

@@ -53,6 +53,13 @@ var Spoilers = map[string]Spoiler{
 	"an answer that is not stored": {Says: "A client was told of", with: func(w *world, _ *rows) {
 		w.acked = append(w.acked, ack{what: "payment of nobody", payment: id.Payment{1}, amount: 1})
 	}},
+	"a move of a wallet that is not stored": {Says: "A client was told of stake", with: func(_ *world, x *rows) { x.transfers = nil }},
+	"a move of a wallet that nobody answered": {Says: "has no answer", with: func(w *world, _ *rows) {
+		w.unanswered["somebody's"] = true
+	}},
+	"a move of a wallet that is made twice": {Says: "is made twice", with: func(_ *world, x *rows) {
+		x.transfers = append(x.transfers, x.transfers...)
+	}},
 	"a dead letter that is not one": {Says: "names nobody, and is", with: func(w *world, x *rows) {
 		for _, n := range x.inbox {
 			w.planted.news[n.Body] = true

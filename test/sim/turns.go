@@ -320,6 +320,8 @@ func Points() []Point {
 		{"answer received, not stored", []string{string(CrashAfterCall), "before commit of sale.apply"}},
 		{"notification verified, not stored", []string{"before commit of inbox.store"}},
 		{"notification stored, not applied", []string{"after commit of inbox.store"}},
+		{"move of a wallet, before commit", []string{"before commit of wallet.stake", "before commit of wallet.win", "before commit of wallet.rollback"}},
+		{"move of a wallet, after commit, before the answer", []string{"after commit of wallet.stake", "after commit of wallet.win", "after commit of wallet.rollback"}},
 		{"outbox row claimed", []string{"after commit of due.claim", "after commit of callback.prepare"}},
 		{"callback sent, not marked", []string{string(CrashAfterCallback), "before commit of callback.result"}},
 	}

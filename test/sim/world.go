@@ -59,21 +59,22 @@ type world struct {
 	ahead     []time.Duration
 	lives     int
 
-	psp      *psp
-	merchant *merchant
-	hooks    *hooks
-	witness  *witness.Witness // for the independent model
-	project  project.Project
-	names    map[id.Payment]string // the merchant's
-	labels   map[id.Raw]string     // of other things that are due
-	counts   map[string]int
-	acked    []ack
-	planted  planted
-	injected map[Fault]int
-	points   map[string]int // where processes have died
-	batches  int
-	shared   int      // batches of several acts
-	broken   []string // what was found wrong on the way
+	psp        *psp
+	merchant   *merchant
+	hooks      *hooks
+	witness    *witness.Witness // for the independent model
+	project    project.Project
+	names      map[id.Payment]string // the merchant's
+	labels     map[id.Raw]string     // of other things that are due
+	counts     map[string]int
+	acked      []ack
+	unanswered map[string]bool // moves of wallets, by their clients' names
+	planted    planted
+	injected   map[Fault]int
+	points     map[string]int // where processes have died
+	batches    int
+	shared     int      // batches of several acts
+	broken     []string // what was found wrong on the way
 }
 
 // entry is something that will happen.
@@ -154,7 +155,7 @@ func newWorld(p Plan) *world {
 	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := &world{
 		plan: p, rates: map[Fault]float64{}, begun: begun, now: begun, names: map[id.Payment]string{}, labels: map[id.Raw]string{}, counts: map[string]int{},
-		injected: map[Fault]int{}, points: map[string]int{}, planted: planted{must: map[string]bool{}, may: map[string]bool{}, news: map[string]bool{}},
+		unanswered: map[string]bool{}, injected: map[Fault]int{}, points: map[string]int{}, planted: planted{must: map[string]bool{}, may: map[string]bool{}, news: map[string]bool{}},
 		project: project.Project{
 			ID: 200, MerchantID: 1, Secret: sign.NewSecret("sim"), LimitTime: limitTime, RetryTime: 10 * time.Minute,
 			CallbackURL: "https://shop.example/callback", Wallet: draw(p.Seed, "wallet") < 0.4,

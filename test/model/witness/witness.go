@@ -109,6 +109,35 @@ func (w *Witness) AgainOf(name string, declined id.Operation) {
 	w.tell(func(m *model.Model) { m.AgainAsked(m.Named(name), declined.String()) })
 }
 
+// Move is told before a merchant's request to move money of a wallet is sent.
+// One of the three below must follow.
+func (w *Witness) Move(k ledger.Kind, r flow.WalletMove) *model.AskedMove {
+	var asked *model.AskedMove
+	w.tell(func(m *model.Model) {
+		asked = m.MoveAsked(model.Move{
+			Kind: string(k), Name: r.TxnID, Customer: r.CustomerID, Round: r.RoundID, Currency: string(r.Amount.Currency), Minor: r.Amount.Minor, Bonus: r.Bonus,
+		})
+	})
+	return asked
+}
+
+// MoveAnswered is told when the merchant has heard that a move was made.
+func (w *Witness) MoveAnswered(a *model.AskedMove, is flow.Moved) {
+	answer := model.MoveAnswer{Currency: string(is.Available.Currency), Available: is.Available.Minor, Repeat: is.Repeat}
+	if !is.Transfer.ID.IsZero() {
+		answer.Transfer = is.Transfer.ID.String()
+	}
+	w.tell(func(m *model.Model) { m.MoveAnswered(a, answer) })
+}
+
+// MoveRefused is told when the merchant has heard that a move is not made.
+func (w *Witness) MoveRefused(a *model.AskedMove, why string) {
+	w.tell(func(m *model.Model) { m.MoveRefused(a, why) })
+}
+
+// MoveUnheard is told when no answer will come.
+func (w *Witness) MoveUnheard(a *model.AskedMove) { w.tell(func(m *model.Model) { m.MoveUnheard(a) }) }
+
 // Restarted is told when the platform has died, before it begins again.
 func (w *Witness) Restarted() { w.tell((*model.Model).Restarted) }
 
@@ -130,9 +159,13 @@ func (w *Witness) End(r book.Reader) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	rounds, err := r.ScanRounds(context.Background(), id.Round{}, all)
+	if err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.model.End(list(pays, paymentRow), list(accounts, accountRow)), nil
+	return w.model.End(list(pays, paymentRow), list(accounts, accountRow), list(rounds, roundRow)), nil
 }
 
 // headerOf is the header that a notification was stored with.
@@ -230,7 +263,7 @@ func (l lane) Commit(ctx context.Context, c *book.Changes) error {
 	// The store may reorder what it is given.
 	seen := &book.Changes{
 		Payments: copied(c.Payments), Operations: copied(c.Operations), Attempts: copied(c.Attempts), Accounts: copied(c.Accounts),
-		Inbox: copied(c.Inbox), Cases: copied(c.Cases), Transfers: slices.Clone(c.Transfers), Events: slices.Clone(c.Events),
+		Inbox: copied(c.Inbox), Cases: copied(c.Cases), Rounds: copied(c.Rounds), Transfers: slices.Clone(c.Transfers), Events: slices.Clone(c.Events),
 	}
 	err := l.Lane.Commit(ctx, c)
 	if err == nil || errors.Is(err, book.ErrLost) && l.s.written(seen) {
@@ -249,6 +282,11 @@ func (s store) written(c *book.Changes) bool {
 	return there(rows(c.Payments), func(r payment.Payment) (payment.Payment, bool, error) { return s.read.Payment(ctx, r.ID) }) &&
 		there(rows(c.Operations), func(r payment.Operation) (payment.Operation, bool, error) { return s.read.Operation(ctx, r.ID) }) &&
 		there(rows(c.Attempts), func(r payment.Attempt) (payment.Attempt, bool, error) { return s.read.Attempt(ctx, r.ID) }) &&
+		there(rows(c.Rounds), func(r ledger.Round) (ledger.Round, bool, error) { return s.read.Round(ctx, r.ID) }) &&
+		there(list(c.Transfers, transferID), func(k id.Transfer) (id.Transfer, bool, error) {
+			t, ok, err := s.read.Transfer(ctx, k)
+			return t.ID, ok, err
+		}) &&
 		there(rows(c.Inbox), func(r payment.Inbox) (payment.Inbox, bool, error) { return s.read.Inbox(ctx, r.ID) }) &&
 		there(c.Events, func(r event.Event) (event.Event, bool, error) { return s.read.Event(ctx, r.ID) })
 }
@@ -285,7 +323,7 @@ func (w *Witness) committed(c *book.Changes) {
 	}
 	w.model.Committed(model.Commit{
 		Payments: list(rows(c.Payments), paymentRow), Operations: list(rows(c.Operations), operationRow), Attempts: list(rows(c.Attempts), attemptRow),
-		Events: list(ofPayments(c.Events), eventRow), Transfers: list(c.Transfers, w.transferRow), Accounts: accounts,
+		Events: list(ofPayments(c.Events), eventRow), Transfers: w.pairs(c.Transfers), Accounts: accounts, Rounds: list(rows(c.Rounds), roundRow),
 		Cases: list(rows(c.Cases), func(c payment.Case) model.Case { return model.Case{Payment: c.Payment.String(), Kind: c.Kind} }),
 	})
 }
@@ -350,19 +388,38 @@ func accountRow(a ledger.Account) model.Account {
 	return model.Account{AccountName: name, Minor: a.Minor}
 }
 
-// transferRow: a transfer of other than two postings is none that the model
-// knows, and it will say so.
-func (w *Witness) transferRow(t ledger.Transfer) model.Transfer {
-	var out model.Transfer
-	for _, p := range t.Postings {
-		if p.Minor > 0 {
-			out.Debit, out.Minor = w.accounts[p.Account], out.Minor+p.Minor
-		} else {
-			out.Credit = w.accounts[p.Account]
+func transferID(t ledger.Transfer) id.Transfer { return t.ID }
+
+// pairs cuts transfers into their pairs of postings. What is no pair of the same
+// money is none that the model knows, and it will say so.
+func (w *Witness) pairs(all []ledger.Transfer) []model.Transfer {
+	var out []model.Transfer
+	for _, t := range all {
+		row := model.Transfer{Of: t.ID.String(), Kind: string(t.Kind), Name: t.Name}
+		if !t.Operation.IsZero() {
+			row.Operation = t.Operation.String()
+		}
+		if !t.Round.IsZero() {
+			row.Round = t.Round.String()
+		}
+		for p := range slices.Chunk(t.Postings, 2) {
+			row.Debit, row.Credit, row.Minor = w.accounts[p[0].Account], model.AccountName{}, -1
+			if len(p) == 2 && p[0].Minor > 0 && p[0].Minor == -p[1].Minor {
+				row.Credit, row.Minor = w.accounts[p[1].Account], p[0].Minor
+			}
+			out = append(out, row)
 		}
 	}
-	if len(t.Postings) != 2 {
-		out.Minor = -1
+	return out
+}
+
+func roundRow(r ledger.Round) model.Round {
+	out := model.Round{
+		ID: r.ID.String(), Name: r.Name, Currency: string(r.Currency), Place: int(r.ID.Bucket()), Stakes: r.Stakes, Wins: r.Wins,
+		Staked: r.Staked, Won: r.Won, BonusStaked: r.BonusStaked, BonusWon: r.BonusWon, RolledBack: r.RolledBack,
+	}
+	if !r.Rollback.IsZero() {
+		out.Rollback = r.Rollback.String()
 	}
 	return out
 }

@@ -1,0 +1,5 @@
+//go:build mutation_nameless
+
+package flow
+
+const mutation = "nameless"
