@@ -233,6 +233,7 @@ func (s *Server) Kill() {
 		return
 	}
 	master := s.process.Process.Pid
+	_ = syscall.Kill(master, syscall.SIGSTOP) // a child that it had begun meanwhile would live on, and keep the next one out
 	family := children(master)
 	_ = s.process.Process.Kill()
 	for _, pid := range family {
