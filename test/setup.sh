@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Finds or installs what the tests need on Debian 12, as root or through sudo: PostgreSQL 15,
-# Chromium, a C compiler (the race detector links with one), curl and
+# Chromium, a C compiler (the race detector links with one), curl, Python for the guide's adapter, and
 # openssl (the guides' examples are run), Node.js, and the npm packages of test/npm.
 # Running it again costs nothing.
 set -euo pipefail
@@ -12,6 +12,7 @@ missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
+command -v python3 >/dev/null || missing+=(python3)
 command -v openssl >/dev/null || missing+=(openssl)
 command -v npm >/dev/null || missing+=(nodejs npm)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -36,6 +36,9 @@ func TestGuide(t *testing.T) {
 	endpoint := ""
 	for _, block := range examples {
 		if _, err := exec.LookPath("curl"); err != nil {
+			if os.Getenv("AORTA_TEST_ALL") != "" {
+				t.Fatal("no curl")
+			}
 			t.Skip("no curl")
 		}
 		command := exec.CommandContext(t.Context(), "sh", "-c", block[1])

@@ -147,7 +147,7 @@ func (a *API) answerOnce(ctx context.Context, c *call, o once) (reply, error) {
 		ProjectID: c.project.ID, Route: c.route.method + " " + c.route.pattern, Key: c.idem, Print: print, Thing: o.thing,
 	})
 	if err != nil || !t.Mine {
-		return a.before(c, print, t.Answer, err)
+		return a.before(print, t.Answer, err)
 	}
 	body, err := o.begin(ctx, t.Answer, t.Again)
 	if err == nil {

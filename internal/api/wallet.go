@@ -238,7 +238,7 @@ func (a *API) told(ctx context.Context, c *call) (reply, error) {
 	t.move.Told = &told
 	moved, err := t.do(ctx, t.move)
 	if row, before, lost := a.opts.Flows.AnswerOf(ctx, err); before {
-		return a.before(c, of.Print, row, lost)
+		return a.before(of.Print, row, lost)
 	}
 	out := reply{status: http.StatusOK, media: mediaJSON}
 	switch {
@@ -258,7 +258,7 @@ func (a *API) told(ctx context.Context, c *call) (reply, error) {
 	kept := flow.Told{Call: of, Media: out.media, Status: int64(out.status), Body: func(flow.Moved) string { return string(out.body) }}
 	err = a.opts.Flows.Tell(context.WithoutCancel(ctx), kept, moved)
 	if row, before, lost := a.opts.Flows.AnswerOf(ctx, err); before {
-		return a.before(c, of.Print, row, lost)
+		return a.before(of.Print, row, lost)
 	}
 	if err != nil {
 		a.opts.Log.WarnContext(ctx, "an answer is not kept", "trace_id", c.traceID, "error", err)
@@ -267,7 +267,7 @@ func (a *API) told(ctx context.Context, c *call) (reply, error) {
 }
 
 // before answers by what the key was answered before.
-func (a *API) before(_ *call, print string, row payment.Answer, err error) (reply, error) {
+func (a *API) before(print string, row payment.Answer, err error) (reply, error) {
 	switch {
 	case err != nil:
 		return reply{}, err
