@@ -263,6 +263,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", out.media)
 		w.Header().Set("Vary", "Accept")
+		w.Header().Set("Content-Length", strconv.Itoa(len(out.body)))
 		w.WriteHeader(out.status)
 		if r.Method != http.MethodHead {
 			w.Write(out.body)
