@@ -19,16 +19,16 @@ import (
 // benchCmd measures. It never runs on a database that holds anything else.
 type benchCmd struct {
 	Core     bool          `help:"Acts only: begin, submit and settle of payments, straight through the flows."`
-	Flow     string        `help:"End to end over HTTP, with the platform and the sandbox in processes of their own: deposit." enum:",deposit" default:""`
+	Flow     string        `help:"Over HTTP, with the platform and the sandbox in processes of their own: deposit, from sale to final callback; round, stake and win by /v1; debit, of one customer by /v1; history, one customer with many transfers and others with few." enum:",deposit,round,debit,history" default:""`
 	JSON     bool          `help:"Print the result as one line of JSON, the last." name:"json"`
-	Callers  int           `help:"Payments at once; 0 means 512 with --core, and with --flow the number among a few that gives the most." default:"0"`
+	Callers  int           `help:"Payments at once; 0 means 512 with --core, 64 with --flow debit, and with --flow deposit and round the number among a few that gives the most." default:"0"`
 	Duration time.Duration `help:"How long to measure." default:"20s"`
-	Rate     string        `help:"With --flow: payments begun a second while latency is measured; auto: half of the most. With --core: payments begun a second at their due times, instead of as many as there are callers." default:"auto"`
+	Rate     string        `help:"With --flow: payments or rounds begun a second while latency is measured; auto: half of the most. With --core: payments begun a second at their due times, instead of as many as there are callers." default:"auto"`
 	Accounts int           `help:"With --core: PSP accounts, each with a project and a currency of its own, that payments take in turn; at most 150." default:"1"`
 	Lanes    int           `help:"With --core: committers of this process; 0 means as many as serve has, which on SQLite is the only number there is." default:"0"`
 	Data     string        `help:"Directory for a SQLite database; empty: a temporary one."`
 	Database string        `help:"PostgreSQL address of a database of the bench's own; instead of --data."`
-	Prefill  int           `help:"With --core: payments to store before the measurement."`
+	Prefill  int           `help:"With --core: payments to store before the measurement. With --flow history: transfers of the customer who has many; 0 means 100000."`
 	Timeline bool          `help:"With --core: tell the rate every ten seconds."`
 	Profile  string        `help:"With --core: write a processor profile of the measurement to this file."`
 	NoVerify bool          `help:"With --core: do not verify what is stored in the end. For a series on one database, whose last run does."`
@@ -38,7 +38,7 @@ type benchCmd struct {
 // wrong mean nothing.
 func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	if c.Core == (c.Flow != "") {
-		return errors.New("say what to measure: --core, or --flow deposit")
+		return errors.New("say what to measure: --core, or --flow deposit, round, debit or history")
 	}
 	if c.Duration <= 0 || c.Callers < 0 || c.Prefill < 0 {
 		return errors.New("--duration must be positive, --callers and --prefill not negative")
@@ -60,8 +60,15 @@ func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 		defer os.RemoveAll(dir)
 		c.Data = dir
 	}
-	if c.Core {
+	switch {
+	case c.Core:
 		return c.core(ctx, s, log)
+	case c.Flow == "round":
+		return c.round(ctx, s)
+	case c.Flow == "debit":
+		return c.debit(ctx, s)
+	case c.Flow == "history":
+		return c.history(ctx, s)
 	}
 	return c.deposit(ctx, s)
 }
@@ -93,7 +100,11 @@ func ownDatabase(ctx context.Context, db store.DB) error {
 	if err != nil {
 		return fmt.Errorf("read payments: %w", err)
 	}
-	if len(rows) > 0 && rows[0].ProjectID <= benchProject-maxAccounts {
+	customers, err := db.ScanCustomers(ctx, id.Customer{}, 1)
+	if err != nil {
+		return fmt.Errorf("read customers: %w", err)
+	}
+	if len(rows) > 0 && rows[0].ProjectID <= benchProject-maxAccounts || len(customers) > 0 && customers[0].MerchantID <= benchProject-maxAccounts {
 		return errors.New("this database holds payments that no bench has made: give an empty one")
 	}
 	return nil

@@ -59,11 +59,14 @@ func (c benchCmd) deposit(ctx context.Context, s streams) error {
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
-	p, err := c.startPair(ctx, s, work)
+	p, err := c.startPair(ctx, s, work, c.configuration)
 	if err != nil {
 		return err
 	}
 	defer p.kill()
+	if err := p.approveAll(ctx); err != nil {
+		return err
+	}
 	result, err := c.measureDeposit(ctx, s, p)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, p.logs())
@@ -163,11 +166,11 @@ func (p *pair) kill() {
 func (p *pair) logs() string { return p.serve.log() + p.sandbox.log() }
 
 // benchSecret is the secret of the bench's project: nothing real is behind it.
-const benchSecret = "bench-secret"
+const benchSecret = "bench-secret-of-nothing"
 
 // startPair starts both. Ports are chosen here, since each must know the
-// other's before it starts.
-func (c benchCmd) startPair(ctx context.Context, s streams, work string) (*pair, error) {
+// other's before it starts, and they are of the platform's configuration.
+func (c benchCmd) startPair(ctx context.Context, s streams, work string, configuration func(*pair, []string) string) (*pair, error) {
 	ports, err := freePorts(ctx, 3)
 	if err != nil {
 		return nil, err
@@ -176,7 +179,7 @@ func (c benchCmd) startPair(ctx context.Context, s streams, work string) (*pair,
 		public: "http://" + ports[0], ops: "http://" + ports[1], otherAt: "http://" + ports[2],
 		secret: sign.NewSecret(benchSecret), config: filepath.Join(work, "aorta.toml"),
 	}
-	if err := os.WriteFile(p.config, []byte(c.configuration(p, ports)), 0o600); err != nil {
+	if err := os.WriteFile(p.config, []byte(configuration(p, ports)), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
 	if p.sandbox, err = start(work, "sandbox", "--listen", ports[2], "--public", p.public, "--account", "bench",
@@ -192,7 +195,7 @@ func (c benchCmd) startPair(ctx context.Context, s streams, work string) (*pair,
 		return nil, fmt.Errorf("%w\n%s", err, p.logs())
 	}
 	fmt.Fprintf(s.err, "serve %s, sandbox %s\n", p.public, p.otherAt)
-	return p, p.approveAll(ctx)
+	return p, nil
 }
 
 // approveAll has the PSP say yes to every sale, soon and by itself.

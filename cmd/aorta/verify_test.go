@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"aorta/internal/book"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/id"
 	"aorta/internal/payment"
@@ -125,19 +126,22 @@ func TestVerifyOfNoDatabase(t *testing.T) {
 	}
 }
 
-// A bench never mixes its payments with anybody's.
+// A bench never mixes its payments with anybody's, nor its customers.
 func TestBenchWantsADatabaseOfItsOwn(t *testing.T) {
 	t.Parallel()
-	var c book.Changes
-	c.Payments.Insert = []payment.Payment{{ID: id.Payment{1}, ProjectID: 200}}
-	dir, db := database(t, &c)
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, what := range [][]string{{"--core"}, {"--flow", "deposit"}} {
-		_, _, err := aorta(t, append([]string{"bench", "--data", dir, "--duration", "1ms"}, what...)...)
-		if err == nil || !strings.Contains(err.Error(), "that no bench has made") {
-			t.Errorf("bench %s on a merchant's database = %v, want a refusal", what, err)
+	var bought, played book.Changes
+	bought.Payments.Insert = []payment.Payment{{ID: id.Payment{1}, ProjectID: 200}}
+	played.Customers.Insert = []customer.Customer{{ID: id.Customer{1}, MerchantID: 1, Name: "42"}}
+	for _, c := range []*book.Changes{&bought, &played} {
+		dir, db := database(t, c)
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, what := range [][]string{{"--core"}, {"--flow", "deposit"}, {"--flow", "round"}} {
+			_, _, err := aorta(t, append([]string{"bench", "--data", dir, "--duration", "1ms"}, what...)...)
+			if err == nil || !strings.Contains(err.Error(), "that no bench has made") {
+				t.Errorf("bench %s on a merchant's database = %v, want a refusal", what, err)
+			}
 		}
 	}
 }
