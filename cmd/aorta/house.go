@@ -178,7 +178,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 		return nil, nil, err
 	}
 	flows := flow.New(h.book, db, flow.Options{
-		Projects: projects, Connectors: connectors, Endpoints: endpoints.Of, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
+		Projects: projects, Connectors: connectors, Endpoints: endpoints.Seen, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
 		Behind: func(url string) bool {
 			return h.worker.Behind(due.Ask, due.Notice, due.Deliver) || parts.callbacks.Behind(url)
 		},

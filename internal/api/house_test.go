@@ -312,7 +312,7 @@ func (h *house) tells(find func(int64) (project.Project, bool)) {
 
 func (h *house) newFlows(find func(int64) (project.Project, bool)) *flow.Flows {
 	return flow.New(h.book, reader{h.homes[0], h.homes}, flow.Options{
-		Projects: find, Endpoints: h.hooks.Of, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
+		Projects: find, Endpoints: h.hooks.Seen, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
 		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock,
 	})
 }
@@ -326,7 +326,7 @@ func (h *house) restart(dead bool) {
 	h.open(2)
 	h.tells(find)
 	h.flows = flow.New(h.book, reader{h.homes[0], h.homes}, flow.Options{
-		Projects: find, Endpoints: h.hooks.Of, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
+		Projects: find, Endpoints: h.hooks.Seen, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
 		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock, Dead: func(epoch int64) bool { return dead && epoch == 1 },
 	})
 	h.api = api.New(api.Options{

@@ -109,9 +109,14 @@ func NewEndpoints(b *book.Book, r book.Reader, o EndpointOptions) *Endpoints {
 	return e
 }
 
-// Of gives the endpoints of a project, for flow.Options. The caller must not
-// change the list.
-func (e *Endpoints) Of(projectID int64) []event.Endpoint { return e.known.Load().byProject[projectID] }
+// Of gives the endpoints of a project. The caller must not change the list.
+func (e *Endpoints) Of(projectID int64) []event.Endpoint { return e.known.Load().of(projectID) }
+
+// Seen gives the endpoints of each project as they are now, for flow.Options: what
+// it gives stays as it is, whatever becomes of them.
+func (e *Endpoints) Seen() func(projectID int64) []event.Endpoint { return e.known.Load().of }
+
+func (k *known) of(projectID int64) []event.Endpoint { return k.byProject[projectID] }
 
 // Run looks what others have changed until ctx ends.
 func (e *Endpoints) Run(ctx context.Context) {
@@ -548,14 +553,15 @@ const (
 // find by what is known that nothing is new. Those that do not decide on the row:
 // many may come at once, and from several processes.
 func (e *Endpoints) fares(ctx context.Context, k id.Endpoint, word string, tries int64, unit time.Duration) error {
-	was, ok := e.known.Load().byID[k]
+	seen := e.known.Load()
+	was, ok := seen.byID[k]
 	now := e.opts.Now().UnixMicro()
-	if copied := was; !ok || !e.news(nil, &copied, word, tries, unit, now) {
+	if copied := was; !ok || !news(nil, seen, &copied, word, tries, unit, now) {
 		return nil
 	}
 	changed := false
 	row, err := e.change(ctx, "endpoint.fares", was.ProjectID, k, func(p *book.Page, row *event.Endpoint) (bool, error) {
-		changed = e.news(p, row, word, tries, unit, p.NowUS())
+		changed = news(p, seen, row, word, tries, unit, p.NowUS())
 		return changed, nil
 	})
 	switch {
@@ -573,8 +579,8 @@ func (e *Endpoints) fares(ctx context.Context, k id.Endpoint, word string, tries
 }
 
 // news changes a row by how one message fared, and reports whether anything is
-// new; without a page nobody is told.
-func (e *Endpoints) news(p *book.Page, row *event.Endpoint, word string, tries int64, unit time.Duration, nowUS int64) bool {
+// new; of that the others that were seen are told, without a page nobody.
+func news(p *book.Page, seen *known, row *event.Endpoint, word string, tries int64, unit time.Duration, nowUS int64) bool {
 	if row.State != event.EndpointEnabled {
 		return false
 	}
@@ -587,10 +593,10 @@ func (e *Endpoints) news(p *book.Page, row *event.Endpoint, word string, tries i
 		row.FailingUS, row.Failed, row.WarnedUS = 0, 0, 0
 		return failing
 	case word == "gone":
-		e.disable(p, row, "it answered 410 Gone")
+		disable(p, seen, row, "it answered 410 Gone")
 		return true
 	case row.FailingUS != 0 && row.Failed >= disableMessages && nowUS-row.FailingUS >= after.Microseconds():
-		e.disable(p, row, fmt.Sprintf("nothing was delivered for %v", after))
+		disable(p, seen, row, fmt.Sprintf("nothing was delivered for %v", after))
 		return true
 	}
 	was := *row
@@ -602,24 +608,24 @@ func (e *Endpoints) news(p *book.Page, row *event.Endpoint, word string, tries i
 	}
 	if tries >= warnTries && row.WarnedUS == 0 {
 		row.WarnedUS = nowUS
-		e.tellOthers(p, event.EndpointFailing, *row)
+		tellOthers(p, seen, event.EndpointFailing, *row)
 	}
 	return *row != was
 }
 
 // disable turns an endpoint off.
-func (e *Endpoints) disable(p *book.Page, row *event.Endpoint, reason string) {
+func disable(p *book.Page, seen *known, row *event.Endpoint, reason string) {
 	row.State, row.Reason = event.EndpointOff, reason
-	e.tellOthers(p, event.EndpointDisabled, *row)
+	tellOthers(p, seen, event.EndpointDisabled, *row)
 }
 
 // tellOthers has the project's other endpoints hear of one.
-func (e *Endpoints) tellOthers(p *book.Page, kind event.Kind, about event.Endpoint) {
+func tellOthers(p *book.Page, seen *known, kind event.Kind, about event.Endpoint) {
 	if p == nil {
 		return
 	}
 	var others []event.Endpoint
-	for _, o := range e.Of(about.ProjectID) {
+	for _, o := range seen.of(about.ProjectID) {
 		if o.ID != about.ID && o.Wants(string(kind)) {
 			others = append(others, o)
 		}

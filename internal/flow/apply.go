@@ -37,7 +37,7 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 	if len(f.opts.Lookups) > 0 {
 		lookups = f.opts.Lookups
 	}
-	n := &news{known: known, out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects, endpoints: f.opts.Endpoints}
+	n := &news{known: known, out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects, endpoints: f.opts.Endpoints()}
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: actName(known.Kind), Bucket: known.ID.Bucket(), Hint: n.hint, Decide: n.decide})
 	if err != nil {
 		return fmt.Errorf("apply %s to %s: %w", n.out.Kind, n.known.ID, err)

@@ -41,7 +41,7 @@ type Options struct {
 	NotifyURL  func(connectorName, account string) string             // where a PSP sends news; required
 	ReturnURL  func(id.Payment) string                                // where a customer's browser goes on after the PSP's page; nil: nowhere
 	Now        func() time.Time                                       // required
-	Endpoints  func(projectID int64) []event.Endpoint                 // of a project, but for deleted ones; nil: there are none
+	Endpoints  func() func(projectID int64) []event.Endpoint          // as they are now, of a project, but for deleted ones; nil: there are none
 	Log        *slog.Logger                                           // nil discards
 	Lookups    []time.Duration                                        // overrides every connector's look-up schedule; the last repeats
 	Behind     func(callbackURL string) bool                          // whether so much waits already that nothing more is begun; nil: never
@@ -65,7 +65,7 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 		o.Dead = func(int64) bool { return false }
 	}
 	if o.Endpoints == nil {
-		o.Endpoints = func(int64) []event.Endpoint { return nil }
+		o.Endpoints = func() func(int64) []event.Endpoint { return func(int64) []event.Endpoint { return nil } }
 	}
 	if o.Behind == nil {
 		o.Behind = func(string) bool { return false }
@@ -338,7 +338,8 @@ func (f *Flows) AttemptsAt(ctx context.Context, p id.Payment, kind payment.Opera
 	return found, nil
 }
 
-// endpoints gives where a project hears of events by Standard Webhooks.
+// endpoints gives where a project hears of events by Standard Webhooks. An act is
+// given them as they were when it began: it may run again, and must do the same.
 type endpoints func(projectID int64) []event.Endpoint
 
 // record writes the event of a change of state and, where the payment has an

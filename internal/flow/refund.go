@@ -66,6 +66,7 @@ func (f *Flows) BeginRefund(ctx context.Context, r RefundRequest) (Begun, error)
 			reserved = owner // an orphan of ours: go on with its id
 		}
 	}
+	told := f.opts.Endpoints()
 	begun, err := book.Do(ctx, f.book, book.Act[Begun]{
 		Name: "refund.begin", Bucket: pay.Bucket(),
 		Hint: func(p *book.Page) {
@@ -75,7 +76,7 @@ func (f *Flows) BeginRefund(ctx context.Context, r RefundRequest) (Begun, error)
 			}
 		},
 		Decide: func(p *book.Page) (Begun, error) {
-			return beginRefund(p, f.opts.Endpoints, r, sale, key, reserved, done)
+			return beginRefund(p, told, r, sale, key, reserved, done)
 		},
 	})
 	if err != nil {

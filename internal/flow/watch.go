@@ -37,6 +37,7 @@ func (f *Flows) watch(ctx context.Context, d due.Due) error {
 // PSP has not said no, and may yet say yes. A payment that waits for its
 // customer to try again is declined as its last try was.
 func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
+	told := f.opts.Endpoints()
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{
 		Name: "sale.expire", Bucket: known.ID.Bucket(), Background: true,
 		Hint: func(p *book.Page) {
@@ -47,7 +48,7 @@ func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
 		},
 		Decide: func(p *book.Page) (struct{}, error) {
 			pay, ok := p.Payments.Get(known.Payment)
-			x := application{page: p, endpoints: f.opts.Endpoints, pay: pay}
+			x := application{page: p, endpoints: told, pay: pay}
 			x.attempt, _ = p.Attempts.Get(known.ID)
 			x.op, _ = p.Operations.Get(known.Operation)
 			switch {

@@ -112,7 +112,7 @@ func newHouse(t *testing.T) *house {
 	connectors := func(string, string) (connector.Connector, bool) { return h, true }
 	h.endpoints = callback.NewEndpoints(h.book, h.memory, callback.EndpointOptions{Projects: projects, Random: rand.Reader, Now: now})
 	h.flows = flow.New(h.book, h.memory, flow.Options{
-		Endpoints: h.endpoints.Of, Projects: projects, Connectors: connectors, Now: now, NotifyURL: func(string, string) string { return "https://pay.example/n" },
+		Endpoints: h.endpoints.Seen, Projects: projects, Connectors: connectors, Now: now, NotifyURL: func(string, string) string { return "https://pay.example/n" },
 	})
 	render := func(w event.Work, _ project.Project) ([]byte, http.Header, error) {
 		return []byte(w.Event.ID.String()), nil, nil

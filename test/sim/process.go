@@ -89,7 +89,7 @@ func (w *world) start(slot int) {
 		panic(err)
 	}
 	p.flows = flow.New(p.book, w.store, flow.Options{
-		Endpoints: p.endpoints.Of, Projects: projects, Connectors: connectors, Now: p.clock, Sleep: func(_ context.Context, d time.Duration) { w.pause(d) },
+		Endpoints: p.endpoints.Seen, Projects: projects, Connectors: connectors, Now: p.clock, Sleep: func(_ context.Context, d time.Duration) { w.pause(d) },
 		NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" },
 	})
 	p.callbacks = callback.New(p.book, w.store, callback.Options{
