@@ -293,8 +293,15 @@ func (e *examination) connectors(cfg settings) {
 		e.warn("PSP accounts", "add a [[connector]] to the configuration", "none: no payment can be taken")
 		return
 	}
-	if _, err := connectorsByName(cfg.Connectors, 1); err != nil {
-		e.fail("PSP accounts", "correct the account's settings", "%v", err)
+	if _, err := connectorsByName(cfg.Connectors, 1, false, connect); err != nil {
+		todo := "correct the account's settings"
+		switch {
+		case errors.Is(err, errNoKey):
+			todo = "give it the key that the provider signs with: AORTA_CONNECTOR_<NAME>_<ACCOUNT>_KEY, or key in the file"
+		case errors.Is(err, errUnverified):
+			todo = "reach the provider by a connector that verifies its notifications, such as generic (docs/connector.md)"
+		}
+		e.fail("PSP accounts", todo, "%v", err)
 		return
 	}
 	for _, c := range cfg.Connectors {

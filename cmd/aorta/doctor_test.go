@@ -126,6 +126,9 @@ func TestDoctor(t *testing.T) {
 		{name: "PSP that does not exist", spoil: func(_ *testing.T, _ string, config *string) {
 			*config = strings.ReplaceAll(*config, `name = "paytm"`, `name = "bank"`) + "connector = \"bank\"\n"
 		}, check: "PSP accounts", verdict: checkFail, found: `"bank" does not exist`},
+		{name: "PSP without a key", spoil: func(_ *testing.T, _ string, config *string) {
+			*config = strings.Replace(*config, `key = "0123456789abcdef"`, "", 1)
+		}, check: "PSP accounts", verdict: checkFail, found: "it has no key: what its provider sends could not be verified"},
 		{name: "PostgreSQL away", spoil: func(_ *testing.T, _ string, config *string) {
 			*config = "database = \"postgres://nobody@127.0.0.1:1/none\"\n" + *config
 		}, check: "database", verdict: checkFail, found: "connect"},

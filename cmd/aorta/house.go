@@ -22,6 +22,7 @@ import (
 	"aorta/internal/api"
 	"aorta/internal/book"
 	"aorta/internal/callback"
+	"aorta/internal/connector"
 	"aorta/internal/crash"
 	"aorta/internal/due"
 	"aorta/internal/flow"
@@ -39,6 +40,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sys/unix"
 )
+
+// accounts gives the connector of a PSP account.
+type accounts = func(name, account string) (connector.Connector, bool)
 
 // buckets is fixed for ever: ids carry it (design section 3).
 const buckets = 32
@@ -100,6 +104,10 @@ func (h *house) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	connectors, err := connectorsByName(s.Connectors, shares().idle, s.TestMode, connect)
+	if err != nil {
+		return fmt.Errorf("PSP accounts: %w", err)
+	}
 	instance, err := h.enter()
 	if err != nil {
 		return err
@@ -118,7 +126,7 @@ func (h *house) build(ctx context.Context) error {
 		return fmt.Errorf("ops listener: %w", err)
 	}
 	h.setURLs(publicListener.Addr(), opsListener.Addr())
-	handler, ops, err := h.wire(ctx, instance, pageKey)
+	handler, ops, err := h.wire(ctx, instance, pageKey, connectors)
 	if err != nil {
 		_ = publicListener.Close()
 		_ = opsListener.Close()
@@ -137,7 +145,7 @@ func (h *house) build(ctx context.Context) error {
 }
 
 // wire builds the parts from the store up, and gives the two listeners' handlers.
-func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (public, ops http.Handler, err error) {
+func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, connectors accounts) (public, ops http.Handler, err error) {
 	s := h.settings
 	db, lanes, keep, err := openDatabase(ctx, s, store.Options{Broken: func(err error) { h.lost(fmt.Errorf("%w: %w", errStorage, err)) }})
 	if err != nil {
@@ -153,10 +161,6 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte) (pu
 	}
 	projects := projectsByID(s.Projects)
 	may := shares()
-	connectors, err := connectorsByName(s.Connectors, may.idle)
-	if err != nil {
-		return nil, nil, err
-	}
 	h.worker = worker.New(worker.Options{Now: time.Now, Log: h.log, Metrics: h.metrics, Pool: may.pool})
 	parts := &parts{}
 	h.worker.Serve(due.Ask, parts.flow)
