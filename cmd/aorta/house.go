@@ -198,7 +198,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		Flows: flows, Projects: projects, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.metrics, AllowInsecureCallbacks: s.insecureCallbacks(),
 		Rate: s.GateRate, Burst: int(math.Ceil(2 * s.GateRate)),
 	})
-	news := newsAccounts(s.Connectors)
+	news, keyHash := newsAccounts(s.Connectors), project.NewKeyHasher(pageKey)
 	native := api.New(api.Options{
 		News: func(ctx context.Context, header http.Header, body []byte) error {
 			return parts.in.Accept(ctx, news, header, body)
@@ -207,10 +207,10 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		ReplayTo: func(ctx context.Context, projectID int64, k id.Endpoint, f callback.Filter) (int, error) {
 			return parts.callbacks.ReplayTo(ctx, projectID, k, f)
 		},
-		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, PublicURL: h.url, Now: time.Now, Random: rand.Reader,
+		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, PublicURL: h.url, KeyHash: keyHash, Now: time.Now, Random: rand.Reader,
 		Insecure: s.insecureCallbacks(), Sole: s.sole(), Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
-	if err := h.makeDemoKey(ctx, flows, pageKey); err != nil {
+	if err := errors.Join(flows.SealKeys(ctx, keyHash.Seal), h.makeDemoKey(ctx, flows, pageKey)); err != nil {
 		return nil, nil, err
 	}
 	callbacks := callback.New(h.book, db, callback.Options{
@@ -249,7 +249,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		Read: db, Writing: func() bool { return h.book.Writing() && h.worker.Speaks() }, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,
 		Projects: projects, Endpoints: endpoints, ReplayTo: callbacks.ReplayTo,
 		ReplayDelivery: callbacks.Replay, ReplayNotification: in.Replay,
-		Keys: &opsapi.Keys{Project: projects, Random: rand.Reader, New: flows.NewKey, Put: flows.PutKey, Revoke: native.RevokeKey, Expire: native.ExpireKey, Now: time.Now},
+		Keys: &opsapi.Keys{Project: projects, Hash: keyHash, Random: rand.Reader, New: flows.NewKey, Put: flows.PutKey, Revoke: native.RevokeKey, Expire: native.ExpireKey, Now: time.Now},
 	}), nil
 }
 

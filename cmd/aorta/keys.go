@@ -155,7 +155,7 @@ func (h *house) makeDemoKey(ctx context.Context, flows *flow.Flows, master [32]b
 	copy(bits[:], mac.Sum(nil))
 	k := project.Key{ID: id.Key(id.Derive(p.KeyBucket(flows.Buckets()), "demo key", opsapi.KeySecret(bits))), ProjectID: p.ID, Name: "demo", DefaultCustomer: "demo"}
 	h.demoKey = project.KeyText(k.ID, opsapi.KeySecret(bits))
-	k.Hash = project.HashKey(h.demoKey)
+	k.Hash = project.NewKeyHasher(master).Hash(h.demoKey)
 	scopes := make([]string, 0, len(project.Scopes()))
 	for _, s := range project.Scopes() {
 		scopes = append(scopes, string(s))

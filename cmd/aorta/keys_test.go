@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -106,5 +112,68 @@ func TestKeysOfARunningHouse(t *testing.T) {
 	}
 	if _, all := keys("list"); !strings.Contains(all, made.ID) || strings.Contains(all, "sk_") {
 		t.Errorf("list = %s", all)
+	}
+}
+
+// TestKeysOfBefore: a row that has the plain hash of its key's text, as it was
+// before hashes had a key, is sealed at the next start, and the key works on.
+func TestKeysOfBefore(t *testing.T) {
+	t.Parallel()
+	cmd := demoCmd{Data: t.TempDir(), Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", PageAttempts: 1}
+	cmd.BaseTime, cmd.LimitTime, cmd.CallbackUnit = 1e9, 1e9, 1e9
+	use := func(do func(h *house)) {
+		t.Helper()
+		h, err := open(t.Context(), cmd.settings("http://127.0.0.1:1", "a secret of the demo"), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		do(h)
+	}
+	stored := func(change string, args ...any) (hash string) {
+		t.Helper()
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(cmd.Data, "aorta.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if change != "" {
+			if _, err := db.ExecContext(t.Context(), change, args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.QueryRowContext(t.Context(), "SELECT hash FROM api_key").Scan(&hash); err != nil {
+			t.Fatal(err)
+		}
+		return hash
+	}
+	works := func(h *house, key string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodGet, h.url()+"/v1/payments", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+key)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	var key string
+	use(func(h *house) { key = h.demoKey })
+	sealed := stored("")
+	sum := sha256.Sum256([]byte(key))
+	if plain := hex.EncodeToString(sum[:]); strings.Contains(sealed, plain) || stored("UPDATE api_key SET hash = $1", plain) != plain {
+		t.Fatalf("the store has %q", sealed)
+	}
+	use(func(h *house) {
+		if got := works(h, key); got != http.StatusOK || h.demoKey != key {
+			t.Errorf("the demo's key of before = %d", got)
+		}
+	})
+	if got := stored(""); got != sealed {
+		t.Errorf("after a start the store has %q, want %q", got, sealed)
 	}
 }

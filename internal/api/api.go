@@ -52,6 +52,7 @@ type Options struct {
 	Projects  func(projectID int64) (project.Project, bool) // required
 	PayURL    func(id.Payment) string                       // where a customer goes on to pay; required
 	PublicURL func() string                                 // as clients reach us; required
+	KeyHash   project.KeyHasher                             // of the master key, as those who make keys have it; required
 	Now       func() time.Time                              // required
 	Random    io.Reader                                     // names requests; read by many goroutines at once; required
 
@@ -392,12 +393,8 @@ func headerSize(h http.Header) int {
 // admit lets a request in by its API key: who, from where, for what, how often.
 func (a *API) admit(w http.ResponseWriter, c *call) error {
 	var err error
-	if c.key, err = a.authenticate(c.http); err != nil {
+	if c.key, c.project, err = a.authenticate(c.http); err != nil {
 		return err
-	}
-	var ok bool
-	if c.project, ok = a.opts.Projects(c.key.ProjectID); !ok {
-		return errKey()
 	}
 	if !allowed(c.project.AllowedIPs, a.opts.ClientIP(c.http)) {
 		return refuse(codeIP, nil)

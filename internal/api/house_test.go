@@ -212,7 +212,7 @@ func newHouseOf(t testing.TB, count int, change ...setting) *house {
 	})
 	o := api.Options{
 		Flows: h.flows, Read: reader{h.homes[0], h.homes}, Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
-		PublicURL: func() string { return "https://pay.example" }, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{2})},
+		PublicURL: func() string { return "https://pay.example" }, KeyHash: keyHash, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{2})},
 		News: func(ctx context.Context, header http.Header, body []byte) error {
 			return h.inbox.Accept(ctx, []inbox.Account{{Connector: "generic", Name: "demo"}}, header, body)
 		},
@@ -331,7 +331,7 @@ func (h *house) restart(dead bool) {
 	})
 	h.api = api.New(api.Options{
 		Flows: h.flows, Read: reader{h.homes[0], h.homes}, Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
-		PublicURL: func() string { return "https://pay.example" }, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{3})},
+		PublicURL: func() string { return "https://pay.example" }, KeyHash: keyHash, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{3})},
 		Endpoints: h.hooks, ReplayTo: h.calls.ReplayTo,
 	})
 }
@@ -402,6 +402,9 @@ func (h *house) pass(d time.Duration) {
 	h.now = h.now.Add(d)
 }
 
+// keyHash hashes the house's API keys.
+var keyHash = project.NewKeyHasher([32]byte{7})
+
 func scopes() []project.Scope { return project.Scopes() }
 
 // newKey makes an API key and gives its text.
@@ -413,7 +416,7 @@ func (h *house) newKey(projectID int64, customer string, may ...project.Scope) s
 	}
 	k := project.Key{ID: h.flows.NewKey(h.projects[projectID]), ProjectID: projectID, Scopes: strings.Join(words, " "), DefaultCustomer: customer}
 	text := project.KeyText(k.ID, strings.Repeat("k", project.KeySecretLen))
-	k.Hash = project.HashKey(text)
+	k.Hash = keyHash.Hash(text)
 	if err := h.flows.PutKey(h.t.Context(), k); err != nil {
 		h.t.Fatal(err)
 	}

@@ -58,6 +58,37 @@ func (f *Flows) ExpireKey(ctx context.Context, k id.Key, atUS int64) error {
 	})
 }
 
+// SealKeys has rows of API keys that were written before hashes had a key hold
+// what seal makes of them. It is called at the start; a plain hash opens nothing.
+func (f *Flows) SealKeys(ctx context.Context, seal func(hash string) (string, bool)) error {
+	for after := (id.Key{}); ; {
+		rows, err := f.read.from.ScanKeys(ctx, after, sealPage)
+		if err != nil {
+			return fmt.Errorf("read API keys: %w", unread(err))
+		}
+		for _, k := range rows {
+			after = k.ID
+			if _, plain := seal(k.Hash); !plain {
+				continue
+			}
+			err := f.changeKey(ctx, k.ID, func(_ *book.Page, row *project.Key) {
+				if sealed, plain := seal(row.Hash); plain {
+					row.Hash = sealed
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if len(rows) < sealPage {
+			return nil
+		}
+	}
+}
+
+// sealPage is how many API keys are read at once.
+const sealPage = 500
+
 func (f *Flows) changeKey(ctx context.Context, k id.Key, change func(*book.Page, *project.Key)) error {
 	if int(k.Bucket()) >= f.book.Buckets() {
 		return ErrNoKey

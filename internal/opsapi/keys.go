@@ -19,6 +19,7 @@ import (
 // Keys are what the admin calls for API keys need.
 type Keys struct {
 	Project func(int64) (project.Project, bool)
+	Hash    project.KeyHasher
 	Random  io.Reader
 	Now     func() time.Time
 	New     func(project.Project) id.Key
@@ -119,7 +120,7 @@ func (d door) makeKey(w http.ResponseWriter, r *http.Request, p project.Project,
 	}
 	k.ID = d.Keys.New(p)
 	text := project.KeyText(k.ID, KeySecret(bits))
-	k.Hash, k.CreatedUS = project.HashKey(text), d.Keys.Now().UnixMicro()
+	k.Hash, k.CreatedUS = d.Keys.Hash.Hash(text), d.Keys.Now().UnixMicro()
 	if err := d.Keys.Put(r.Context(), k); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- api_key's hash is SHA-256 of the key's whole text, which nobody but its holder has.
+-- api_key's hash is a keyed one of the key's whole text, which nobody but its holder has.
 CREATE TABLE api_key (
     id UUID NOT NULL,
     bucket INTEGER NOT NULL,
