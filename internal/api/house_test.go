@@ -487,6 +487,7 @@ func (h *house) send(r *http.Request) answer {
 	} else if w.Code >= 400 && w.Header().Get("Idempotent-Replayed") == "" && w.text("trace_id") != trace {
 		h.t.Errorf("%s %s: trace_id = %q, header %q", r.Method, r.URL, w.text("trace_id"), trace)
 	}
+	told.Store(any(w.text("error")), true)
 	conforms(h.t, r, w)
 	return w
 }

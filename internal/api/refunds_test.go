@@ -38,6 +38,8 @@ func TestRefunds(t *testing.T) {
 	wants(t, "another currency", h.post(refunds, "r6", `{"amount":"1","currency":"JPY"}`), 422, "currency_not_supported")
 	wants(t, "no currency", h.post(refunds, "r6", `{"amount":"1"}`), 422, "validation_failed")
 	wants(t, "no amount", h.post(refunds, "r6", `{"currency":"EUR"}`), 422, "validation_failed")
+	wants(t, "decimals", h.post(refunds, "r6", `{"amount":"0.001","currency":"EUR"}`), 422, "validation_failed")
+	wants(t, "huge", h.post(refunds, "r6", `{"amount":"9999999999999999999","currency":"EUR"}`), 422, "amount_out_of_range")
 	wants(t, "nothing", h.post(refunds, "r6", `{"amount":"0.00","currency":"EUR"}`), 422, "amount_out_of_range")
 	got := h.get("/v1/payments/" + pay + "?expand=operations")
 	if got.text("status") != "refunded" || got.text("refunded_amount") != "1.00" || got.text("refundable_amount") != "0.00" || len(got.doc["operations"].([]any)) != 5 {

@@ -167,13 +167,15 @@ func TestWebhookByHand(t *testing.T) {
 			}
 			return entries[len(entries)-1].PaymentID
 		}
+		doors, calls := []string{"/n/generic/demo", "/v1/payments/webhook"}, 0 // one protocol, whichever way it comes
 		webhook := func(event, payment, amount string, at time.Time, secret string) int {
 			t.Helper()
+			calls++
 			body := fmt.Sprintf(`{"event_id":%q,"payment_id":%q,"status":"captured","amount":%q,"currency":"EUR","timestamp":%q}`,
 				event, payment, amount, at.UTC().Format(time.RFC3339))
 			mac := hmac.New(sha256.New, []byte(secret))
 			mac.Write([]byte(body))
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.Public+"/n/generic/demo", strings.NewReader(body))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.Public+doors[calls%2], strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -195,11 +197,14 @@ func TestWebhookByHand(t *testing.T) {
 		}{
 			{"a stranger's", "evt_1", "50.00", "guess", now, http.StatusUnauthorized},
 			{"too old", "evt_1", "50.00", d.Secret, now.AddDate(0, 0, -91), http.StatusBadRequest},
-			{"of tomorrow", "evt_1", "50.00", d.Secret, now.AddDate(0, 0, 1), http.StatusBadRequest},
+			{"too old, by the other door", "evt_1", "50.00", d.Secret, now.AddDate(0, 0, -91), http.StatusBadRequest},
+			{"too far ahead", "evt_1", "50.00", d.Secret, now.Add(330 * time.Second), http.StatusBadRequest},
+			{"too far ahead, by the other door", "evt_1", "50.00", d.Secret, now.Add(330 * time.Second), http.StatusBadRequest},
 			{"of another amount", "evt_0", "50.01", d.Secret, now, http.StatusOK}, // a case
 			{"as it should be", "evt_1", "50.00", d.Secret, now.AddDate(0, 0, -89), http.StatusOK},
 			{"again", "evt_1", "50.00", d.Secret, now.AddDate(0, 0, -89), http.StatusOK},
 			{"again, with its time refreshed", "evt_1", "50.00", d.Secret, now, http.StatusOK},
+			{"again, a little ahead", "evt_1", "50.00", d.Secret, now.Add(250 * time.Second), http.StatusOK},
 		} {
 			if got := webhook(test.event, first, test.amount, test.at, test.secret); got != test.want {
 				t.Errorf("%s: answer %d, want %d", test.name, got, test.want)
