@@ -17,6 +17,9 @@ import (
 // version of the API that openapi.json tells. It is raised when something is added.
 const version = "1.0.0"
 
+// OpenAPI is openapi.json as every house serves it. The clients are made of it.
+func OpenAPI() []byte { return New(Options{}).openapi }
+
 // describe makes openapi.json of the routes.
 func (a *API) describe() []byte {
 	d := &description{schemas: map[string]any{}}
@@ -46,7 +49,7 @@ func (a *API) describe() []byte {
 	return encode(object{
 		"openapi": "3.1.0",
 		"info": object{
-			"title": "Aorta", "version": version, "license": object{"name": "MIT", "identifier": "MIT"},
+			"title": "Aorta", "version": version, "license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 			"description": "The native API. Amounts are decimal texts in major units. Every call that changes something needs an Idempotency-Key and is done once under it.",
 		},
 		"servers": []object{{"url": "/"}},
