@@ -39,6 +39,7 @@ check/lint: ## go vet, and golangci-lint: staticcheck, forgotten cases, import f
 
 check/types: setup ## types of the TypeScript, which the bundler strips unread
 	test/npm/node_modules/.bin/tsc --project web/tsconfig.json
+	test/npm/node_modules/.bin/tsc --project clients/typescript/tsconfig.json
 
 check/generated: ## generated files are what their generators write today
 	test/generated.sh

@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 sums() {
 	{
-		git ls-files --cached --others --exclude-standard web/dist web/inventory.json
+		git ls-files --cached --others --exclude-standard web/dist web/inventory.json \
+			clients/openapi.json clients/typescript/src/api.ts clients/typescript/dist
 		git grep -lE --untracked '^// Code generated .* DO NOT EDIT\.$' -- '*.go' || true
 	} | sort -u | xargs -r sha256sum
 }

@@ -42,27 +42,28 @@ func needsNode(t *testing.T) string {
 func TestECommPay(t *testing.T) {
 	node := needsNode(t)
 	for store, flags := range demo.Stores(t) {
-		t.Run(store, func(t *testing.T) { judge(t, node, demo.Start(t, flags...)) })
+		t.Run(store, func(t *testing.T) { judge(t, node, "ecommpay.mjs", demo.Start(t, flags...)) })
 	}
 }
 
-func judge(t *testing.T, node string, d *demo.Demo) {
-	given, err := json.Marshal(d)
+// judge runs a script, which prints one JSON line {name, error} for each of its scenarios.
+func judge(t *testing.T, node, script string, what any) {
+	given, err := json.Marshal(what)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), node, "ecommpay.mjs", string(given))
+	cmd := exec.CommandContext(t.Context(), node, script, string(given))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("ecommpay.mjs: %v\n%s%s", err, out, stderr.Bytes())
+		t.Fatalf("%s: %v\n%s%s", script, err, out, stderr.Bytes())
 	}
 	ran := 0
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
 		var result struct{ Name, Error string }
 		if err := json.Unmarshal(lines.Bytes(), &result); err != nil {
-			t.Errorf("ecommpay.mjs printed %q", lines.Text())
+			t.Errorf("%s printed %q", script, lines.Text())
 			continue
 		}
 		ran++
@@ -73,6 +74,6 @@ func judge(t *testing.T, node string, d *demo.Demo) {
 		})
 	}
 	if ran == 0 {
-		t.Fatalf("ecommpay.mjs ran no scenario\n%s", stderr.Bytes())
+		t.Fatalf("%s ran no scenario\n%s", script, stderr.Bytes())
 	}
 }
