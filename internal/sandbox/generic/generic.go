@@ -26,12 +26,11 @@ import (
 
 // Bounds on what the simulator takes.
 const (
-	maxBody    = 64 << 10         // of one request
-	maxText    = 2_048            // bytes of an address, or of any other text
-	clockSkew  = 5 * time.Minute  // between the platform's clock and ours
-	pageLife   = 15 * time.Minute // of a hosted page
-	maxJournal = 10_000           // entries in one page of Journal
-	pageLines  = 1_000            // lines in one page of a statement
+	maxBody   = 64 << 10         // of one request
+	maxText   = 2_048            // bytes of an address, or of any other text
+	clockSkew = 5 * time.Minute  // between the platform's clock and ours
+	pageLife  = 15 * time.Minute // of a hosted page
+	pageLines = 1_000            // lines in one page of a statement
 )
 
 // Operations are the names a fault rule may be limited to.

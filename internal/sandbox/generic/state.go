@@ -233,66 +233,28 @@ func (o *operation) mac(use string) string {
 }
 
 // Entry is one operation as the provider's own books have it, for reconciliation.
-// Amount is what was paid, ReportedAmount what is told.
 type Entry struct {
-	Seq            int64           `json:"seq"`
-	Kind           string          `json:"kind"` // sale, refund, payout
-	Account        string          `json:"account"`
-	Reference      string          `json:"reference"`
-	PaymentID      string          `json:"payment_id,omitempty"`
-	TransactionID  string          `json:"transaction_id"`
-	Of             string          `json:"of,omitempty"` // of a refund: its payment's reference
-	Method         string          `json:"method,omitempty"`
-	Amount         string          `json:"amount"`
-	AmountMinor    int64           `json:"amount_minor"`
-	ReportedAmount string          `json:"reported_amount"`
-	RefundedMinor  int64           `json:"refunded_minor"` // of a sale: refunds paid back
-	Currency       string          `json:"currency"`
-	State          string          `json:"state"` // sale: open, left, paid, failed; else: pending, paid, failed
-	Behaviour      fault.Behaviour `json:"behaviour,omitempty"`
-	CreatedUS      int64           `json:"created_us"`
-	DecidedUS      int64           `json:"decided_us,omitempty"`
-	Told           bool            `json:"told"` // no webhook is outstanding
+	desk.Entry
+	PaymentID     string `json:"payment_id,omitempty"`
+	TransactionID string `json:"transaction_id"`
+	Of            string `json:"of,omitempty"` // of a refund: its payment's reference
+	Method        string `json:"method,omitempty"`
 }
 
-// Journal lists the operations after a cursor, oldest first, of one account or of
-// all when it is empty. next is the cursor of the following page; more says
-// whether there may be one. limit is bounded by 10,000.
+// Journal lists the operations after a cursor, of one account or of all when it
+// is empty; see desk.Books.
 func (s *Simulator) Journal(account string, after int64, limit int) (entries []Entry, next int64, more bool) {
-	s.desk.Lock()
-	defer s.desk.Unlock()
-	entries = []Entry{}
-	next = min(max(after, 0), s.desk.Len())
-	limit = min(max(limit, 1), maxJournal)
-	for _, o := range s.desk.From(next) {
-		if len(entries) == limit {
-			return entries, next, true
-		}
-		next = o.Seq
-		if account == "" || o.account.Name == account {
-			entries = append(entries, o.entry())
-		}
-	}
-	return entries, next, false
+	return desk.Books(s.desk, after, limit, func(o *operation) (Entry, bool) {
+		return o.entry(), account == "" || o.account.Name == account
+	})
 }
 
 func (o *operation) entry() Entry {
-	e := Entry{
-		Seq: o.Seq, Kind: o.kind, Account: o.account.Name, Reference: o.reference, PaymentID: o.paymentID, TransactionID: o.transactionID(),
-		Method: o.method, Amount: decimal(o.minor, o.currency), AmountMinor: o.minor, ReportedAmount: o.reported(), RefundedMinor: o.sum(false),
-		Currency: o.currency, State: string(o.State), Behaviour: o.Next, CreatedUS: o.CreatedUS, DecidedUS: o.DecidedUS, Told: o.Told,
-	}
+	e := Entry{Entry: o.Fate.Entry(o.kind, o.left), PaymentID: o.paymentID, TransactionID: o.transactionID(), Method: o.method}
+	e.Account, e.Reference, e.Currency = o.account.Name, o.reference, o.currency
+	e.Amount, e.AmountMinor, e.ReportedAmount, e.RefundedMinor = decimal(o.minor, o.currency), o.minor, o.reported(), o.sum(false)
 	if o.of != nil {
 		e.Of = o.of.reference
-	}
-	switch {
-	case o.State != waiting:
-	case o.kind != sale:
-		e.State = "pending"
-	case o.left:
-		e.State = "left"
-	default:
-		e.State = "open"
 	}
 	return e
 }

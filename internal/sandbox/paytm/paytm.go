@@ -40,7 +40,6 @@ import (
 const (
 	maxBody      = 64 << 10         // of one request
 	tokenLife    = 15 * time.Minute // paytm.md section 3
-	maxJournal   = 10_000           // entries in one page of Journal
 	wrongByPaise = 100              // what wrong_amount adds to the reported amount
 )
 

@@ -208,71 +208,37 @@ func (l line) apply(r record) {
 func (s *Simulator) Dump(emit func(line []byte) error) error { return s.desk.Dump(emit) }
 
 // Entry is one order or refund as the vendor's own books have it, for
-// reconciliation. Amount is what was paid, ReportedAmount what is told.
+// reconciliation.
 type Entry struct {
-	Seq            int64           `json:"seq"`
-	Kind           string          `json:"kind"` // sale, refund
-	MID            string          `json:"mid"`
-	OrderID        string          `json:"order_id"`
-	TxnID          string          `json:"txn_id"`
-	RefID          string          `json:"ref_id,omitempty"`
-	RefundID       string          `json:"refund_id,omitempty"`
-	Amount         string          `json:"amount"`
-	AmountMinor    int64           `json:"amount_minor"`
-	ReportedAmount string          `json:"reported_amount"`
-	RefundedMinor  int64           `json:"refunded_minor"` // of a sale: refunds paid back
-	Currency       string          `json:"currency"`
-	State          string          `json:"state"` // sale: open, left, paid, failed; refund: pending, paid, failed
-	Behaviour      fault.Behaviour `json:"behaviour,omitempty"`
-	CreatedUS      int64           `json:"created_us"`
-	DecidedUS      int64           `json:"decided_us,omitempty"`
-	Told           bool            `json:"told"` // no notification is outstanding
+	desk.Entry
+	MID      string `json:"mid"`
+	OrderID  string `json:"order_id"`
+	TxnID    string `json:"txn_id"`
+	RefID    string `json:"ref_id,omitempty"`
+	RefundID string `json:"refund_id,omitempty"`
 }
 
-// Journal lists the records after a cursor, oldest first, of one MID or of all
-// when mid is empty. next is the cursor of the following page; more says whether
-// there may be one. limit is bounded by 10,000.
+// Journal lists the records after a cursor, of one MID or of all when mid is
+// empty; see desk.Books.
 func (s *Simulator) Journal(mid string, after int64, limit int) (entries []Entry, next int64, more bool) {
-	s.desk.Lock()
-	defer s.desk.Unlock()
-	entries = []Entry{}
-	next = min(max(after, 0), s.desk.Len())
-	limit = min(max(limit, 1), maxJournal)
-	for _, r := range s.desk.From(next) {
-		if len(entries) == limit {
-			return entries, next, true
-		}
-		next = r.fate().Seq
-		if mid == "" || r.fate().account.MID == mid {
-			entries = append(entries, r.entry())
-		}
-	}
-	return entries, next, false
+	return desk.Books(s.desk, after, limit, func(r record) (Entry, bool) {
+		return r.entry(), mid == "" || r.account().MID == mid
+	})
 }
 
 func (r record) entry() Entry {
 	f := r.fate()
-	e := Entry{
-		Seq: f.Seq, MID: f.account.MID, Amount: rupees(f.paise), AmountMinor: f.paise,
-		ReportedAmount: rupees(f.reported()), Currency: "INR", State: string(f.State), Behaviour: f.Next,
-		CreatedUS: f.CreatedUS, DecidedUS: f.DecidedUS, Told: f.Told,
-	}
+	var e Entry
 	if r.order != nil {
-		e.Kind, e.OrderID, e.TxnID = sale, r.order.id, r.order.txnID()
-		e.RefundedMinor = r.order.refunded()
-		switch {
-		case f.State == waiting && r.order.left:
-			e.State = "left"
-		case f.State == waiting:
-			e.State = "open"
-		}
-		return e
+		e = Entry{Entry: f.Entry(sale, r.order.left), OrderID: r.order.id, TxnID: r.order.txnID()}
+		e.Reference, e.RefundedMinor = e.OrderID, r.order.refunded()
+	} else {
+		o := r.refund.order
+		e = Entry{Entry: f.Entry(refunding, false), OrderID: o.id, TxnID: o.txnID(), RefID: r.refund.id, RefundID: r.refund.refundID()}
+		e.Reference = e.RefID
 	}
-	e.Kind, e.OrderID, e.TxnID = refunding, r.refund.order.id, r.refund.order.txnID()
-	e.RefID, e.RefundID = r.refund.id, r.refund.refundID()
-	if f.State == waiting {
-		e.State = "pending"
-	}
+	e.MID, e.Account, e.Currency = f.account.MID, f.account.MID, "INR"
+	e.Amount, e.AmountMinor, e.ReportedAmount = rupees(f.paise), f.paise, rupees(f.reported())
 	return e
 }
 
