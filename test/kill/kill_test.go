@@ -1,7 +1,8 @@
-// Package kill_test kills the built binary while payments are under way, again
-// and again, and starts it anew: every payment must end settled once, the
-// merchant told, the PSP's books equal to ours, and every invariant must hold
-// at the very moment of death as well as in the end (torture.md T01, C1–C7, C11, C13).
+// Package kill_test kills the built binary while payments are under way and
+// customers play, again and again, and starts it anew: every payment must end
+// settled once, the merchant told, both PSPs' books equal to ours, every move of a
+// wallet there once as it was answered, and every invariant must hold at the very
+// moment of death as well as in the end (torture.md T01, C1–C7, C11, C13).
 package kill_test
 
 import (
@@ -30,7 +31,8 @@ const (
 	atOnce      = 200                    // payments of one round
 	killWithin  = 400 * time.Millisecond // from the first sale to the kill: a round without one takes about this long
 	settledSoon = 40 * time.Second       // after the restart
-	wishes      = 1_000_000              // orders that the PSP is to approve by itself
+	wishes      = 1_000_000              // orders that each PSP is to approve by itself
+	players     = 8                      // at once, all the time
 )
 
 // kills is how many rounds there are: 50, AORTA_KILLS, or 3 under -short.
@@ -60,9 +62,14 @@ func run(t *testing.T, database string) {
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, seed))
 	d := scenario.Start(t, database, knobs...)
-	h := &hunt{t: t, demo: d, clients: scenario.NewJournal(t)}
+	h := &hunt{t: t, demo: d, clients: scenario.NewJournal(t), key: d.APIKey}
 	public, ops, sandbox := hostPort(d.Public), hostPort(d.Ops), hostPort(d.Sandbox)
-	d.Control("paytm", "approve", "sale", wishes)
+	for _, name := range scenario.Providers() {
+		d.Control(name, "approve", "sale", wishes)
+	}
+	h.players = scenario.NewPlayers(t, "player", func() scenario.Native { return scenario.Native{URL: "http://" + public, Key: h.key} })
+	h.players.Go(players)
+	t.Cleanup(h.players.Stop)
 	begun := time.Now()
 	for round := range rounds {
 		accepted := h.fire(round)
@@ -79,13 +86,17 @@ func run(t *testing.T, database string) {
 			t.Fatalf("round %d is wrong", round)
 		}
 	}
+	h.players.Stop()
 	h.outside()
 	d.Verify()
-	t.Logf("%d kills in %.0f s: %d of %d payments were unsettled or not yet begun when the process died",
-		rounds, time.Since(begun).Seconds(), h.interrupted, rounds*atOnce)
+	t.Logf("%d kills in %.0f s: %d of %d payments were unsettled or not yet begun when the process died; players had %d answers",
+		rounds, time.Since(begun).Seconds(), h.interrupted, rounds*atOnce, h.players.Told())
 	// A torture that hit nothing is not a pass (torture.md 2.1).
 	if h.interrupted < rounds*atOnce/20 {
 		t.Errorf("only %d of %d payments were under way when the process was killed", h.interrupted, rounds*atOnce)
+	}
+	if least := int64(rounds * players); h.players.Told() < least {
+		t.Errorf("players had %d answers, want %d or more", h.players.Told(), least)
 	}
 }
 
@@ -98,9 +109,11 @@ type hunt struct {
 	interrupted int // payments that were not settled when the process died
 	clients     *scenario.Journal
 	received    []verify.Callback
+	players     *scenario.Players
+	key         string // for /v1
 
-	// away is held while the process is dead and until the PSP knows its wishes
-	// again: sales that are asked before would wait for a customer at its page.
+	// away is held while the process is dead and until the PSPs know their wishes
+	// again: sales that are asked before would wait for a customer at their page.
 	away sync.RWMutex
 }
 
@@ -115,7 +128,7 @@ func (h *hunt) fire(round int) <-chan struct{} {
 			for h.t.Context().Err() == nil {
 				h.away.RLock()
 				h.away.RUnlock() //nolint:staticcheck // waits, and guards nothing: the kill must hit requests under way
-				if h.sell(name(round, n)) {
+				if h.sell(name(round, n), n%4 == 0) {
 					return
 				}
 				time.Sleep(20 * time.Millisecond)
@@ -127,31 +140,37 @@ func (h *hunt) fire(round int) <-chan struct{} {
 	return accepted
 }
 
-// wish tells the PSP once more to approve by itself, as soon as it can be
+// wish tells the PSPs once more to approve by themselves, as soon as they can be
 // reached: the control door's wishes die with the process. What an order was
 // given before does not.
 func (h *hunt) wish(sandbox string) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		body := fmt.Sprintf(`{"connector":"paytm","next":"approve","operation":"sale","count":%d}`, wishes)
-		for h.t.Context().Err() == nil {
+		left := scenario.Providers()
+		for h.t.Context().Err() == nil && len(left) > 0 {
+			body := fmt.Sprintf(`{"connector":%q,"next":"approve","operation":"sale","count":%d}`, left[0], wishes)
 			resp, err := http.Post(sandbox+"/control", "application/json", strings.NewReader(body))
-			if err == nil {
-				_ = resp.Body.Close()
-				return
+			if err != nil {
+				time.Sleep(time.Millisecond)
+				continue
 			}
-			time.Sleep(time.Millisecond)
+			_ = resp.Body.Close()
+			left = left[1:]
 		}
 	}()
 	return done
 }
 
 // sell reports whether the sale was taken, now or before (3041).
-func (h *hunt) sell(paymentID string) bool {
+func (h *hunt) sell(paymentID string, generic bool) bool {
 	ctx, cancel := context.WithTimeout(h.t.Context(), 5*time.Second)
 	defer cancel()
-	status, answer, err := h.demo.TryGate(ctx, "/v2/payment/wallet/paytm/sale", scenario.Sale(paymentID, 2500))
+	path := "/v2/payment/wallet/paytm/sale"
+	if generic {
+		path = "/v2/payment/wallet/generic/sale"
+	}
+	status, answer, err := h.demo.TryGate(ctx, path, scenario.Sale(paymentID, 2500))
 	if err != nil || status == http.StatusServiceUnavailable {
 		return false
 	}
@@ -171,6 +190,9 @@ func (h *hunt) inspect(round int) {
 		report, err := verify.Run(h.t.Context(), r, verify.Options{Clients: h.clients.Read()})
 		if err != nil || !report.OK {
 			h.t.Fatalf("round %d, after the kill: verify: %v %q", round, err, report.Violations)
+		}
+		if wrong := h.players.Judge(r, false); len(wrong) > 0 {
+			h.t.Fatalf("round %d, after the kill: %d moves of wallets are wrong, such as %q", round, len(wrong), wrong[:min(5, len(wrong))])
 		}
 		settled := 0
 		err = scenario.Every(r.ScanPayments, func(p payment.Payment) id.Payment {
@@ -309,6 +331,12 @@ const hold = 6 * 200 * time.Millisecond
 // although its attempt had been given up is in both too: as money that we owe back.
 func (h *hunt) outside() {
 	h.t.Helper()
+	h.demo.Read(func(r book.Reader) error {
+		if wrong := h.players.Judge(r, true); len(wrong) > 0 {
+			h.t.Errorf("%d moves of wallets are wrong, such as %q", len(wrong), wrong[:min(5, len(wrong))])
+		}
+		return nil
+	})
 	o := verify.Options{AtRest: true, Clients: h.clients.Read(), Merchants: &verify.Merchants{Received: h.received, Hold: hold}}
 	var violations []string
 	for deadline := time.Now().Add(settledSoon); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {

@@ -32,6 +32,7 @@ type Demo struct {
 
 	Public, Ops, Sandbox string
 	Secret               string // of the demo's project
+	APIKey               string // of the same
 	secret               sign.Secret
 	process              *exec.Cmd
 	log                  *bytes.Buffer
@@ -93,12 +94,13 @@ func (d *Demo) read(text string) {
 			ID     int64
 			Secret string
 		}
+		APIKey string `json:"api_key"`
 	}
 	if err := json.Unmarshal([]byte(text), &ready); err != nil || !ready.Ready || ready.Project.ID != 200 {
 		d.t.Fatalf("demo said %q when it was ready: %v", text, err)
 	}
 	d.Public, d.Ops, d.Sandbox, d.secret = ready.Public, ready.Ops, ready.Sandbox, sign.NewSecret(ready.Project.Secret)
-	d.Secret = ready.Project.Secret
+	d.Secret, d.APIKey = ready.Project.Secret, ready.APIKey
 }
 
 // Kill ends the process at once, as a power cut would.

@@ -118,41 +118,39 @@ func (j *Journal) Read() *verify.Clients {
 	return c
 }
 
-// Entry is a line of the provider's own journal: an order, or a refund.
+// Entry is a line of a provider's own journal: a sale, a refund or a payout.
 type Entry struct {
+	Provider    string `json:"-"` // whose: paytm, generic
 	Seq         int64  `json:"seq"`
-	Kind        string `json:"kind"` // sale, refund or payout
-	MID         string `json:"mid"`
-	Account     string `json:"account"`   // of the generic provider: instead of MID
-	Ref         string `json:"reference"` // and instead of OrderID and RefID
+	Kind        string `json:"kind"`      // sale, refund or payout
+	Account     string `json:"account"`   // as the provider calls it
+	Reference   string `json:"reference"` // what we call it: the attempt's id
 	PaymentID   string `json:"payment_id"`
 	Currency    string `json:"currency"`
-	OrderID     string `json:"order_id"`
-	RefID       string `json:"ref_id"`
 	State       string `json:"state"`
 	AmountMinor int64  `json:"amount_minor"`
 	Told        bool   `json:"told"` // of its end, and we have taken it
 	Behaviour   string `json:"behaviour"`
 }
 
-// Reference is what we call it: the attempt's id.
-func (e Entry) Reference() string {
-	if e.Ref != "" {
-		return e.Ref
+// Moved reports whether the provider has moved its money.
+func (e Entry) Moved() bool { return e.State == "paid" }
+
+// Change is by how much it has changed what the provider holds of ours.
+func (e Entry) Change() int64 {
+	switch {
+	case !e.Moved():
+		return 0
+	case e.Kind == string(payment.KindSale):
+		return e.AmountMinor
 	}
-	if e.Kind == "refund" {
-		return e.RefID
-	}
-	return e.OrderID
+	return -e.AmountMinor
 }
 
-// Provider reads the journal of a sandbox's Paytm after an entry; 0 is from the
-// beginning.
-func Provider(ctx context.Context, sandbox string, after int64) ([]Entry, error) {
-	return ProviderOf(ctx, sandbox, "paytm", after)
-}
+// Providers are those of a sandbox that keep a journal.
+func Providers() []string { return []string{"paytm", "generic"} }
 
-// ProviderOf is Provider of another provider.
+// ProviderOf reads a provider's journal after an entry; 0 is from the beginning.
 func ProviderOf(ctx context.Context, sandbox, name string, after int64) ([]Entry, error) {
 	var all []Entry
 	for {
@@ -162,7 +160,10 @@ func ProviderOf(ctx context.Context, sandbox, name string, after int64) ([]Entry
 			More    bool    `json:"more"`
 		}
 		if err := Get(ctx, fmt.Sprintf("%s/control/journal?connector=%s&limit=10000&after=%d", sandbox, name, after), &page); err != nil {
-			return all, fmt.Errorf("provider's journal: %w", err)
+			return all, fmt.Errorf("journal of %s: %w", name, err)
+		}
+		for n := range page.Entries {
+			page.Entries[n].Provider = name
 		}
 		all = append(all, page.Entries...)
 		if after = page.Next; !page.More {
@@ -171,14 +172,27 @@ func ProviderOf(ctx context.Context, sandbox, name string, after int64) ([]Entry
 	}
 }
 
+// Books reads the journals of all providers.
+func Books(ctx context.Context, sandbox string) ([]Entry, error) {
+	var all []Entry
+	for _, name := range Providers() {
+		entries, err := ProviderOf(ctx, sandbox, name, 0)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, entries...)
+	}
+	return all, nil
+}
+
 // Movements are entries as package verify takes them. psp gives the owner of an
-// account's money in our ledger by its MID.
-func Movements(entries []Entry, psp func(mid string) string) []verify.Movement {
+// account's money in our ledger.
+func Movements(entries []Entry, psp func(Entry) string) []verify.Movement {
 	out := []verify.Movement{} // of none: the provider knows of nothing
 	for _, e := range entries {
 		out = append(out, verify.Movement{
-			Reference: e.Reference(), Kind: payment.OperationKind(e.Kind), PSP: psp(e.MID),
-			Amount: money.Amount{Minor: e.AmountMinor, Currency: money.Currency(e.Currency)}, Moved: e.State == "paid",
+			Reference: e.Reference, Kind: payment.OperationKind(e.Kind), PSP: psp(e),
+			Amount: money.Amount{Minor: e.AmountMinor, Currency: money.Currency(e.Currency)}, Moved: e.Moved(),
 		})
 	}
 	return out
@@ -257,18 +271,14 @@ func Every[R, K any](scan func(context.Context, K, int) ([]R, error), do func(R)
 	}
 }
 
-// Books are those of the demo's providers, which both know it as demo.
+// Books are those of the demo's providers, which all know it as demo.
 func (d *Demo) Books() []verify.Movement {
 	d.t.Helper()
-	all := []verify.Movement{}
-	for _, name := range []string{"paytm", "generic"} {
-		entries, err := ProviderOf(d.t.Context(), d.Sandbox, name, 0)
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		all = append(all, Movements(entries, func(string) string { return "psp:" + name + ":demo" })...)
+	entries, err := Books(d.t.Context(), d.Sandbox)
+	if err != nil {
+		d.t.Fatal(err)
 	}
-	return all
+	return Movements(entries, func(e Entry) string { return "psp:" + e.Provider + ":demo" })
 }
 
 // Received gives what the merchant received of a payment, or lately of all if
