@@ -21,9 +21,19 @@ func (w *World) Read(do func(book.Reader) error) error {
 	return scenario.Read(ctx, w.Database, w.home, do)
 }
 
-// Provider reads the provider's journal after an entry.
-func (w *World) Provider(after int64) ([]scenario.Entry, error) {
-	return scenario.Provider(context.Background(), w.OtherURL, after)
+// Provider reads the journal of one provider, paytm or generic, after an entry.
+func (w *World) Provider(name string, after int64) ([]scenario.Entry, error) {
+	return scenario.ProviderOf(context.Background(), w.OtherURL, name, after)
+}
+
+// Books reads the journals of all providers.
+func (w *World) Books() ([]scenario.Entry, error) {
+	return scenario.Books(context.Background(), w.OtherURL)
+}
+
+// PSP is the owner in our ledger of what a provider holds on an entry's account.
+func PSP(e scenario.Entry) string {
+	return "psp:" + e.Provider + ":a" + e.Account[len(e.Account)-1:] // accounts are numbered the same at all of them
 }
 
 // Callbacks are what the merchant received of a payment, oldest first.
@@ -31,29 +41,24 @@ func (w *World) Callbacks(name string) ([]scenario.Callback, error) {
 	return scenario.Callbacks(context.Background(), w.OtherURL, name)
 }
 
-// Differences lists where the provider's journal differs from our books, both
+// Differences lists where the providers' journals differ from our books, both
 // ways, by the names that both know (C4). It knows of no money that was moved
 // and must not be booked, as of another amount: package verify does.
 func (w *World) Differences(r book.Reader) (out []string, err error) {
-	entries, err := w.Provider(0)
+	entries, err := w.Books()
 	if err != nil {
 		return nil, err
 	}
-	theirs, balance := map[string]scenario.Entry{}, int64(0)
+	type side struct{ psp, currency string }
+	theirs, balances := map[string]scenario.Entry{}, map[side]int64{}
 	for _, e := range entries {
-		theirs[e.Reference()] = e
-		switch {
-		case e.State != "paid":
-		case e.Kind == "refund":
-			balance -= e.AmountMinor
-		default:
-			balance += e.AmountMinor
-		}
+		theirs[e.Reference] = e
+		balances[side{PSP(e), e.Currency}] += e.Change()
 	}
 	if err := scenario.Every(r.ScanAttempts, func(a payment.Attempt) id.Attempt {
 		e, approved := theirs[a.ID.String()], a.Status == payment.AttemptApproved
-		if (e.State == "paid") != approved || (approved && e.AmountMinor != a.Amount.Minor) {
-			out = append(out, fmt.Sprintf("attempt %s is %s over %d, at the provider %q over %d", a.ID, a.Status, a.Amount.Minor, e.State, e.AmountMinor))
+		if e.Moved() != approved || (approved && (e.AmountMinor != a.Amount.Minor || e.Currency != string(a.Amount.Currency))) {
+			out = append(out, fmt.Sprintf("attempt %s is %s over %d %s, at the provider %q over %d %s", a.ID, a.Status, a.Amount.Minor, a.Amount.Currency, e.State, e.AmountMinor, e.Currency))
 		}
 		delete(theirs, a.ID.String())
 		return a.ID
@@ -61,17 +66,18 @@ func (w *World) Differences(r book.Reader) (out []string, err error) {
 		return nil, err
 	}
 	for name, e := range theirs {
-		out = append(out, fmt.Sprintf("the provider has a %s %s, which we do not know", e.Kind, name))
+		out = append(out, fmt.Sprintf("%s has a %s %s, which we do not know", e.Provider, e.Kind, name))
 	}
-	var clearing int64
 	err = scenario.Every(r.ScanAccounts, func(a ledger.Account) id.Account {
 		if a.Purpose == ledger.Clearing {
-			clearing += a.Minor
+			balances[side{a.Owner, string(a.Currency)}] -= a.Minor
 		}
 		return a.ID
 	})
-	if clearing != balance {
-		out = append(out, fmt.Sprintf("clearing holds %d minor units, the provider %d", clearing, balance))
+	for at, minor := range balances {
+		if minor != 0 {
+			out = append(out, fmt.Sprintf("clearing holds %d minor units of %s less than %s", minor, at.currency, at.psp))
+		}
 	}
 	return out, err
 }
@@ -97,13 +103,13 @@ func (w *World) Waiting(r book.Reader) (out []payment.Attempt, err error) {
 	}); err != nil || len(out) == 0 {
 		return nil, err
 	}
-	entries, err := w.Provider(0)
+	entries, err := w.Books()
 	if err != nil {
 		return nil, err
 	}
 	known := map[string]bool{}
 	for _, e := range entries {
-		known[e.Reference()] = true
+		known[e.Reference] = true
 	}
 	return slices.DeleteFunc(out, func(a payment.Attempt) bool { return known[a.ID.String()] }), nil
 }

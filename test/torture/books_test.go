@@ -20,8 +20,8 @@ type books struct {
 	t *testing.T
 	w *torture.World
 
-	told  int64           // the provider has told us of all its entries up to here
-	known map[string]bool // request ids, once read
+	told  map[string]int64 // by provider: it has told us of all its entries up to here
+	known map[string]bool  // request ids, once read
 }
 
 // callbacks are those of a payment, oldest first. Each must be signed.
@@ -40,26 +40,27 @@ func (b *books) callbacks(name string) []scenario.Callback {
 
 // busy says what is still to be done within so long; "" if nothing.
 func (b *books) busy(within time.Duration) string {
-	entries, err := b.w.Provider(b.told)
-	if err != nil {
-		return err.Error()
+	if b.told == nil {
+		b.told = map[string]int64{}
 	}
-	untold := ""
-	for _, e := range entries {
-		waits := e.Kind == "sale" && (e.State == "open" || e.State == "left") // for a customer
-		if !e.Told && !waits {
-			untold = fmt.Sprintf("%s %s%s is %s and not told", e.Kind, e.OrderID, e.RefID, e.State)
+	for _, name := range scenario.Providers() {
+		entries, err := b.w.Provider(name, b.told[name])
+		if err != nil {
+			return err.Error()
 		}
-		if untold == "" && e.Told {
-			b.told = e.Seq
+		for _, e := range entries {
+			waits := e.Kind == "sale" && (e.State == "open" || e.State == "left") // for a customer
+			if !e.Told && !waits {
+				return fmt.Sprintf("%s: %s %s is %s and not told", name, e.Kind, e.Reference, e.State)
+			}
+			if e.Told {
+				b.told[name] = e.Seq
+			}
 		}
-	}
-	if untold != "" {
-		return untold
 	}
 	work := ""
 	until := time.Now().Add(within).UnixMicro()
-	err = b.w.Read(func(r book.Reader) error {
+	err := b.w.Read(func(r book.Reader) error {
 		return scenario.Every(r.ScanDue, func(d due.Due) id.Raw {
 			if d.Owner != 0 || d.DueUS < until {
 				work = fmt.Sprintf("%s of %s is due", d.Kind, d.ID)
@@ -141,14 +142,14 @@ func (b *books) differences() (out []string, err error) {
 // (payment-loop.md L15), and the simulator takes the money all the same. Only
 // news can tell us, and what it brings must be booked as late success.
 func (b *books) unnoticed() (out []string, abandoned int, err error) {
-	entries, err := b.w.Provider(0)
+	entries, err := b.w.Books()
 	if err != nil {
 		return nil, 0, err
 	}
 	paid := map[string]string{}
 	for _, e := range entries {
 		if e.Kind == "sale" && e.State == "paid" && e.Behaviour != "wrong_amount" { // of that a case tells
-			paid[e.OrderID] = e.Behaviour
+			paid[e.Reference] = e.Behaviour
 		}
 	}
 	err = b.w.Read(func(r book.Reader) error {

@@ -52,7 +52,7 @@ func TestJudgesSee(t *testing.T) {
 		t.Fatalf("sale: %+v %v", a, err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if entries, err := w.Provider(0); err == nil && len(entries) == 1 && entries[0].State == "paid" {
+		if entries, err := w.Books(); err == nil && len(entries) == 1 && entries[0].State == "paid" {
 			break
 		}
 	}

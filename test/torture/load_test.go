@@ -42,10 +42,13 @@ func eachStore(t *testing.T, run func(t *testing.T, store string)) {
 // clients is how many there are at once (torture.md 2.2).
 const clients = 40
 
+// players is how many customers play at once beside the clients.
+const players = 8
+
 // crowd is the base load: clients who sell through both doors, refund in part
-// and in full, and look, over all accounts, at a provider that misbehaves. Each
-// writes down what it was told, flushed, before it asks for the next thing, and
-// asks again until it has an answer.
+// and in full, and look, over all accounts, at two providers that misbehave, and
+// customers who play over /v1. Each writes down what it was told, flushed, before
+// it asks for the next thing, and asks again until it has an answer.
 type crowd struct {
 	t         *testing.T
 	w         *torture.World
@@ -53,6 +56,7 @@ type crowd struct {
 	page      *victim // who knows how to use the payment page
 	books     books
 	journal   *scenario.Journal
+	players   *scenario.Players
 	stopping  chan struct{}
 	once      sync.Once // closes it
 	wg        sync.WaitGroup
@@ -65,10 +69,19 @@ type bought struct {
 	name    string
 	project int
 	minor   int64
+	generic bool // at that provider, else at Paytm
 	paid    bool
 }
 
-// misbehaviours is one round of the provider's; mostly it does what it should.
+// path is that of its sale and, with the last word replaced, of its refunds.
+func (b *bought) path(operation string) string {
+	if b.generic {
+		return "/v2/payment/card/generic/" + operation
+	}
+	return "/v2/payment/wallet/paytm/" + operation
+}
+
+// misbehaviours is one round of a provider's; mostly it does what it should.
 var misbehaviours = []struct {
 	next      string
 	count     int
@@ -93,17 +106,22 @@ var misbehaviours = []struct {
 func newCrowd(t *testing.T, w *torture.World, platforms ...*torture.Platform) *crowd {
 	c := &crowd{t: t, w: w, platforms: platforms, books: books{t: t, w: w}, stopping: make(chan struct{}), journal: scenario.NewJournal(t)}
 	c.page = &victim{t: t, w: w, p: platforms[0], sessions: map[string]string{}}
-	for range 20 {
-		c.misbehave()
+	for _, name := range scenario.Providers() {
+		for range 20 {
+			c.misbehave(name)
+		}
 	}
 	c.wg.Go(func() {
 		for c.wait(200 * time.Millisecond) {
 			var known struct {
 				Connectors map[string]struct{ Queue []struct{ Count int } }
 			}
-			if err := scenario.Get(context.Background(), w.OtherURL+"/control", &known); err == nil && len(known.Connectors["paytm"].Queue) < 150 {
-				for range 10 {
-					c.misbehave()
+			if err := scenario.Get(context.Background(), w.OtherURL+"/control", &known); err != nil {
+				continue
+			}
+			for _, name := range scenario.Providers() {
+				for n := len(known.Connectors[name].Queue); n < 150; n += len(misbehaviours) {
+					c.misbehave(name)
 				}
 			}
 		}
@@ -112,13 +130,21 @@ func newCrowd(t *testing.T, w *torture.World, platforms ...*torture.Platform) *c
 		dice := rand.New(rand.NewPCG(rand.Uint64(), uint64(n)))
 		c.wg.Go(func() { c.client(n, dice) })
 	}
+	key := platforms[0].Key(playing)
+	c.players = scenario.NewPlayers(t, "player", func() scenario.Native {
+		return scenario.Native{URL: platforms[rand.IntN(len(platforms))].Public, Key: key}
+	})
+	c.players.Go(players)
 	t.Cleanup(c.stop) // a test that ends early must not leave them asking
 	return c
 }
 
-func (c *crowd) misbehave() {
+// playing is the project whose customers play.
+const playing = 1
+
+func (c *crowd) misbehave(provider string) {
 	for _, m := range misbehaviours {
-		if err := c.w.Wish("paytm", m.next, m.operation, m.count); err != nil {
+		if err := c.w.Wish(provider, m.next, m.operation, m.count); err != nil {
 			c.t.Error(err)
 		}
 	}
@@ -138,6 +164,7 @@ func (c *crowd) wait(d time.Duration) bool {
 func (c *crowd) stop() {
 	c.once.Do(func() { close(c.stopping) })
 	c.wg.Wait()
+	c.players.Stop()
 }
 
 func (c *crowd) client(n int, dice *rand.Rand) {
@@ -150,6 +177,7 @@ func (c *crowd) client(n int, dice *rand.Rand) {
 		if roll < 65 {
 			b := &bought{name: fmt.Sprintf("c%d-%d", n, c.made.Add(1)), project: dice.IntN(torture.Accounts), minor: int64(1000 + dice.IntN(100_000))}
 			if roll < 55 {
+				b.generic = roll < 20
 				c.sell(b)
 			} else {
 				c.buy(b)
@@ -214,7 +242,7 @@ func stateOf(a torture.Answer) payment.Status {
 func (c *crowd) sell(b *bought) {
 	request := verify.Asked{Kind: payment.KindSale, Project: torture.FirstProject + int64(b.project), Payment: b.name, Minor: b.minor}
 	c.ask(request, func(ctx context.Context, p *torture.Platform) (torture.Answer, error) {
-		return p.Sell(ctx, b.project, b.name, b.minor)
+		return p.Gate(ctx, b.path("sale"), b.project, torture.Sale(b.name, b.minor))
 	})
 }
 
@@ -239,7 +267,7 @@ func (c *crowd) refund(b *bought, minor int64) {
 	name := fmt.Sprintf("r-%d", c.made.Add(1))
 	request := verify.Asked{Kind: payment.KindRefund, Project: torture.FirstProject + int64(b.project), Payment: b.name, Refund: name, Minor: minor}
 	c.ask(request, func(ctx context.Context, p *torture.Platform) (torture.Answer, error) {
-		return p.Gate(ctx, "/v2/payment/wallet/paytm/refund", b.project, torture.Refund(b.name, minor, name))
+		return p.Gate(ctx, b.path("refund"), b.project, torture.Refund(b.name, minor, name))
 	})
 }
 
@@ -261,7 +289,7 @@ func (c *crowd) settle(within time.Duration) []string {
 	for _, p := range c.platforms {
 		p.Kill()
 	}
-	entries, err := c.w.Provider(0)
+	entries, err := c.w.Books()
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -272,15 +300,16 @@ func (c *crowd) settle(within time.Duration) []string {
 			return err
 		}
 		report, err = verify.Run(context.Background(), r, verify.Options{
-			Clients: c.journal.Read(), Provider: scenario.Movements(entries, func(mid string) string { return "psp:paytm:a" + mid[len(mid)-1:] }),
+			Clients: c.journal.Read(), Provider: scenario.Movements(entries, torture.PSP),
 			Merchants: &verify.Merchants{Received: received, Hold: 6 * 200 * time.Millisecond},
 		})
+		violations = append(violations, c.players.Judge(r, true)...)
 		return err
 	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.t.Logf("%d payments, %d transfers, %d answers, checks %v", report.Payments, report.Transfers, c.answered.Load(), report.Checks)
+	c.t.Logf("%d payments, %d transfers, %d answers, %d to players, checks %v", report.Payments, report.Transfers, c.answered.Load(), c.players.Told(), report.Checks)
 	return append(violations, report.Violations...)
 }
 
@@ -302,12 +331,9 @@ func (c *crowd) rest(within time.Duration) {
 // tell has the provider tell all that the platform has not taken yet.
 func (c *crowd) tell() {
 	c.t.Helper()
-	a, err := c.w.Tell()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if told, taken := a.Body["told"], a.Body["taken"]; a.Status != http.StatusOK || told != taken {
-		c.t.Errorf("the provider told: %d %v, want all taken", a.Status, a.Body)
+	told, taken, err := c.w.Tell()
+	if err != nil || told != taken {
+		c.t.Errorf("the providers told %d, of which %d were taken, want all: %v", told, taken, err)
 	}
 }
 

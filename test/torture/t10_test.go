@@ -66,7 +66,7 @@ type order struct {
 // orders sells n payments and gives their orders.
 func (h *herald) orders(n int, next string) []order {
 	h.t.Helper()
-	entries, err := h.w.Provider(0)
+	entries, err := h.w.Provider("paytm", 0)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -80,17 +80,17 @@ func (h *herald) orders(n int, next string) []order {
 		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if entries, err = h.w.Provider(0); err == nil && len(entries) == before+n {
+		if entries, err = h.w.Provider("paytm", 0); err == nil && len(entries) == before+n {
 			break
 		}
 	}
 	var out []order
 	for _, e := range entries[before:] {
-		account, err := strconv.Atoi(e.MID[len(e.MID)-1:])
+		account, err := strconv.Atoi(e.Account[len(e.Account)-1:])
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		out = append(out, order{e.OrderID, account, e.AmountMinor})
+		out = append(out, order{e.Reference, account, e.AmountMinor})
 	}
 	if len(out) != n {
 		h.t.Fatalf("the provider has %d orders, want %d", len(out), n)

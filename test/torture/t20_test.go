@@ -7,11 +7,14 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"aorta/internal/book"
 	"aorta/internal/id"
+	"aorta/internal/ledger"
+	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/test/scenario"
 	"aorta/test/torture"
@@ -214,6 +217,136 @@ func TestT21(t *testing.T) {
 		b.compare(20 * time.Second)
 		torture.Report(t, torture.Row{
 			ID: "T21", Fault: fmt.Sprintf("one payment_id from 50 clients at once, at %d processes", len(platforms)), Store: store,
+			Planned: keys, Injected: keys, Survived: survived,
+		})
+	})
+}
+
+// keyed is what TestT21Keys asks of /v1 under one idempotency key, by half of the
+// clients; the others each ask for another amount.
+type keyed struct {
+	path string
+	body func(name, amount string) map[string]any
+}
+
+var keyedCalls = []keyed{
+	{"/v1/payments/init", func(name, amount string) map[string]any {
+		return map[string]any{
+			"amount": amount, "currency": "EUR", "method": "card", "return_url": "https://shop.example/", "merchant_payment_id": name, "customer_id": "c1",
+		}
+	}},
+	{"/v1/wallet/debit", func(name, amount string) map[string]any {
+		return map[string]any{"amount": amount, "currency": "EUR", "txn_id": name, "customer_id": "rich"}
+	}},
+}
+
+// TestT21Keys: the same idempotency key of /v1 from fifty clients at once, half of
+// them with bodies of their own: one thing is done, whoever asked for it is told
+// the same, byte for byte, at once or, after 409 request_in_progress, on coming
+// again; the others are refused with what differs. On PostgreSQL they go to four
+// platforms.
+func TestT21Keys(t *testing.T) {
+	eachStore(t, func(t *testing.T, store string) {
+		w := torture.NewWorld(t, store)
+		platforms := []*torture.Platform{w.NewPlatform("one", "")}
+		if store == "postgres" {
+			platforms = append(platforms, w.NewPlatform("two", ""), w.NewPlatform("three", ""), w.NewPlatform("four", ""))
+		}
+		for _, p := range platforms {
+			p.Start()
+		}
+		const many = 50
+		keys := torture.Count(t, 500, 12)
+		for _, name := range scenario.Providers() {
+			if err := w.Wish(name, "approve", "sale", 1_000_000); err != nil {
+				t.Fatal(err)
+			}
+		}
+		key := platforms[0].Key(playing)
+		native := func(k int) scenario.Native {
+			return scenario.Native{URL: platforms[k%len(platforms)].Public, Key: key}
+		}
+		if r, err := native(0).Post(t.Context(), "/v1/wallet/credit", "rich", map[string]any{
+			"amount": "100000.00", "currency": "EUR", "txn_id": "rich", "customer_id": "rich",
+		}); err != nil || r.Status != http.StatusOK {
+			t.Fatalf("credit: %d %s %v", r.Status, r.Text, err)
+		}
+		amount := func(k int) string { return fmt.Sprintf("10.%02d", k%2*k) }
+		won, survived, waited := map[string]string{}, 0, new(atomic.Int64) // key → the amount that was done
+		for n := range keys {
+			call, name := keyedCalls[n%len(keyedCalls)], fmt.Sprintf("t21-key-%d", n)
+			replies := make([]scenario.Reply, many)
+			all(t, many, func(ctx context.Context, k int) (torture.Answer, error) {
+				for {
+					r, err := native(k).Post(ctx, call.path, name, call.body(name, amount(k)))
+					if err == nil && r.Error() == "request_in_progress" {
+						waited.Add(1)
+						time.Sleep(20 * time.Millisecond)
+						continue
+					}
+					replies[k] = r
+					return torture.Answer{Status: r.Status}, err
+				}
+			})
+			told := map[string][]int{}
+			for k, r := range replies {
+				if r.Status == http.StatusOK {
+					told[r.Text] = append(told[r.Text], k)
+				}
+			}
+			good := len(told) == 1
+			for _, same := range told {
+				won[name] = amount(same[0])
+				for k, r := range replies {
+					details, _ := r.Body()["details"].(map[string]any)
+					switch {
+					case amount(k) == won[name] && r.Status == http.StatusOK:
+					case amount(k) != won[name] && r.Status == http.StatusConflict && r.Error() == "idempotency_conflict" && fmt.Sprint(details["differs"]) == "[amount]":
+					default:
+						good = false
+					}
+				}
+			}
+			if !good {
+				t.Errorf("%s: %d different answers were yes, to %v; want one, to all who asked for that amount, and of the others each refused for it: %v", name, len(told), told, replies)
+				continue
+			}
+			survived++
+		}
+		err := w.Read(func(r book.Reader) error {
+			stored := map[string]string{}
+			keep := func(name, amount string) {
+				if before, twice := stored[name]; twice {
+					t.Errorf("%s was done twice, over %s and over %s", name, before, amount)
+				}
+				stored[name] = amount
+			}
+			if err := scenario.Every(r.ScanPayments, func(p payment.Payment) id.Payment {
+				keep(p.MerchantPaymentID, p.Amount.Decimal())
+				return p.ID
+			}); err != nil {
+				return err
+			}
+			err := scenario.Every(r.ScanTransfers, func(x ledger.Transfer) id.Transfer {
+				if x.Kind == ledger.KindDebit {
+					keep(x.Name, money.Amount{Minor: max(x.Postings[0].Minor, x.Postings[1].Minor), Currency: x.Currency()}.Decimal())
+				}
+				return x.ID
+			})
+			if !maps.Equal(stored, won) {
+				t.Errorf("done are %v, told was %v", stored, won)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := books{t: t, w: w}
+		b.compare(20 * time.Second)
+		platforms[0].Verify()
+		t.Logf("%d answers were request_in_progress", waited.Load())
+		torture.Report(t, torture.Row{
+			ID: "T21", Fault: fmt.Sprintf("one idempotency key of /v1 from 50 clients at once, at %d processes", len(platforms)), Store: store,
 			Planned: keys, Injected: keys, Survived: survived,
 		})
 	})

@@ -20,6 +20,7 @@ import (
 	"aorta/internal/sandbox"
 	"aorta/internal/sign"
 	"aorta/test/demo"
+	"aorta/test/scenario"
 	"aorta/test/scenario/testdb"
 )
 
@@ -94,6 +95,9 @@ func (w *World) Serve(public string, o sandbox.Options) {
 		a := Account(n)
 		a.NotifyURL = fmt.Sprintf("%s/n/paytm/a%d", public, n)
 		o.Paytm = append(o.Paytm, a)
+		g := GenericAccount(n)
+		g.NotifyURL = fmt.Sprintf("%s/n/generic/%s", public, g.Name)
+		o.Generic = append(o.Generic, g)
 	}
 	if w.Other, err = sandbox.New(o); err != nil {
 		w.t.Fatal(err)
@@ -108,7 +112,12 @@ func (w *World) Serve(public string, o sandbox.Options) {
 	})
 }
 
-// Account is the n-th of a world's accounts at the provider.
+// GenericAccount is the n-th of a world's accounts at the generic provider.
+func GenericAccount(n int) sandbox.GenericAccount {
+	return sandbox.GenericAccount{Name: fmt.Sprintf("a%d", n), Secret: fmt.Sprintf("torture-generic-%04d", n)}
+}
+
+// Account is the n-th of a world's accounts at Paytm.
 func Account(n int) sandbox.PaytmAccount {
 	return sandbox.PaytmAccount{MID: fmt.Sprintf("AORTATORTURE0000000%d", n), Key: fmt.Sprintf("torture#Key@%04d", n), Website: sandbox.DemoWebsite}
 }
@@ -157,6 +166,9 @@ func (w *World) NewPlatform(name, settings string) *Platform {
 	return p
 }
 
+// HasWallets reports whether the n-th project of a world keeps its customers' money.
+func HasWallets(n int) bool { return n%2 == 1 }
+
 // knobs let what a fault interrupted be looked up and told soon, and nothing
 // expire that a test does not want to.
 const knobs = "limit_time = \"10m\"\nlookup_schedule = \"500ms,1s\"\ncallback_unit = \"200ms\""
@@ -170,10 +182,15 @@ func (p *Platform) configure(settings string) {
 		a := Account(n)
 		fmt.Fprintf(&b, "\n[[connector]]\nname = \"paytm\"\naccount = \"a%d\"\nbase_url = %q\nmid = %q\nkey = %q\nwebsite = %q\n",
 			n, p.w.OtherURL+"/paytm", a.MID, a.Key, a.Website)
+		g := GenericAccount(n)
+		fmt.Fprintf(&b, "\n[[connector]]\nname = \"generic\"\naccount = %q\nbase_url = %q\nkey = %q\n", g.Name, p.w.OtherURL+"/generic", g.Secret)
 	}
 	for n := range Accounts {
-		fmt.Fprintf(&b, "\n[[project]]\nid = %d\nname = \"Torture %d\"\nsecret = %q\ncallback_url = %q\nwallet = %t\n%s\n[[project.method]]\ncode = \"paytm-wallet\"\naccount = \"a%d\"\n",
-			FirstProject+n, n, Secret, p.w.OtherURL+"/merchant/callback", n%2 == 1, p.w.Projects, n)
+		fmt.Fprintf(&b, "\n[[project]]\nid = %d\nname = \"Torture %d\"\nsecret = %q\ncallback_url = %q\nwallet = %t\n%s\n",
+			FirstProject+n, n, Secret, p.w.OtherURL+"/merchant/callback", HasWallets(n), p.w.Projects)
+		for _, method := range []string{"paytm-wallet", "generic-card", "generic-wallet"} {
+			fmt.Fprintf(&b, "\n[[project.method]]\ncode = %q\naccount = \"a%d\"\n", method, n)
+		}
 	}
 	if err := os.WriteFile(p.config, []byte(b.String()), 0o600); err != nil {
 		p.w.t.Fatal(err)
@@ -327,6 +344,18 @@ func (p *Platform) Gate(ctx context.Context, path string, project int, body map[
 	return p.w.post(ctx, p.Public+path, json.RawMessage(raw))
 }
 
+// Key makes an API key of a project, and waits until there is one: a platform of
+// several hears of others' keys within a second.
+func (p *Platform) Key(project int) string {
+	p.w.t.Helper()
+	a, err := p.w.post(context.Background(), p.Ops+"/admin/keys", map[string]any{"project": FirstProject + project, "name": "torture"})
+	text, _ := a.Body["key"].(string)
+	if err != nil || a.Status != http.StatusOK || text == "" {
+		p.w.t.Fatalf("make an API key: %d %v %v", a.Status, a.Body, err)
+	}
+	return text
+}
+
 // Signed is the body of a Gate request of a project, as it is sent.
 func Signed(project int, body map[string]any) ([]byte, error) {
 	general, ok := body["general"].(map[string]any)
@@ -419,10 +448,19 @@ func (w *World) Forget() error {
 	return nil
 }
 
-// Tell has the PSP's simulator notify, now, of all whose notification no
-// platform has taken yet.
-func (w *World) Tell() (Answer, error) {
-	return w.post(context.Background(), w.OtherURL+"/control/notify?connector=paytm", struct{}{})
+// Tell has the providers' simulators notify, now, of all whose notification no
+// platform has taken yet, and gives how many they told and how many were taken.
+func (w *World) Tell() (told, taken int, err error) {
+	for _, name := range scenario.Providers() {
+		a, err := w.post(context.Background(), w.OtherURL+"/control/notify?connector="+name, struct{}{})
+		if err != nil || a.Status != http.StatusOK {
+			return told, taken, fmt.Errorf("have %s notify: %d %v %w", name, a.Status, a.Body, err)
+		}
+		n, _ := a.Body["told"].(float64)
+		m, _ := a.Body["taken"].(float64)
+		told, taken = told+int(n), taken+int(m)
+	}
+	return told, taken, nil
 }
 
 // Sale is the body of a Gate sale of minor units of INR.
