@@ -44,7 +44,7 @@ func findCards(text string) []span {
 			}
 			count += copy(digits[count:], text[g.start:g.end])
 			whole := span{groups[first].start, g.end}
-			if count >= minDigits && isCard(digits[:count]) && !insideWord(text, whole) && !isOurID(text, whole) {
+			if count >= minDigits && isCard(digits[:count]) && !insideWord(text, whole) && !isOurID(text, whole) && !isUUID(text, whole) {
 				cards = append(cards, whole)
 			}
 		}
@@ -104,6 +104,48 @@ func isOurID(text string, c span) bool {
 		end++
 	}
 	return end-start == idLength && start > 1 && text[start-1] == '_' && isLetter(text[start-2])
+}
+
+// uuidForm is how a UUID is written (RFC 9562): hexadecimal digits, v the version, n the
+// variant.
+const uuidForm = "hhhhhhhh-hhhh-vhhh-nhhh-hhhhhhhhhhhh"
+
+// isUUID says whether the number lies within a UUID that has a letter, too. Callers
+// name their requests so, and one in 3,600 has a card's digits somewhere in it.
+func isUUID(text string, c span) bool {
+	start, end := c.start, c.end
+	for start > 0 && isUUIDCharacter(text[start-1]) {
+		start--
+	}
+	for end < len(text) && isUUIDCharacter(text[end]) {
+		end++
+	}
+	if end-start != len(uuidForm) {
+		return false
+	}
+	letter := false
+	for i, b := range []byte(text[start:end]) {
+		fits := false
+		switch uuidForm[i] {
+		case 'h':
+			fits = b != '-' && isUUIDCharacter(b)
+		case 'v':
+			fits = b >= '1' && b <= '8'
+		case 'n':
+			fits = b == '8' || b == '9' || b|0x20 == 'a' || b|0x20 == 'b'
+		case '-':
+			fits = b == '-'
+		}
+		if !fits {
+			return false
+		}
+		letter = letter || isLetter(b)
+	}
+	return letter
+}
+
+func isUUIDCharacter(b byte) bool {
+	return isDigit(b) || b|0x20 >= 'a' && b|0x20 <= 'f' || b == '-'
 }
 
 func isIDCharacter(b byte) bool { return isDigit(b) || b >= 'a' && b <= 'z' }

@@ -112,6 +112,8 @@ func TestFindPANAndText(t *testing.T) {
 		{name: "operation id", text: "49572000001893"},
 		{name: "RFC 3339", text: "2026-11-21T15:13:02.000000+05:30"},
 		{name: "our id, digits at its end", text: "pay_01k4abcdef4111111111111111"},
+		{name: "UUID", text: "1d1c3751-4018-4010-9892-4a370cd1bf1c"},
+		{name: "UUID, its end, in capitals", text: "order 35631984-0987-4521-8F86-26C14ADB493F."},
 		{name: "our id, in a path", text: "/v1/payments/pay_01k4abcdef4111111111111111/refunds"},
 	}
 	for _, tt := range tests {
@@ -143,6 +145,25 @@ func TestTimestampsAreNoCards(t *testing.T) {
 			if redact.FindPAN(text) {
 				t.Fatalf("FindPAN(%q) = true", text)
 			}
+		}
+	}
+}
+
+func TestUUIDsAreNoCards(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200_000 {
+		a, b := random.Uint64()&^0xf000|0x4000, random.Uint64()&^(3<<62)|1<<63
+		if text := fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", a>>32, a>>16&0xffff, a&0xffff, b>>48, b&(1<<48-1)); redact.FindPAN(text) {
+			t.Fatalf("FindPAN(%q) = true", text)
+		}
+	}
+	// What only resembles one is looked at.
+	for _, text := range []string{
+		"4111-1111-1111-1111", "deadbeef-4111-1111-1111-1111deadbeef", "1d1c3751-4018-4010-9892-4a370cd1bf1c 4111111111111111",
+	} {
+		if !redact.FindPAN(text) {
+			t.Errorf("FindPAN(%q) = false", text)
 		}
 	}
 }
