@@ -211,11 +211,13 @@ type message struct {
 	Data      any    `json:"data"`
 }
 
-// paymentData is what webhooks tell of a payment, in the words and the money of
+// paymentData is what webhooks tell of a payment or payout, in the words and the money of
 // /v1 (payment-loop.md L11, L15).
 type paymentData struct {
-	PaymentID         id.Payment     `json:"payment_id"`
+	PaymentID         id.Payment     `json:"payment_id,omitzero"`
 	MerchantPaymentID string         `json:"merchant_payment_id,omitempty"`
+	PayoutID          id.Payout      `json:"payout_id,omitzero"` // instead of the two above
+	MerchantPayoutID  string         `json:"merchant_payout_id,omitempty"`
 	Status            string         `json:"status"`
 	Sequence          int64          `json:"sequence"` // grows with each event of the payment
 	Amount            string         `json:"amount"`
@@ -260,7 +262,10 @@ func RenderWebhook(w event.Work) ([]byte, error) {
 		Amount: p.Amount.Decimal(), Currency: p.Amount.Currency, Captured: in(p.CapturedMinor), Refunded: in(p.RefundedMinor),
 		Method: p.Method, CustomerID: p.CustomerID, CreatedAt: instant(p.CreatedUS),
 	}
-	if p.Status == payment.StatusDeclined {
+	if p.Type == payment.TypePayout {
+		data.PaymentID, data.MerchantPaymentID, data.PayoutID, data.MerchantPayoutID = id.Payment{}, "", id.Payout(p.ID), p.MerchantPaymentID
+	}
+	if p.Status == payment.StatusDeclined || p.Status == payment.StatusFailed {
 		data.Code, data.Message = p.Code, p.Message
 	}
 	if op.Kind == payment.KindRefund {
@@ -277,14 +282,16 @@ func RenderWebhook(w event.Work) ([]byte, error) {
 
 func instant(us int64) string { return time.UnixMicro(us).UTC().Format("2006-01-02T15:04:05.000000Z") }
 
-// statusOf gives the word of /v1 for where a payment stands.
+// statusOf gives the word of /v1 for where a payment or payout stands.
 func statusOf(s payment.Status) string {
 	switch s {
-	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer:
+	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer,
+		payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown:
 		return "pending"
-	case payment.StatusDeclined:
+	case payment.StatusDeclined, payment.StatusFailed:
 		return "failed"
-	case payment.StatusAuthorized, payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusCancelled, payment.StatusChargedBack:
+	case payment.StatusAuthorized, payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusCancelled,
+		payment.StatusChargedBack, payment.StatusPaid:
 		return string(s)
 	}
 	return ""

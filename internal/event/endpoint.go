@@ -25,13 +25,16 @@ const (
 	TypeRefunded        = "payment.refunded"
 	TypeRefundSucceeded = "refund.succeeded"
 	TypeRefundDeclined  = "refund.declined"
+	TypePayoutPending   = "payout.pending"
+	TypePayoutPaid      = "payout.paid"
+	TypePayoutFailed    = "payout.failed"
 )
 
 // Types lists all types of message that an endpoint may ask for.
 func Types() []string {
 	return []string{
 		TypePending, TypeCaptured, TypeDeclined, TypeRefunded, TypeRefundSucceeded, TypeRefundDeclined,
-		string(EndpointFailing), string(EndpointDisabled),
+		TypePayoutPending, TypePayoutPaid, TypePayoutFailed, string(EndpointFailing), string(EndpointDisabled),
 	}
 }
 
@@ -53,7 +56,13 @@ func TypesOf(k Kind, to payment.Status) []string {
 		return refunded[:1]
 	case RefundDeclined:
 		return refundDeclined
-	case RefundStarted, LateSuccess, EndpointTest, EndpointFailing, EndpointDisabled:
+	case PayoutPending:
+		return payoutPending
+	case PayoutPaid:
+		return payoutPaid
+	case PayoutFailed:
+		return payoutFailed
+	case RefundStarted, LateSuccess, PayoutUnknown, EndpointTest, EndpointFailing, EndpointDisabled:
 	}
 	return nil
 }
@@ -64,7 +73,13 @@ var (
 	declined       = []string{TypeDeclined}
 	refunded       = []string{TypeRefundSucceeded, TypeRefunded}
 	refundDeclined = []string{TypeRefundDeclined}
+	payoutPending  = []string{TypePayoutPending}
+	payoutPaid     = []string{TypePayoutPaid}
+	payoutFailed   = []string{TypePayoutFailed}
 )
+
+// OfPayout reports whether a type is news of a payout.
+func OfPayout(typ string) bool { return strings.HasPrefix(typ, "payout.") }
 
 // EndpointState says whether an endpoint is told anything.
 type EndpointState string

@@ -29,6 +29,10 @@ const (
 	RefundSucceeded Kind = "refund.succeeded"
 	RefundDeclined  Kind = "refund.declined"
 	LateSuccess     Kind = "payment.late_success"
+	PayoutPending   Kind = "payout.pending" // reserved, and the PSP is asked
+	PayoutUnknown   Kind = "payout.unknown" // its answer was lost
+	PayoutPaid      Kind = "payout.paid"
+	PayoutFailed    Kind = "payout.failed"
 )
 
 // Address gives where the merchant of p hears of an event of kind k, if he is

@@ -21,7 +21,7 @@ const (
 	CaseMismatch    = "mismatch"      // the PSP's news does not fit what we asked for
 	CaseLateSuccess = "late_success"  // captured after our decline
 	CaseConflict    = "contradiction" // the PSP took back its last word
-	CaseUnsettled   = "unsettled"     // a refund of which the PSP has said nothing final for a day
+	CaseUnsettled   = "unsettled"     // a refund or payout of which the PSP has said nothing final for a day
 	CaseUnmatched   = "unmatched"     // the PSP's news names a payment, and not one open attempt of it is meant
 )
 
@@ -53,7 +53,9 @@ func actName(k payment.OperationKind) string {
 		return "sale.apply"
 	case payment.KindRefund:
 		return "refund.apply"
-	case payment.KindPayout, payment.KindManualChange:
+	case payment.KindPayout:
+		return "payout.apply"
+	case payment.KindManualChange:
 	}
 	return string(k) + ".apply"
 }
@@ -80,6 +82,14 @@ func (n *news) hint(p *book.Page) {
 		b, cur := known.ID.Bucket(), known.Amount.Currency
 		p.Accounts.Get(ledger.AccountID(b, known.PSP(), ledger.Clearing, cur))
 		p.Accounts.Get(ledger.AccountID(b, known.Payee, payeePurpose(known.Payee), cur))
+	}
+	if known.Kind == payment.KindPayout {
+		b, cur := known.ID.Bucket(), known.Amount.Currency
+		p.Accounts.Get(ledger.AccountID(b, known.Payee, ledger.Reserved, cur))
+		p.Accounts.Get(ledger.AccountID(b, known.Payee, ledger.Available, cur))
+		if n.out.Kind == connector.Approved {
+			p.Accounts.Get(ledger.AccountID(b, known.PSP(), ledger.Clearing, cur))
+		}
 	}
 }
 
@@ -121,6 +131,9 @@ func (x *application) apply() error {
 	case connector.Approved:
 		if x.out.Amount != x.attempt.Amount {
 			x.open(CaseMismatch, map[string]any{"asked": x.attempt.Amount, "said": x.out.Amount})
+			if x.attempt.Kind == payment.KindPayout {
+				x.attempt.Status = payment.AttemptAccepted // it knows it: that it later does not frees no money
+			}
 			return x.wait()
 		}
 		return x.approve()
@@ -245,7 +258,8 @@ func (x *application) noRecord() error {
 // noRecordGap is how far apart two "no such operation" must lie (L15).
 const noRecordGap = 10 * time.Minute
 
-// unknown: the answer was lost. The operation and the payment stay as they are.
+// unknown: the answer was lost. The operation and the payment stay as they are; a
+// payout says so.
 func (x *application) unknown() error {
 	if x.out.NoRecord {
 		return x.noRecord()
@@ -255,8 +269,13 @@ func (x *application) unknown() error {
 	}
 	if x.attempt.Status == payment.AttemptAsking {
 		x.attempt.Status = payment.AttemptUnknown
-		if x.attempt.Kind == payment.KindSale && !x.movesMoney && !x.pay.Status.Final() {
+		switch {
+		case x.attempt.Kind == payment.KindSale && !x.movesMoney && !x.pay.Status.Final():
 			return x.again()
+		case x.attempt.Kind == payment.KindPayout:
+			if err := x.payoutUnknown(); err != nil {
+				return err
+			}
 		}
 	}
 	return x.wait()
@@ -310,8 +329,12 @@ const resendFor = 24 * time.Hour
 
 // approve: the money has moved, and the amount is what we asked for.
 func (x *application) approve() error {
-	if x.attempt.Kind == payment.KindRefund {
+	switch x.attempt.Kind {
+	case payment.KindRefund:
 		return x.refunded()
+	case payment.KindPayout:
+		return x.paidOut()
+	case payment.KindSale, payment.KindManualChange:
 	}
 	if x.pay.Status.Final() {
 		return x.late()
@@ -387,8 +410,12 @@ func (x *application) creditLate() error {
 // decline ends the operation with the PSP's no.
 func (x *application) decline(as payment.AttemptStatus) error {
 	x.attempt.Status = as
-	if x.attempt.Kind == payment.KindRefund {
+	switch x.attempt.Kind {
+	case payment.KindRefund:
 		return x.refundFailed()
+	case payment.KindPayout:
+		return x.payoutFailed()
+	case payment.KindSale, payment.KindManualChange:
 	}
 	if x.pay.Status.Final() || !x.current() {
 		x.forgetDue()
@@ -437,7 +464,7 @@ func (x *application) wait() error {
 	return x.save()
 }
 
-// unsettledAfter is how old a refund may be before somebody is told that its
+// unsettledAfter is how old a refund or payout may be before somebody is told that its
 // end is not known.
 const unsettledAfter = 24 * time.Hour
 

@@ -148,14 +148,20 @@ func (f *Flows) call(ctx context.Context, p payment.Payment, a payment.Attempt, 
 func (f *Flows) send(ctx context.Context, c connector.Connector, o connector.Order) connector.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, f.opts.CallLimit)
 	defer cancel()
-	if o.Attempt.Kind == payment.KindRefund {
-		r, ok := c.(connector.Refunder)
-		if !ok {
-			return connector.Outcome{Kind: connector.NotSent, Code: payment.CodeProviderUnavailable}
+	switch o.Attempt.Kind {
+	case payment.KindRefund:
+		if r, ok := c.(connector.Refunder); ok {
+			return f.heard(o, r.Refund(ctx, o))
 		}
-		return f.heard(o, r.Refund(ctx, o))
+	case payment.KindPayout:
+		if p, ok := c.(connector.Payouter); ok {
+			return f.heard(o, p.Payout(ctx, o))
+		}
+	case payment.KindSale:
+		return f.heard(o, c.Sale(ctx, o))
+	case payment.KindManualChange: // no PSP has to do with it
 	}
-	return f.heard(o, c.Sale(ctx, o))
+	return connector.Outcome{Kind: connector.NotSent, Code: payment.CodeProviderUnavailable}
 }
 
 // lookup asks what became of an attempt. A connector that cannot tell answers
@@ -164,12 +170,20 @@ func (f *Flows) lookup(ctx context.Context, c connector.Connector, o connector.O
 	ctx, cancel := context.WithTimeout(ctx, f.opts.CallLimit)
 	defer cancel()
 	out, askedUS := connector.Outcome{Kind: connector.Unknown}, f.opts.Now().UnixMicro()
-	if o.Attempt.Kind == payment.KindRefund {
+	switch o.Attempt.Kind {
+	case payment.KindRefund:
 		if r, ok := c.(connector.Refunder); ok {
 			out = f.heard(o, r.LookupRefund(ctx, o))
 		}
-	} else if l, ok := c.(connector.Looker); ok {
-		out = f.heard(o, l.Lookup(ctx, o))
+	case payment.KindPayout:
+		if p, ok := c.(connector.Payouter); ok {
+			out = f.heard(o, p.LookupPayout(ctx, o))
+		}
+	case payment.KindSale:
+		if l, ok := c.(connector.Looker); ok {
+			out = f.heard(o, l.Lookup(ctx, o))
+		}
+	case payment.KindManualChange: // no PSP has to do with it
 	}
 	out.AskedUS = askedUS
 	return out
@@ -226,8 +240,18 @@ type OperationView struct {
 	Attempt   payment.Attempt
 }
 
-// Find gives a payment by the merchant's name of it, or payment.ErrNoPayment.
+// Find gives a payment by the merchant's name of it, or payment.ErrNoPayment. A
+// payout of that name is none.
 func (f *Flows) Find(ctx context.Context, p project.Project, paymentID string) (payment.Payment, error) {
+	return f.find(ctx, p, payment.TypePurchase, paymentID)
+}
+
+// FindPayout gives a payout by the merchant's name of it, or payment.ErrNoPayment.
+func (f *Flows) FindPayout(ctx context.Context, p project.Project, payoutID string) (payment.Payment, error) {
+	return f.find(ctx, p, payment.TypePayout, payoutID)
+}
+
+func (f *Flows) find(ctx context.Context, p project.Project, t payment.Type, paymentID string) (payment.Payment, error) {
 	raw, ok, err := f.book.Find(ctx, p.RefScope(), project.FoldPaymentID(paymentID))
 	if err != nil {
 		return payment.Payment{}, fmt.Errorf("find payment: %w", err)
@@ -239,8 +263,8 @@ func (f *Flows) Find(ctx context.Context, p project.Project, paymentID string) (
 	if err != nil {
 		return payment.Payment{}, fmt.Errorf("read payment: %w", err)
 	}
-	if !ok {
-		return payment.Payment{}, payment.ErrNoPayment // reserved, not begun
+	if !ok || pay.Type != t { // reserved and not begun, or the name of the other
+		return payment.Payment{}, payment.ErrNoPayment
 	}
 	return pay, nil
 }
@@ -276,7 +300,7 @@ func (f *Flows) operation(ctx context.Context, o id.Operation) (OperationView, e
 	return v, nil
 }
 
-// OperationByID gives an operation and its payment; false if there is none. The
+// OperationByID gives an operation of a payment and that; false if there is none. The
 // id may come from outside: one of a bucket that there is not is no one's.
 func (f *Flows) OperationByID(ctx context.Context, o id.Operation) (OperationView, payment.Payment, bool, error) {
 	if int(o.Bucket()) >= f.book.Buckets() {
@@ -291,13 +315,13 @@ func (f *Flows) OperationByID(ctx context.Context, o id.Operation) (OperationVie
 		return v, payment.Payment{}, false, err
 	}
 	pay, ok, err := f.read.Payment(ctx, op.Payment)
-	return v, pay, ok, err
+	return v, pay, ok && pay.Type == payment.TypePurchase, err
 }
 
 // maxWalk bounds how many operations of one payment AttemptsAt looks through.
 const maxWalk = 1000
 
-// AttemptsAt gives a payment's attempts of one kind at a PSP account, newest
+// AttemptsAt gives a payment's or payout's attempts of one kind at a PSP account, newest
 // first, for news that names the payment alone. payment.ErrNoPayment: there is
 // none of that id. The id may come from outside.
 func (f *Flows) AttemptsAt(ctx context.Context, p id.Payment, kind payment.OperationKind, connectorName, account string) ([]payment.Attempt, error) {

@@ -37,6 +37,7 @@ type house struct {
 	now    time.Time
 	work   []due.Due
 	behind atomic.Bool
+	mute   atomic.Value // string: a connector that can do nothing but sales
 }
 
 // reader reads from whichever home has the row.
@@ -86,6 +87,8 @@ type psp struct {
 	refund   []connector.Outcome
 	asked    []id.Attempt
 	refunds  []id.Attempt
+	payout   []connector.Outcome
+	payouts  []connector.Order
 	schedule []time.Duration
 }
 
@@ -125,6 +128,19 @@ func (p *psp) Refund(_ context.Context, o connector.Order) connector.Outcome {
 }
 
 func (p *psp) LookupRefund(context.Context, connector.Order) connector.Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next(&p.lookup)
+}
+
+func (p *psp) Payout(_ context.Context, o connector.Order) connector.Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.payouts = append(p.payouts, o)
+	return p.next(&p.payout)
+}
+
+func (p *psp) LookupPayout(context.Context, connector.Order) connector.Outcome {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.next(&p.lookup)
@@ -172,12 +188,17 @@ func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flo
 	}
 	h.t.Cleanup(b.Close)
 	return b, flow.New(b, h.read, flow.Options{
-		Projects:   func(int64) (project.Project, bool) { return h.pr, true },
-		Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
-		NotifyURL:  func(string, string) string { return "https://pay.example/n/paytm/demo" },
-		Now:        h.clock,
-		Behind:     func(string) bool { return h.behind.Load() },
-		Sleep:      func(_ context.Context, d time.Duration) { h.mu.Lock(); h.now = h.now.Add(d); h.mu.Unlock() },
+		Projects: func(int64) (project.Project, bool) { return h.pr, true },
+		Connectors: func(name, _ string) (connector.Connector, bool) {
+			if name == h.mute.Load() {
+				return struct{ connector.Connector }{h.psp}, true
+			}
+			return h.psp, true
+		},
+		NotifyURL: func(string, string) string { return "https://pay.example/n/paytm/demo" },
+		Now:       h.clock,
+		Behind:    func(string) bool { return h.behind.Load() },
+		Sleep:     func(_ context.Context, d time.Duration) { h.mu.Lock(); h.now = h.now.Add(d); h.mu.Unlock() },
 	})
 }
 

@@ -136,7 +136,8 @@ func beginRefund(p *book.Page, e endpoints, r RefundRequest, sale payment.Attemp
 	switch pay.Status {
 	case payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded:
 	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusAuthorized,
-		payment.StatusDeclined, payment.StatusCancelled, payment.StatusChargedBack:
+		payment.StatusDeclined, payment.StatusCancelled, payment.StatusChargedBack,
+		payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed:
 		return Begun{}, ErrState
 	}
 	named := key.Scope != "" && reserved.IsZero() // this act writes the name

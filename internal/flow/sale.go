@@ -59,18 +59,41 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 	if want.IsZero() {
 		want = f.NewPayment(r.Project, r.PaymentID, r.CustomerID, "")
 	}
-	if r.PaymentID == "" {
-		return f.beginSale(ctx, r, payment.RefKey{}, want, true)
-	}
-	key := f.book.RefKey(r.Project.RefScope(), project.FoldPaymentID(r.PaymentID))
-	if f.book.SameHome(key.Bucket, want.Bucket()) {
-		return f.beginSale(ctx, r, key, want, true)
-	}
-	return f.beginReserved(ctx, r, key, want)
+	done := make(chan struct{})
+	return f.start(ctx, start{act: "sale.begin", key: f.nameOf(r.Project, r.PaymentID), done: done, open: func(p *book.Page, k id.Payment, put func(payment.Payment)) (Begun, error) {
+		return openPayment(p, r, k, put, done), nil
+	}}, want)
 }
 
-// NewPayment chooses the id of a payment that is not begun yet. One that has
-// neither name nor customer lies where other, a text of its own, says.
+// start is what begins once: a sale or a payout, under the merchant's name for
+// it, or without one under its id alone.
+type start struct {
+	act  string         // its name
+	key  payment.RefKey // where the merchant's name lies; zero: there is none
+	done chan struct{}  // closed when the PSP's first answer is booked
+	hint func(*book.Page)
+
+	// open writes the rows of an id that is free, the payment's by put.
+	open func(p *book.Page, k id.Payment, put func(payment.Payment)) (Begun, error)
+}
+
+func (f *Flows) start(ctx context.Context, s start, want id.Payment) (Begun, error) {
+	if s.key.Scope == "" || f.book.SameHome(s.key.Bucket, want.Bucket()) {
+		return f.begin(ctx, s, want, true)
+	}
+	return f.beginReserved(ctx, s, want)
+}
+
+// nameOf is where a merchant's name for a payment lies; zero for the empty name.
+func (f *Flows) nameOf(p project.Project, paymentID string) payment.RefKey {
+	if paymentID == "" {
+		return payment.RefKey{}
+	}
+	return f.book.RefKey(p.RefScope(), project.FoldPaymentID(paymentID))
+}
+
+// NewPayment chooses the id of a payment or payout that is not begun yet. One that
+// has neither name nor customer lies where other, a text of its own, says.
 func (f *Flows) NewPayment(p project.Project, paymentID, customerID, other string) id.Payment {
 	bucket := p.PaymentBucket(f.book.Buckets(), paymentID, customerID)
 	if paymentID == "" && (customerID == "" || !p.Wallet) {
@@ -79,20 +102,19 @@ func (f *Flows) NewPayment(p project.Project, paymentID, customerID, other strin
 	return id.Payment(f.book.Mint(bucket))
 }
 
-// beginReserved is BeginSale for a name that lies in another home than the
-// payment: the name is reserved first (design section 3). A reservation whose
+// beginReserved is start for a name that lies in another home than the payment: the name is reserved first (design section 3). A reservation whose
 // payment was never begun is gone on with, or voided and re-pointed. One that
 // another request has voided is re-pointed too: that request may have died.
-func (f *Flows) beginReserved(ctx context.Context, r SaleRequest, key payment.RefKey, want id.Payment) (Begun, error) {
-	owner, err := f.book.Reserve(ctx, key, want.Raw())
+func (f *Flows) beginReserved(ctx context.Context, s start, want id.Payment) (Begun, error) {
+	owner, err := f.book.Reserve(ctx, s.key, want.Raw())
 	for tries := 0; err == nil && tries < maxRepoints; tries++ {
 		if id.Payment(owner).Bucket() == want.Bucket() {
-			begun, begins := f.beginSale(ctx, r, key, id.Payment(owner), false)
+			begun, begins := f.begin(ctx, s, id.Payment(owner), false)
 			if !errors.Is(begins, errVoid) {
 				return begun, begins
 			}
 			want = id.Payment(f.book.Mint(want.Bucket()))
-			owner, err = f.book.Repoint(ctx, key, owner, want.Raw())
+			owner, err = f.book.Repoint(ctx, s.key, owner, want.Raw())
 			continue
 		}
 		var begun payment.Payment
@@ -100,7 +122,7 @@ func (f *Flows) beginReserved(ctx context.Context, r SaleRequest, key payment.Re
 		if begun, exists, err = f.void(ctx, id.Payment(owner)); err != nil || exists {
 			return Begun{Payment: begun, Repeat: true}, err
 		}
-		owner, err = f.book.Repoint(ctx, key, owner, want.Raw())
+		owner, err = f.book.Repoint(ctx, s.key, owner, want.Raw())
 	}
 	if err == nil {
 		err = book.ErrBusy // others re-point the same name faster than we do
@@ -149,23 +171,25 @@ type elsewhereError struct{ owner id.Payment }
 
 func (e *elsewhereError) Error() string { return "payment id belongs to " + e.owner.String() }
 
-// beginSale runs act one. With own set the act writes the name itself.
-func (f *Flows) beginSale(ctx context.Context, r SaleRequest, key payment.RefKey, want id.Payment, own bool) (Begun, error) {
-	done := make(chan struct{})
+// begin runs act one. With own set the act writes the name itself.
+func (f *Flows) begin(ctx context.Context, s start, want id.Payment, own bool) (Begun, error) {
 	begun, err := book.Do(ctx, f.book, book.Act[Begun]{
-		Name: "sale.begin", Bucket: want.Bucket(),
+		Name: s.act, Bucket: want.Bucket(),
 		Hint: func(p *book.Page) {
 			switch {
-			case key.Scope == "":
+			case s.key.Scope == "":
 				p.Payments.Get(want)
 			case own:
-				p.Refs.Get(key)
+				p.Refs.Get(s.key)
 			default:
 				p.Payments.Get(want)
 				p.Refs.Get(voidKey(want))
 			}
+			if s.hint != nil {
+				s.hint(p)
+			}
 		},
-		Decide: func(p *book.Page) (Begun, error) { return begin(p, r, key, want, own, done) },
+		Decide: func(p *book.Page) (Begun, error) { return begin(p, &s, want, own) },
 	})
 	var other *elsewhereError
 	switch {
@@ -175,30 +199,31 @@ func (f *Flows) beginSale(ctx context.Context, r SaleRequest, key payment.RefKey
 		case err != nil:
 			return Begun{}, fmt.Errorf("read owner of payment id: %w", err)
 		case !ok: // reserved for a payment in another home
-			return f.beginReserved(ctx, r, key, want)
+			return f.beginReserved(ctx, s, want)
 		}
 		return Begun{Payment: pay, Repeat: true}, nil
 	case err != nil:
-		return Begun{}, fmt.Errorf("begin sale: %w", err)
+		return Begun{}, fmt.Errorf("%s: %w", s.act, err)
 	case !begun.Repeat:
-		begun.Asked = done
+		begun.Asked = s.done
 	}
 	return begun, nil
 }
 
-func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own bool, done chan struct{}) (Begun, error) {
+// begin finds out whether the name or the id is free, and has it opened.
+func begin(p *book.Page, s *start, want id.Payment, own bool) (Begun, error) {
 	fresh := false // the name is new, so the payment cannot be there and is not looked for
 	switch {
-	case key.Scope == "":
+	case s.key.Scope == "":
 	case own:
-		ref, known := p.Refs.Get(key)
+		ref, known := p.Refs.Get(s.key)
 		if mutation == "dedupe" && known { // sets the name aside, and makes a second payment
-			p.Refs.Put(payment.Ref{RefKey: key, Target: want.Raw()})
+			p.Refs.Put(payment.Ref{RefKey: s.key, Target: want.Raw()})
 			ref.Target = want.Raw()
 		}
 		switch owner := id.Payment(ref.Target); {
 		case !known:
-			p.Refs.Put(payment.Ref{RefKey: key, Target: want.Raw()})
+			p.Refs.Put(payment.Ref{RefKey: s.key, Target: want.Raw()})
 			fresh = true
 		case owner.Bucket() != want.Bucket():
 			return Begun{}, &elsewhereError{owner}
@@ -220,9 +245,14 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 	if !own {
 		p.Refs.Put(payment.Ref{RefKey: voidKey(want)})
 	}
+	return s.open(p, want, put)
+}
+
+// openPayment writes a payment with its sale, and has the PSP asked.
+func openPayment(p *book.Page, r SaleRequest, k id.Payment, put func(payment.Payment), done chan struct{}) Begun {
 	now := p.NowUS()
 	pay := payment.Payment{
-		ID: want, ProjectID: r.Project.ID, MerchantPaymentID: r.PaymentID, Type: payment.TypePurchase, Status: payment.StatusNew,
+		ID: k, ProjectID: r.Project.ID, MerchantPaymentID: r.PaymentID, Type: payment.TypePurchase, Status: payment.StatusNew,
 		Method: r.Method.Code, Amount: r.Amount, CustomerID: r.CustomerID, Description: r.Description, CallbackURL: r.CallbackURL,
 		SuccessURL: r.SuccessURL, DeclineURL: r.DeclineURL, CallbackDelayS: int64(r.Delay / time.Second),
 		Door: r.Door, CreatedUS: now, ChangedUS: now, LimitUS: now + r.Project.LimitTime.Microseconds(),
@@ -240,7 +270,7 @@ func begin(p *book.Page, r SaleRequest, key payment.RefKey, want id.Payment, own
 		meet(p, r.Project, r.CustomerID)
 	}
 	p.Due.New(due.Now(a.ID.Raw(), due.Ask, now, p.Epoch(), &asking{payment: pay, attempt: a, person: r.Person, done: done}))
-	return Begun{Payment: pay, Operation: op, Attempt: a}, nil
+	return Begun{Payment: pay, Operation: op, Attempt: a}
 }
 
 // openSale makes a sale of a payment, the newest of its operations, with an

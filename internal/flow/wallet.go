@@ -273,7 +273,8 @@ func (m *move) between() (debit, credit accountName) {
 	case ledger.KindBonusRelease:
 		return bonus, available
 	case ledger.KindRollback, ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit,
-		ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease:
+		ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
+		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease:
 	}
 	return debit, credit
 }
@@ -393,7 +394,7 @@ func (f *Flows) paymentOf(ctx context.Context, pr project.Project, paymentID str
 	if err != nil {
 		return pay, fmt.Errorf("read payment: %w", err)
 	}
-	if !ok || pay.ProjectID != pr.ID {
+	if !ok || pay.ProjectID != pr.ID || pay.Type != payment.TypePurchase {
 		return payment.Payment{}, payment.ErrNoPayment
 	}
 	return pay, nil

@@ -135,6 +135,12 @@ func paymentStatus(p payment.Payment) string {
 		return "cancelled"
 	case payment.StatusChargedBack:
 		return "success" // Gate has no word for it: chargebacks are told by their own callbacks
+	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown:
+		return "processing"
+	case payment.StatusPaid:
+		return "success"
+	case payment.StatusFailed:
+		return "decline"
 	}
 	return "" // not one of ours; exhaustive keeps this line unreachable
 }
@@ -143,6 +149,8 @@ func paymentType(t payment.Type) string {
 	switch t {
 	case payment.TypePurchase:
 		return "purchase"
+	case payment.TypePayout:
+		return "payout"
 	}
 	return "" // not one of ours; exhaustive keeps this line unreachable
 }

@@ -51,6 +51,7 @@ type (
 	keyKind        struct{}
 	answerKind     struct{}
 	endpointKind   struct{}
+	payoutKind     struct{}
 )
 
 func (paymentKind) prefix() string    { return "pay_" }
@@ -69,6 +70,7 @@ func (roundKind) prefix() string      { return "rnd_" }
 func (keyKind) prefix() string        { return "key_" }
 func (answerKind) prefix() string     { return "ans_" }
 func (endpointKind) prefix() string   { return "we_" }
+func (payoutKind) prefix() string     { return "po_" }
 
 // The ids of the house.
 type (
@@ -88,6 +90,10 @@ type (
 	Key        = Of[keyKind]
 	Answer     = Of[answerKind]
 	Endpoint   = Of[endpointKind]
+
+	// Payout is what a Payment is called outside that pays a customer out: the
+	// same 16 bytes, so each is made of the other by conversion.
+	Payout = Of[payoutKind]
 )
 
 // Crockford's alphabet in lower case: no i, l, o, u.
@@ -157,6 +163,9 @@ func (i *Of[K]) UnmarshalText(text []byte) error {
 
 // ParsePayment reads pay_…; ErrMalformed names no payment of ours.
 func ParsePayment(text string) (Payment, error) { return parse[paymentKind](text) }
+
+// ParsePayout reads po_….
+func ParsePayout(text string) (Payout, error) { return parse[payoutKind](text) }
 
 // ParseAttempt reads att_…, the reference under which a PSP knows an attempt.
 func ParseAttempt(text string) (Attempt, error) { return parse[attemptKind](text) }

@@ -134,6 +134,9 @@ const (
 	KindRefundReserve Kind = "refund_reserve" // refund begun
 	KindRefundSettle  Kind = "refund"         // refund done
 	KindRefundRelease Kind = "refund_release" // refund failed: back
+	KindPayoutReserve Kind = "payout_reserve" // payout begun: available to reserved
+	KindPayoutSettle  Kind = "payout_settle"  // payout done: reserved to clearing
+	KindPayoutRelease Kind = "payout_release" // payout failed: back
 
 	// The moves of a wallet that its project asks for, each under a name of its own.
 	KindStake        Kind = "stake"         // available (or bonus) to games

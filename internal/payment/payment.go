@@ -33,7 +33,17 @@ const (
 	StatusChargedBack       Status = "charged_back"       // nobody's
 )
 
-// moves lists every move a payment may make; what is absent is forbidden.
+// The statuses of a payout, which is a payment the other way. It can be
+// cancelled, too, once something makes it wait before it is sent.
+const (
+	StatusRequested  Status = "requested"  // ours: the money is reserved
+	StatusSubmitting Status = "submitting" // the PSP's: it is asked, and perhaps has it
+	StatusUnknown    Status = "unknown"    // the PSP's: its answer was lost, so it is looked up, and never sent elsewhere
+	StatusPaid       Status = "paid"       // nobody's
+	StatusFailed     Status = "failed"     // nobody's: the money is back in the wallet
+)
+
+// moves lists every move a payment or payout may make; what is absent is forbidden.
 // docs/payment.md draws the same table.
 var moves = map[Status][]Status{
 	StatusNew:               {StatusPending, StatusAwaitingCustomer, StatusAuthorized, StatusCaptured, StatusDeclined},
@@ -46,6 +56,12 @@ var moves = map[Status][]Status{
 	StatusDeclined:          {StatusCaptured}, // only the late-success rule, project setting "credit"
 	StatusCancelled:         {},
 	StatusChargedBack:       {},
+
+	StatusRequested:  {StatusSubmitting},
+	StatusSubmitting: {StatusUnknown, StatusPaid, StatusFailed},
+	StatusUnknown:    {StatusPaid, StatusFailed},
+	StatusPaid:       {},
+	StatusFailed:     {},
 }
 
 // Moves gives the table of moves, for docs and for checkers. The caller must
@@ -55,9 +71,23 @@ func Moves() map[Status][]Status { return moves }
 // Final reports whether nobody's move is left in the ordinary course.
 func (s Status) Final() bool {
 	switch s {
-	case StatusNew, StatusPending, StatusAwaitingCustomer, StatusAuthorized:
+	case StatusNew, StatusPending, StatusAwaitingCustomer, StatusAuthorized, StatusRequested, StatusSubmitting, StatusUnknown:
 		return false
-	case StatusCaptured, StatusPartiallyRefunded, StatusRefunded, StatusDeclined, StatusCancelled, StatusChargedBack:
+	case StatusCaptured, StatusPartiallyRefunded, StatusRefunded, StatusDeclined, StatusCancelled, StatusChargedBack, StatusPaid, StatusFailed:
+		return true
+	}
+	return false
+}
+
+// Of reports whether payments of a type can be in the status.
+func (s Status) Of(t Type) bool {
+	switch s {
+	case StatusNew, StatusPending, StatusAwaitingCustomer, StatusAuthorized, StatusCaptured, StatusPartiallyRefunded, StatusRefunded,
+		StatusDeclined, StatusChargedBack:
+		return t == TypePurchase
+	case StatusRequested, StatusSubmitting, StatusUnknown, StatusPaid, StatusFailed:
+		return t == TypePayout
+	case StatusCancelled:
 		return true
 	}
 	return false
@@ -89,10 +119,22 @@ type Type string
 // The types of payment.
 const (
 	TypePurchase Type = "purchase"
+	TypePayout   Type = "payout" // from a customer's wallet to them
 )
 
+// First is the status in which a payment of a type begins.
+func (t Type) First() Status {
+	switch t {
+	case TypePurchase:
+		return StatusNew
+	case TypePayout:
+		return StatusRequested
+	}
+	return ""
+}
+
 // Payment is one intent to move money, e.g. 25.00 INR from a customer by
-// Paytm. Instants are unix microseconds, amounts minor units.
+// Paytm, or as a payout to one. Instants are unix microseconds, amounts minor units.
 type Payment struct {
 	ID                id.Payment   `json:"id"`
 	ProjectID         int64        `json:"project"`
@@ -117,7 +159,7 @@ type Payment struct {
 	RefundingMinor    int64        `json:"refunding,omitempty"` // reserved by refunds under way
 	CreatedUS         int64        `json:"created"`
 	ChangedUS         int64        `json:"changed"`
-	LimitUS           int64        `json:"limit"`                // after it the payment is declined with code 603
+	LimitUS           int64        `json:"limit"`                // after it the payment is declined with code 603; 0 of a payout, which no time ends
 	TriesLeft         int64        `json:"tries_left,omitempty"` // how often the customer may still try again
 	RetryUS           int64        `json:"retry,omitempty"`      // until when they may; 0 before the first decline
 	Events            int64        `json:"events,omitempty"`     // how many there have been, for those who must order them
@@ -167,7 +209,7 @@ type OperationKind string
 const (
 	KindSale   OperationKind = "sale"
 	KindRefund OperationKind = "refund"
-	KindPayout OperationKind = "payout" // connectors can; no flow makes one yet
+	KindPayout OperationKind = "payout"
 	// KindManualChange is an operation that a rule or an operator made, such
 	// as the credit of a late success; no PSP is asked.
 	KindManualChange OperationKind = "manual change"
@@ -187,7 +229,7 @@ const (
 // Final reports whether the operation has ended.
 func (s OperationStatus) Final() bool { return s == OperationSuccess || s == OperationDecline }
 
-// Operation is one thing done to a payment: its sale, a refund.
+// Operation is one thing done to a payment: its sale, a refund; of a payout, its sending.
 type Operation struct {
 	ID               id.Operation    `json:"id"`
 	Payment          id.Payment      `json:"-"`

@@ -14,7 +14,11 @@ import (
 var statuses = []payment.Status{
 	payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusAuthorized, payment.StatusCaptured,
 	payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusDeclined, payment.StatusCancelled, payment.StatusChargedBack,
+	payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed,
 }
+
+// payouts are the statuses that payouts alone have.
+var payouts = statuses[len(statuses)-5:]
 
 func TestEveryStatusHasItsMoves(t *testing.T) {
 	t.Parallel()
@@ -43,6 +47,8 @@ var finals = map[payment.Status][]payment.Status{
 	payment.StatusDeclined:          {payment.StatusCaptured},
 	payment.StatusCancelled:         {},
 	payment.StatusChargedBack:       {},
+	payment.StatusPaid:              {},
+	payment.StatusFailed:            {},
 }
 
 func TestFinals(t *testing.T) {
@@ -55,11 +61,20 @@ func TestFinals(t *testing.T) {
 		if final && !slices.Equal(payment.Moves()[s], want) {
 			t.Errorf("%s may move to %v, want %v", s, payment.Moves()[s], want)
 		}
-		if !final && !slices.Contains(payment.Moves()[s], payment.StatusDeclined) {
+		payout := slices.Contains(payouts, s)
+		if !final && !payout && !slices.Contains(payment.Moves()[s], payment.StatusDeclined) {
 			t.Errorf("%s cannot be declined: it would be open for ever", s)
 		}
-		if !final && slices.Contains(payment.Moves()[s], payment.StatusNew) {
-			t.Errorf("%s may become new again", s)
+		if !final && payout && s != payment.StatusRequested && !slices.Contains(payment.Moves()[s], payment.StatusFailed) {
+			t.Errorf("%s cannot fail: its money would be reserved for ever", s)
+		}
+		for _, to := range payment.Moves()[s] {
+			if slices.Contains(payouts, to) != payout {
+				t.Errorf("%s may become %s: a payment a payout, or the other way", s, to)
+			}
+			if to == payment.TypePurchase.First() || to == payment.TypePayout.First() {
+				t.Errorf("%s may become %s again", s, to)
+			}
 		}
 	}
 	if payment.Status("lost").Final() {

@@ -159,7 +159,7 @@ func keep(doc *sign.Doc) flow.Kept {
 
 // same says whether a known payment is this very purchase (ecommpay.md 2.3).
 func (o order) same(known payment.Payment) bool {
-	return known.Amount == o.amount && known.CustomerID == o.customerID
+	return known.Type == payment.TypePurchase && known.Amount == o.amount && known.CustomerID == o.customerID
 }
 
 // method gives the method of that code, if it can be used.

@@ -52,7 +52,7 @@ func (p *Page) payment(ctx context.Context, token string) (payment.Payment, erro
 	if err != nil {
 		return pay, away("read the payment", err)
 	}
-	if !ok {
+	if !ok || pay.Type != payment.TypePurchase {
 		return pay, errSession
 	}
 	return pay, nil

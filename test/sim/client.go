@@ -53,7 +53,8 @@ func (w *world) settings(name string) settings {
 func (w *world) address(name string, k event.Kind) string {
 	s := w.settings(name)
 	switch k {
-	case event.PaymentPending, event.RefundStarted, event.LateSuccess, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled:
+	case event.PaymentPending, event.RefundStarted, event.LateSuccess, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled,
+		event.PayoutPending, event.PayoutUnknown, event.PayoutPaid, event.PayoutFailed:
 		return ""
 	case event.PaymentAwaiting: // the merchant must act
 		return w.project.CallbackURL

@@ -156,7 +156,9 @@ func hears(k event.Kind, to payment.Status) []string {
 		return []string{"refund.succeeded"}
 	case event.RefundDeclined:
 		return []string{"refund.declined"}
-	case event.RefundStarted, event.LateSuccess, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled:
+	case event.PayoutPending, event.PayoutPaid, event.PayoutFailed:
+		return []string{string(k)}
+	case event.RefundStarted, event.LateSuccess, event.PayoutUnknown, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled:
 	}
 	return nil
 }
