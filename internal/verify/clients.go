@@ -23,9 +23,9 @@ type Clients struct {
 // Asked is one request and what came of it. A request for the payment's state
 // alone has no Kind.
 type Asked struct {
-	Kind    payment.OperationKind `json:"kind,omitempty"` // sale or refund
+	Kind    payment.OperationKind `json:"kind,omitempty"` // sale, refund or payout
 	Project int64                 `json:"project"`
-	Payment string                `json:"payment"`          // the merchant's name for it, as sent
+	Payment string                `json:"payment"`          // the merchant's name for it or the payout, as sent
 	Refund  string                `json:"refund,omitempty"` // merchant_refund_id; empty: the refund has no name
 	Minor   int64                 `json:"minor,omitempty"`  // amount asked for; 0: all there is
 	Body    string                `json:"body,omitempty"`   // equal for equal requests
@@ -89,17 +89,25 @@ func (c *checker) judgeAsked(h *history) {
 		if a.State != "" && a.accepted() && !h.was(a.State) {
 			c.violation(C2, "A client was told that payment %s (%q) is %s, which it never was.", h.payment.ID, a.Payment, a.State)
 		}
-		if a.Kind == payment.KindSale && a.accepted() && a.Minor != 0 && a.Minor != h.payment.Amount.Minor {
-			c.violation(C2, "The sale %q was accepted over %d minor units, but payment %s is of %d.", a.Payment, a.Minor, h.payment.ID, h.payment.Amount.Minor)
+		if a.Kind == begins[h.payment.Type] && a.accepted() && a.Minor != 0 && a.Minor != h.payment.Amount.Minor {
+			c.violation(C2, "The %s %q was accepted over %d minor units, but payment %s is of %d.", a.Kind, a.Payment, a.Minor, h.payment.ID, h.payment.Amount.Minor)
+		}
+		if (a.Kind == payment.KindSale || a.Kind == payment.KindPayout) && a.Kind != begins[h.payment.Type] && a.accepted() {
+			c.violation(C7, "The %s %q was accepted, but that is the name of payment %s, a %s.", a.Kind, a.Payment, h.payment.ID, h.payment.Type)
 		}
 	}
-	c.judgeName(k, "", payment.KindSale, true, ofKind(asked, payment.KindSale, ""))
+	kind := begins[h.payment.Type]
+	c.judgeName(k, "", kind, true, ofKind(asked, kind, ""))
 	c.judgeRefundsAsked(h, k, asked)
 }
 
+// begins is the kind of operation that a payment of a type begins with. Both have
+// their names from one space.
+var begins = map[payment.Type]payment.OperationKind{payment.TypePurchase: payment.KindSale, payment.TypePayout: payment.KindPayout}
+
 // was reports whether a payment is or has been in a state.
 func (h *history) was(s payment.Status) bool {
-	if s == payment.StatusNew {
+	if s == payment.StatusNew && h.payment.Type == payment.TypePurchase || s == payment.StatusRequested && h.payment.Type == payment.TypePayout {
 		return true
 	}
 	for n := range h.events {
@@ -225,8 +233,9 @@ func (c *checker) judgeAskedRest() {
 		}
 		asked := c.clients.asked[k]
 		c.judgeName(k, "", payment.KindSale, false, ofKind(asked, payment.KindSale, ""))
+		c.judgeName(k, "", payment.KindPayout, false, ofKind(asked, payment.KindPayout, ""))
 		for _, a := range asked {
-			if a.Kind != payment.KindSale && a.accepted() {
+			if a.Kind != payment.KindSale && a.Kind != payment.KindPayout && a.accepted() {
 				c.violation(C2, "A client was answered %d about payment %q of project %d, which is not there.", a.Status, a.Payment, k.project)
 			}
 		}

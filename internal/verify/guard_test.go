@@ -163,6 +163,18 @@ func TestGuardSees(t *testing.T) {
 			p.Status = payment.StatusRefunded
 			r.event("declined", event.PaymentDeclined).To = payment.StatusRefunded
 		}, "which is forbidden", false},
+		{"a payout paid without event", verify.C5, func(r rows) { r.payment("lost").Status = payment.StatusPaid }, "but its events end at unknown", false},
+		{"a payout that was paid and failed", verify.C5, func(r rows) {
+			r.payment("paid out").Status = payment.StatusFailed
+			x := *r.event("paid out", event.PayoutPaid)
+			x.ID, x.Prev, x.Kind, x.From, x.To = mint(x.ID), x.ID, event.PayoutFailed, payment.StatusPaid, payment.StatusFailed
+			r.payment("paid out").LastEvent = x.ID
+			r.Events = append(r.Events, x)
+		}, "which is forbidden", false},
+		{"a payout's attempt lost", verify.C13, func(r rows) {
+			k := r.payout("lost").ID
+			drop(&r.Attempts.Insert, func(a *payment.Attempt) bool { return a.ID == k })
+		}, "Attempts of operation", false},
 		{"an event lost", verify.C13, func(r rows) {
 			k := r.event("noticed", event.PaymentAwaiting).ID
 			drop(&r.Events, func(e *event.Event) bool { return e.ID == k })

@@ -47,7 +47,7 @@ type house struct {
 }
 
 // script is a provider that answers what it is told to.
-type script struct{ sale, lookup, refund connector.Outcome }
+type script struct{ sale, lookup, refund, payout connector.Outcome }
 
 func (h *house) Capabilities() connector.Capabilities {
 	return connector.Capabilities{Refund: true, PartialRefund: true, LookupSchedule: []time.Duration{time.Minute}}
@@ -57,6 +57,11 @@ func (h *house) Lookup(context.Context, connector.Order) connector.Outcome { ret
 func (h *house) Refund(context.Context, connector.Order) connector.Outcome { return h.psp.refund }
 func (h *house) LookupRefund(context.Context, connector.Order) connector.Outcome {
 	return h.psp.refund
+}
+
+func (h *house) Payout(context.Context, connector.Order) connector.Outcome { return h.psp.payout }
+func (h *house) LookupPayout(context.Context, connector.Order) connector.Outcome {
+	return h.psp.payout
 }
 
 // ReadNotification takes a body that is an attempt's id.
@@ -321,12 +326,61 @@ func busy(t *testing.T) *house {
 	h.post("nobody's")
 
 	h.play()
+	h.payOut()
 
 	h.merchant = 0
 	h.begin(shop, "merchant away")
 	h.pump()
 	h.begin(shop, "not asked yet")
 	return h
+}
+
+// payOut has a customer paid out, to each end.
+func (h *house) payOut() {
+	h.t.Helper()
+	p, _ := projects(wallets)
+	if _, err := h.flows.Credit(h.t.Context(), flow.WalletMove{Project: p, CustomerID: "c3", TxnID: "funds", Amount: rupees(1000)}); err != nil {
+		h.t.Fatal(err)
+	}
+	lost, declined := connector.Outcome{Kind: connector.Unknown}, connector.Outcome{Kind: connector.Declined, Code: payment.CodeExternalDecline}
+	for _, x := range []struct {
+		name string
+		psp  []connector.Outcome
+	}{
+		{"paid out", []connector.Outcome{{Kind: connector.Approved, Amount: rupees(100)}}},
+		{"not paid out", []connector.Outcome{declined}},
+		{"not sent", []connector.Outcome{{Kind: connector.NotSent}}},
+		{"on its way", []connector.Outcome{{Kind: connector.Pending}}},
+		{"lost", []connector.Outcome{lost}},
+		{"lost and found", []connector.Outcome{lost, {Kind: connector.Pending}}},
+		{"lost and paid", []connector.Outcome{lost, {Kind: connector.Approved, Amount: rupees(100)}}},
+		{"lost and refused", []connector.Outcome{lost, declined}},
+	} {
+		h.psp.payout = x.psp[0]
+		b := h.payout(x.name, 100)
+		h.pump()
+		if len(x.psp) > 1 {
+			h.psp.payout = x.psp[1]
+			h.later(time.Minute)
+			h.claim(b.Attempt.ID)
+		}
+	}
+	h.payout("not sent yet", 100)
+	h.barrier()
+	h.work = nil
+}
+
+func (h *house) payout(name string, minor int64) flow.Begun {
+	h.t.Helper()
+	h.later(time.Second)
+	p, _ := projects(wallets)
+	b, err := h.flows.BeginPayout(h.t.Context(), flow.PayoutRequest{
+		Project: p, Route: flow.Route{Method: "paytm-wallet", Connector: "paytm", Account: "demo"}, Door: "api", PayoutID: name, CustomerID: "c3", Amount: rupees(minor),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return b
 }
 
 // play makes each move that a wallet has, and rounds that end in each way.
@@ -501,6 +555,12 @@ func (r rows) event(name string, k event.Kind) *event.Event {
 func (r rows) delivery(name string) *event.Delivery {
 	p := r.payment(name)
 	return pick(r.Deliveries.Insert, func(d *event.Delivery) bool { return d.ID == p.LastDelivery })
+}
+
+// payout is the attempt of a payout.
+func (r rows) payout(name string) *payment.Attempt {
+	o := r.operation(name, payment.KindPayout)
+	return pick(r.Attempts.Insert, func(a *payment.Attempt) bool { return a.ID == o.Attempt })
 }
 
 func (r rows) dropDue(subject id.Raw) {

@@ -19,6 +19,7 @@ type balance struct {
 	currency       money.Currency
 	stored, posted int64
 
+	reserved bool        // for refunds and payouts under way
 	customer id.Customer // whose it is; zero: nobody's
 	last     id.Transfer // of an available account: where their statement begins
 	chain    chain       // and what is in it
@@ -33,7 +34,7 @@ func (c *checker) scanAccounts(ctx context.Context) error {
 
 func (c *checker) takeAccount(a *ledger.Account) {
 	c.report.Accounts++
-	b := &balance{currency: a.Currency, stored: a.Minor, last: a.Last}
+	b := &balance{currency: a.Currency, stored: a.Minor, last: a.Last, reserved: a.Purpose == ledger.Reserved}
 	c.accounts[a.ID] = b
 	if owner, ok := strings.CutPrefix(a.Owner, wallet); ok {
 		merchant, name, _ := strings.Cut(owner, ":")
@@ -139,6 +140,12 @@ func between(k ledger.Kind, a *payment.Attempt) (debit, credit id.Account) {
 		return account(a.Payee, ledger.Reserved), clearing
 	case ledger.KindRefundRelease:
 		return account(a.Payee, ledger.Reserved), source
+	case ledger.KindPayoutReserve:
+		return payee, account(a.Payee, ledger.Reserved)
+	case ledger.KindPayoutSettle:
+		return account(a.Payee, ledger.Reserved), clearing
+	case ledger.KindPayoutRelease:
+		return account(a.Payee, ledger.Reserved), payee
 	case ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit,
 		ledger.KindBonusGrant, ledger.KindBonusRelease: // of no attempt
 	}
@@ -162,6 +169,9 @@ var transferKind = map[ledger.Kind]payment.OperationKind{
 	ledger.KindRefundReserve: payment.KindRefund,
 	ledger.KindRefundSettle:  payment.KindRefund,
 	ledger.KindRefundRelease: payment.KindRefund,
+	ledger.KindPayoutReserve: payment.KindPayout,
+	ledger.KindPayoutSettle:  payment.KindPayout,
+	ledger.KindPayoutRelease: payment.KindPayout,
 }
 
 // total counts and adds up the payment's transfers of one kind; of one
@@ -221,7 +231,8 @@ func (h *history) attemptBehind(op *payment.Operation, k ledger.Kind) *payment.A
 	late := k == ledger.KindLateSuccess || k == ledger.KindLateCredit
 	for n := range h.attempts {
 		a := &h.attempts[n].Attempt
-		if a.Operation == op.ID && (op.Kind == payment.KindRefund || (a.Status == payment.AttemptApproved && (a.Late != 0) == late)) {
+		whatever := op.Kind == payment.KindRefund || k == ledger.KindPayoutReserve || k == ledger.KindPayoutRelease
+		if a.Operation == op.ID && (whatever || (a.Status == payment.AttemptApproved && (a.Late != 0) == late)) {
 			return a
 		}
 	}
@@ -252,7 +263,16 @@ func (h *history) calledFor(op *payment.Operation) []call {
 			}
 		}
 		return []call{{ledger.KindRefundReserve, reserve}, {ledger.KindRefundSettle, settle}, {ledger.KindRefundRelease, release}}
-	case payment.KindPayout: // none is made yet, so no transfer is called for
+	case payment.KindPayout: // reserved, and then debited or given back, once
+		settle, release := 0, 0
+		switch op.Status {
+		case payment.OperationSuccess:
+			settle = 1
+		case payment.OperationDecline:
+			release = 1
+		case payment.OperationProcessing, payment.OperationAwaitingCustomer:
+		}
+		return []call{{ledger.KindPayoutReserve, 1}, {ledger.KindPayoutSettle, settle}, {ledger.KindPayoutRelease, release}}
 	case payment.KindManualChange: // its transfer belongs to the sale
 	}
 	return nil
@@ -324,7 +344,8 @@ func (c *checker) judgeRefundStatus(p *payment.Payment) {
 	case payment.StatusRefunded:
 		fits = p.RefundedMinor > 0 && p.RefundedMinor == p.CapturedMinor
 	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusAuthorized,
-		payment.StatusDeclined, payment.StatusCancelled:
+		payment.StatusDeclined, payment.StatusCancelled,
+		payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed:
 		fits = p.RefundedMinor == 0 && p.RefundingMinor == 0
 	case payment.StatusChargedBack:
 	}
@@ -339,7 +360,8 @@ func captured(s payment.Status) bool {
 	case payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusChargedBack:
 		return true
 	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusAuthorized,
-		payment.StatusDeclined, payment.StatusCancelled:
+		payment.StatusDeclined, payment.StatusCancelled,
+		payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed:
 	}
 	return false
 }

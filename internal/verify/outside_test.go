@@ -17,11 +17,14 @@ import (
 // rows, had all gone well.
 func outside(r rows) verify.Options {
 	names := map[id.Payment]*payment.Payment{}
-	clients := &verify.Clients{Again: map[payment.OperationKind]string{payment.KindSale: "3041", payment.KindRefund: "3230"}}
+	clients := &verify.Clients{Again: map[payment.OperationKind]string{payment.KindSale: "3041", payment.KindRefund: "3230", payment.KindPayout: "3041"}}
 	for n := range r.Payments.Insert {
 		p := &r.Payments.Insert[n]
 		names[p.ID] = p
 		sale := verify.Asked{Kind: payment.KindSale, Project: p.ProjectID, Payment: p.MerchantPaymentID, Minor: p.Amount.Minor, Body: "a sale"}
+		if p.Type == payment.TypePayout {
+			sale.Kind, sale.Body = payment.KindPayout, "a payout"
+		}
 		lost, taken, again, state := sale, sale, sale, sale
 		taken.Status = http.StatusOK
 		again.Status, again.Code, again.Answer = http.StatusBadRequest, "3041", `{"code":"3041"}`
@@ -130,6 +133,14 @@ func TestDefectsSeenFromOutside(t *testing.T) {
 		}, "1 refunds without a name"},
 		{"acknowledged refund of another amount", verify.C2, func(s seen) { s.asked("wallet", payment.KindRefund, 200).Minor = 1 }, "but is of 2500"},
 
+		{"acknowledged payout lost", verify.C2, func(s seen) {
+			a := *s.asked("lost", payment.KindPayout, 200)
+			a.Payment = "gone"
+			s.Clients.Asked = append(s.Clients.Asked, a)
+		}, "payout gone of project 4 was accepted with 200, but is not there"},
+		{"acknowledged payout of another amount", verify.C2, func(s seen) { s.asked("lost", payment.KindPayout, 200).Minor = 1 }, `The payout "lost" was accepted over 1 minor units`},
+		{"acknowledged end of a payout lost", verify.C2, func(s seen) { s.asked("lost", "", 200).State = payment.StatusPaid }, "is paid, which it never was"},
+
 		{"provider knows what we do not", verify.C4, func(s seen) {
 			s.Provider = append(s.Provider, verify.Movement{Reference: "att_stranger", Kind: payment.KindSale, PSP: "psp:paytm:demo", Amount: rupees(1)})
 		}, "knows the sale att_stranger, we do not"},
@@ -146,6 +157,12 @@ func TestDefectsSeenFromOutside(t *testing.T) {
 			})
 			pick(s.Provider, func(m *verify.Movement) bool { return m.Reference == a.ID.String() }).Moved = true
 		}, `\(refund\), which is not approved`},
+		{"payout that the provider did not pay", verify.C4, func(s seen) { s.movement(payment.KindPayout, true).Moved = false }, `\(payout\) is approved, but the provider moved nothing`},
+		{"payout paid that we gave back", verify.C4, func(s seen) {
+			a := s.payout("not paid out").ID.String()
+			pick(s.Provider, func(m *verify.Movement) bool { return m.Reference == a }).Moved = true
+		}, `\(payout\), which is not approved, and no case says so`},
+		{"payout that came in there", verify.C4, func(s seen) { s.movement(payment.KindPayout, true).Kind = payment.KindSale }, "is a payout by psp:paytm:demo, at the provider a sale"},
 		{"another amount moved", verify.C4, func(s seen) { s.approved("noticed").Amount.Minor++ }, "of 2500 INR, at the provider of 2501 INR"},
 		{"sums differ", verify.C4, func(s seen) { s.approved("noticed").Amount.Minor++ }, "Clearing of psp:paytm:demo is at"},
 		{"moved by another account", verify.C4, func(s seen) { s.approved("noticed").PSP = "psp:paytm:other" }, "at the provider a sale by psp:paytm:other"},
@@ -192,6 +209,14 @@ func TestDefectsSeenFromOutside(t *testing.T) {
 		{"refund accepted twice", verify.C7, func(s seen) {
 			s.Clients.Asked = append(s.Clients.Asked, *s.asked("wallet", payment.KindRefund, 200))
 		}, "refund wallet/all of project 4 was accepted more than once"},
+		{"payout accepted twice", verify.C7, func(s seen) {
+			s.Clients.Asked = append(s.Clients.Asked, *s.asked("lost", payment.KindPayout, 200))
+		}, "The payout lost of project 4 was accepted more than once"},
+		{"payout called as a payment", verify.C7, func(s seen) {
+			a := *s.asked("lost", payment.KindPayout, 200)
+			a.Kind = payment.KindSale
+			s.Clients.Asked = append(s.Clients.Asked, a)
+		}, `The sale "lost" was accepted, but that is the name of payment pay_\w+, a payout`},
 		{"a door that repeats itself, otherwise", verify.C7, func(s seen) {
 			s.Clients.Again = nil
 			a := *s.asked("pending", payment.KindSale, 200)
@@ -206,6 +231,7 @@ func TestDefectsSeenFromOutside(t *testing.T) {
 		}, "was accepted with two bodies"},
 
 		{"open in the end", verify.C11, func(s seen) { s.AtRest = true }, `Payment pay_\w+ is pending in the end`},
+		{"payout open in the end", verify.C11, func(s seen) { s.AtRest = true }, `Payment pay_\w+ is unknown in the end`},
 		{"refund open in the end", verify.C11, func(s seen) { s.AtRest = true }, `Refund op_\w+ of payment pay_\w+ is processing in the end`},
 		{"delivery pending in the end", verify.C11, func(s seen) { s.AtRest = true }, `Delivery cb_\w+ of payment pay_\w+ is pending in the end`},
 		{"notification not applied in the end", verify.C11, func(s seen) { s.AtRest = true }, "is not applied in the end"},

@@ -11,11 +11,11 @@ import (
 	"aorta/internal/payment"
 )
 
-// Movement is one line of a provider's own books: an order or a refund that it
+// Movement is one line of a provider's own books: an order, refund or payout that it
 // knows, and whether its money has moved.
 type Movement struct {
 	Reference string                // ours: the attempt's id
-	Kind      payment.OperationKind // sale or refund
+	Kind      payment.OperationKind // sale, refund or payout
 	PSP       string                // owner of its accounts in our ledger: "psp:paytm:demo"
 	Amount    money.Amount
 	Moved     bool
@@ -87,7 +87,7 @@ func (c *checker) judgeMoved(h *history) {
 
 func (p *provider) add(m *Movement) {
 	minor := m.Amount.Minor
-	if m.Kind == payment.KindRefund {
+	if m.Kind != payment.KindSale {
 		minor = -minor
 	}
 	p.theirs[side{m.PSP, m.Amount.Currency}] += minor

@@ -79,7 +79,9 @@ func (c *checker) name(h *history) {
 func (c *checker) judgeRefs(ctx context.Context) error {
 	err := eachRef(ctx, c.read, func(r payment.Ref) error {
 		switch {
-		case strings.HasPrefix(r.Scope, scopePayment), strings.HasPrefix(r.Scope, scopeRefund):
+		case strings.HasPrefix(r.Scope, scopePayment):
+			return c.takePaymentRef(ctx, r)
+		case strings.HasPrefix(r.Scope, scopeRefund):
 			c.refs.add(name{r.Scope, r.Text}, r.Target)
 		case strings.HasPrefix(r.Scope, scopeAnswer):
 			c.answerRefs.add(name{r.Scope, r.Text}, r.Target)
@@ -121,6 +123,22 @@ func (c *checker) judgeRefs(ctx context.Context) error {
 		return nil
 	}
 	return c.explainRefs(ctx)
+}
+
+// takePaymentRef notes the name of a payment or payout, unless a payout came to
+// nothing after its name was reserved.
+func (c *checker) takePaymentRef(ctx context.Context, r payment.Ref) error {
+	if c.opts.Homes {
+		_, begun, err := c.read.Payment(ctx, id.Payment(r.Target))
+		if err != nil {
+			return fmt.Errorf("read what a name is of: %w", err)
+		}
+		if !begun {
+			return nil
+		}
+	}
+	c.refs.add(name{r.Scope, r.Text}, r.Target)
+	return nil
 }
 
 // takeMoveRef notes the name of a move, unless the move came to nothing after
@@ -213,7 +231,7 @@ func (c *checker) explainRefs(ctx context.Context) error {
 	}
 	order := func(a, b name) int { return strings.Compare(a.scope+"\x00"+a.text, b.scope+"\x00"+b.text) }
 	for _, n := range slices.SortedFunc(maps.Keys(all), order) {
-		if move, _ := moveScope(n.scope); move && c.opts.Homes {
+		if move, _ := moveScope(n.scope); (move || strings.HasPrefix(n.scope, scopePayment)) && c.opts.Homes {
 			continue // perhaps one that came to nothing
 		}
 		c.violation(C13, "The ref %q in %s names %s, which does not exist or is called otherwise.", n.text, n.scope, rawText(all[n]))

@@ -13,6 +13,7 @@ func (c *checker) judge(h *history) {
 	for _, sentence := range h.broken() {
 		c.violation(C13, "%s", sentence)
 	}
+	c.judgeType(h)
 	c.judgePlaces(h)
 	c.judgeOperations(h)
 	c.judgeAttempts(h)
@@ -22,6 +23,7 @@ func (c *checker) judge(h *history) {
 	c.judgeWebhooks(h)
 	c.judgeTransfers(h)
 	c.judgeAmounts(h)
+	c.hold(h)
 	c.judgeAsked(h)
 	c.judgeMoved(h)
 	c.judgeReceived(h)
@@ -56,8 +58,8 @@ func (c *checker) judgePlaces(h *history) {
 // maxNumber bounds what Gate can show as an operation's id (2^53).
 const maxNumber = 1 << 53
 
-// judgeOperations: the chain holds all operations, at least one of them a sale,
-// and their statuses go with the payment's (C5).
+// judgeOperations: the chain holds all operations, at least one of them a sale, or
+// one that pays out, and their statuses go with the payment's (C5).
 func (c *checker) judgeOperations(h *history) {
 	p := &h.payment
 	chain, _ := h.operationChain()
@@ -72,6 +74,10 @@ func (c *checker) judgeOperations(h *history) {
 		if o.Amount.Currency != p.Amount.Currency || o.Amount.Minor <= 0 {
 			c.violation(C3, "Operation %s is of %d %s, its payment %s in %s.", o.ID, o.Amount.Minor, o.Amount.Currency, p.ID, p.Amount.Currency)
 		}
+	}
+	if p.Type == payment.TypePayout {
+		c.judgePayout(h)
+		return
 	}
 	c.judgeSales(h, chain)
 }
@@ -100,7 +106,9 @@ func (c *checker) judgeSales(h *history, newestFirst []*payment.Operation) {
 			}
 		case payment.KindManualChange:
 			manual = true
-		case payment.KindRefund, payment.KindPayout:
+		case payment.KindRefund:
+		case payment.KindPayout:
+			c.violation(C13, "Payment %s has operation %s, which pays out.", p.ID, o.ID)
 		}
 	}
 	if telling == nil {
@@ -146,13 +154,14 @@ func saleStatus(p *payment.Payment, manual bool) payment.OperationStatus {
 		return payment.OperationSuccess
 	case payment.StatusDeclined:
 		return payment.OperationDecline
-	case payment.StatusAuthorized, payment.StatusCancelled:
+	case payment.StatusAuthorized, payment.StatusCancelled: // no flow makes them yet
+	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed: // a payout's: see judgeType
 	}
-	return "" // no flow makes them yet
+	return ""
 }
 
-// judgeAttempts: each attempt is in the chain of its operation, a refund and
-// its attempt end together, and open work is due (C5, C13).
+// judgeAttempts: each attempt is in the chain of its operation, a refund or
+// payout and its attempt end together, and open work is due (C5, C13).
 func (c *checker) judgeAttempts(h *history) {
 	for n := range h.attempts {
 		a := &h.attempts[n]
@@ -188,6 +197,9 @@ func (c *checker) judgeAttempts(h *history) {
 		if op.Kind == payment.KindRefund && op.Status.Final() != newest.Status.Final() {
 			c.violation(C5, "Refund %s is %s, but its attempt %s is %s.", op.ID, op.Status, newest.ID, newest.Status)
 		}
+		if op.Kind == payment.KindPayout && !slices.Contains(behindPayout[h.payment.Status], newest.Status) {
+			c.violation(C5, "Payout %s is %s, but its attempt %s is %s.", h.payment.ID, h.payment.Status, newest.ID, newest.Status)
+		}
 		open := !op.Status.Final() && (op.Kind != payment.KindSale || !h.payment.Status.Final())
 		if open && !newest.due {
 			c.violation(C11, "Operation %s is %s, but nothing will be done about its attempt %s: it has no due row.", op.ID, op.Status, newest.ID)
@@ -209,11 +221,11 @@ func (h *history) took(k id.Attempt) bool {
 // process is at work (C11): the last look-up may take its time.
 const graceUS = 5 * 60_000_000
 
-// judgeTime: nothing waits beyond its own deadline (C11). A refund has none: it
-// has work that is due, see judgeAttempts.
+// judgeTime: nothing waits beyond its own deadline (C11). Refunds and payouts have
+// none: they have work that is due, see judgeAttempts.
 func (c *checker) judgeTime(h *history) {
 	p := &h.payment
-	if c.opts.LiveUS > 0 && !p.Status.Final() && p.Status != payment.StatusAuthorized && p.LimitUS+graceUS < c.opts.LiveUS {
+	if c.opts.LiveUS > 0 && p.Type != payment.TypePayout && !p.Status.Final() && p.Status != payment.StatusAuthorized && p.LimitUS+graceUS < c.opts.LiveUS {
 		c.violation(C11, "Payment %s is %s %d s after its limit time.", p.ID, p.Status, (c.opts.LiveUS-p.LimitUS)/1_000_000)
 	}
 	if !c.opts.AtRest {
@@ -245,19 +257,26 @@ var ends = map[event.Kind]payment.Status{
 	event.RefundStarted:   "",
 	event.RefundDeclined:  "",
 	event.LateSuccess:     "",
+	event.PayoutPending:   payment.StatusSubmitting,
+	event.PayoutUnknown:   payment.StatusUnknown,
+	event.PayoutPaid:      payment.StatusPaid,
+	event.PayoutFailed:    payment.StatusFailed,
 	event.RefundSucceeded: "", // or partially_refunded, or refunded: see judgeEvents
 }
 
 // ofRefunds are the kinds of event that refunds make, and nothing else does.
 var ofRefunds = []event.Kind{event.RefundStarted, event.RefundSucceeded, event.RefundDeclined}
 
+// ofPayouts are those that payouts make.
+var ofPayouts = []event.Kind{event.PayoutPending, event.PayoutUnknown, event.PayoutPaid, event.PayoutFailed}
+
 // told are the kinds of event that the merchant is called about (ecommpay.md 4).
 var told = []event.Kind{
 	event.PaymentAwaiting, event.PaymentRetry, event.PaymentCaptured, event.PaymentDeclined, event.RefundSucceeded, event.RefundDeclined,
 }
 
-// judgeEvents walks the payment's history: from new, by allowed moves only, to
-// where it stands (C5).
+// judgeEvents walks the payment's history: from where its type begins, by allowed
+// moves only, to where it stands (C5).
 func (c *checker) judgeEvents(h *history) {
 	p := &h.payment
 	chain, _ := h.eventChain()
@@ -270,7 +289,7 @@ func (c *checker) judgeEvents(h *history) {
 		switch {
 		case op == nil:
 			c.violation(C13, "Event %s names operation %q, which is not among those of payment %s.", e.ID, e.Operation, p.ID)
-		case slices.Contains(ofRefunds, e.Kind) != (op.Kind == payment.KindRefund),
+		case slices.Contains(ofRefunds, e.Kind) != (op.Kind == payment.KindRefund), slices.Contains(ofPayouts, e.Kind) != (op.Kind == payment.KindPayout),
 			e.From == payment.StatusDeclined && e.From != e.To && op.Kind != payment.KindManualChange: // the late-success rule alone revives a payment
 			c.violation(C5, "Event %s (%s, from %s to %s) is of operation %s, which is a %s.", e.ID, e.Kind, e.From, e.To, op.ID, op.Kind)
 		}
@@ -284,6 +303,9 @@ func (c *checker) judgeEvents(h *history) {
 		}
 	}
 	at := payment.StatusNew
+	if p.Type == payment.TypePayout {
+		at = payment.StatusRequested
+	}
 	for _, e := range slices.Backward(chain) {
 		switch {
 		case e.From != at:

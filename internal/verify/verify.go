@@ -49,8 +49,8 @@ type Options struct {
 	AtRest bool
 
 	// Homes says that names of this store may have been reserved for moves of a
-	// wallet in another home, which then came to nothing: such a name is not a
-	// violation. False: each name was written with what it names.
+	// wallet or payouts in another home, which then came to nothing: such a name is
+	// not a violation. False: each name was written with what it names.
 	Homes bool
 
 	// What was seen outside the store. It is compared with the moment that the
@@ -82,6 +82,7 @@ func Run(ctx context.Context, r book.Reader, o Options) (Report, error) {
 	c := &checker{
 		findings: newFindings(always...), read: r, opts: o,
 		customers: map[id.Customer]person{}, accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{},
+		held: map[id.Account]int64{},
 	}
 	if o.Clients != nil {
 		c.clients, c.counts[C2], c.counts[C7] = newClients(o.Clients), 0, 0
@@ -116,7 +117,8 @@ type checker struct {
 	answerRefs fingerprint             // and what refs say of them
 	refs       fingerprint             // what the refs say
 	customers  map[id.Customer]person
-	played     totals // what transfers say of rounds
+	played     totals               // what transfers say of rounds
+	held       map[id.Account]int64 // what refunds and payouts under way say is reserved
 
 	clients   *clients // nil, as the next two: not known, not checked
 	provider  *provider
@@ -155,6 +157,7 @@ func (c *checker) run(ctx context.Context) error {
 	}
 	c.judgeEndpoints()
 	c.judgeAccounts()
+	c.judgeReserved()
 	if err := c.judgeRounds(ctx); err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func TestEveryFlowLeavesTheBookHealthy(t *testing.T) {
 	}
 	for _, want := range []payment.Status{
 		payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusCaptured, payment.StatusPartiallyRefunded,
-		payment.StatusRefunded, payment.StatusDeclined,
+		payment.StatusRefunded, payment.StatusDeclined, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed,
 	} {
 		if !states[want] {
 			t.Errorf("no payment is %s: the test shows less than it says", want)
@@ -320,6 +320,77 @@ func TestCorruptions(t *testing.T) {
 			pick(r.Customers.Insert, func(x *customer.Customer) bool { return x.Name == "c2" }).Name = "c3"
 		}, want: "is not the one of its names"},
 		{name: "wallet below zero", check: verify.C1, corrupt: func(r rows) { r.posted(r.move("start").Postings[1].Account).Minor = 1 }, want: "may not be below zero"},
+
+		// Payouts
+		{name: "payout that reserved nothing", check: verify.C3, corrupt: func(r rows) {
+			k := r.transfer("on its way", ledger.KindPayoutReserve).ID
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
+		}, want: "transfers of kind payout_reserve, want 1"},
+		{name: "payout paid, and never debited", check: verify.C3, corrupt: func(r rows) {
+			k := r.transfer("paid out", ledger.KindPayoutSettle).ID
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
+		}, want: "transfers of kind payout_settle, want 1"},
+		{name: "payout failed, and never given back", check: verify.C3, corrupt: func(r rows) {
+			k := r.transfer("not paid out", ledger.KindPayoutRelease).ID
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
+		}, want: "transfers of kind payout_release, want 1"},
+		{name: "payout debited twice", check: verify.C3, corrupt: func(r rows) {
+			x := *r.transfer("lost and paid", ledger.KindPayoutSettle)
+			x.ID = mint(x.ID)
+			r.Transfers = append(r.Transfers, x)
+		}, want: `has 2 transfers of kind payout_settle, want 1|\(payout_settle\) is one too many`},
+		{name: "payout debited and given back", check: verify.C3, corrupt: func(r rows) {
+			x := *r.transfer("not paid out", ledger.KindPayoutRelease)
+			p := r.transfer("paid out", ledger.KindPayoutSettle)
+			x.ID, x.Payment, x.Operation = mint(p.ID), p.Payment, p.Operation
+			r.Transfers = append(r.Transfers, x)
+		}, want: `transfers of kind payout_release, want 0|\(payout_release\) is one too many`},
+		{name: "payout given back while it is not known", check: verify.C3, corrupt: func(r rows) {
+			x := *r.transfer("not paid out", ledger.KindPayoutRelease)
+			p := r.transfer("lost", ledger.KindPayoutReserve)
+			x.ID, x.Payment, x.Operation = mint(p.ID), p.Payment, p.Operation
+			r.Transfers = append(r.Transfers, x)
+		}, want: `transfers of kind payout_release, want 0|\(payout_release\) is one too many`},
+		{name: "payout from another wallet", check: verify.C3, corrupt: func(r rows) { r.payout("on its way").Payee = "customer:4:c2" }, want: `pays out of what is customer:4:c2's|between the accounts of attempt`},
+		{name: "payout of another customer", check: verify.C3, corrupt: func(r rows) { r.payment("on its way").CustomerID = "c2" }, want: "pays out of what is customer:4:c3's"},
+		{name: "payout from a merchant", check: verify.C3, corrupt: func(r rows) { r.payout("on its way").Payee = "merchant:4" }, want: `pays out of what is merchant:4's|between the accounts of attempt`},
+		{name: "payout to another account", check: verify.C3, corrupt: func(r rows) { r.payout("paid out").Account = "other" }, want: "between the accounts of attempt"},
+		{name: "payout of another amount", check: verify.C3, corrupt: func(r rows) { r.payment("paid out").Amount.Minor = 99 }, want: "is of 99 INR, its operation"},
+		{name: "payout that an attempt pays in part", check: verify.C3, corrupt: func(r rows) { r.payout("paid out").Amount.Minor = 99 }, want: "is a payout of 99 minor units, its operation"},
+		{name: "payout captured", check: verify.C3, corrupt: func(r rows) { r.payment("paid out").CapturedMinor = 100 }, want: "says that 100 were captured"},
+		{name: "payout refunding", check: verify.C3, corrupt: func(r rows) { r.payment("paid out").RefundingMinor = 100 }, want: "100 are being refunded"},
+		{name: "reservation that nothing holds", check: verify.C13, corrupt: func(r rows) {
+			r.operation("on its way", payment.KindPayout).Status = payment.OperationDecline
+		}, want: "reserved, but the refunds and payouts under way hold"},
+		{name: "payout that holds more than is reserved", check: verify.C13, corrupt: func(r rows) {
+			r.operation("on its way", payment.KindPayout).Amount.Minor = 150
+		}, want: "reserved, but the refunds and payouts under way hold"},
+		{name: "payout that holds where nothing is reserved", check: verify.C13, corrupt: func(r rows) { r.payout("on its way").Payee = "customer:4:c9" }, want: "but there is no account acc_"},
+		{name: "payout of the PSP's refusal paid", check: verify.C5, corrupt: func(r rows) { r.payout("not paid out").Status = payment.AttemptApproved }, want: "is failed, but its attempt att_.* is approved"},
+		{name: "payout settled on an unknown answer", check: verify.C5, corrupt: func(r rows) { r.payout("paid out").Status = payment.AttemptUnknown }, want: "is paid, but its attempt att_.* is unknown|has no attempt that made it"},
+		{name: "payout released on an unknown answer", check: verify.C5, corrupt: func(r rows) { r.payout("not sent").Status = payment.AttemptUnknown }, want: "is failed, but its attempt att_.* is unknown"},
+		{name: "payout unknown in secret", check: verify.C5, corrupt: func(r rows) { r.payout("on its way").Status = payment.AttemptUnknown }, want: "is submitting, but its attempt att_.* is unknown"},
+		{name: "payout whose operation has ended otherwise", check: verify.C5, corrupt: func(r rows) {
+			r.operation("paid out", payment.KindPayout).Status = payment.OperationDecline
+		}, want: "which does not go with payout pay_.* being paid"},
+		{name: "payout in a payment's status", check: verify.C5, corrupt: func(r rows) { r.payment("on its way").Status = payment.StatusPending }, want: `of type "payout" is "pending"`},
+		{name: "payment in a payout's status", check: verify.C5, corrupt: func(r rows) { r.payment("pending").Status = payment.StatusSubmitting }, want: `of type "purchase" is "submitting"`},
+		{name: "payment of no type", check: verify.C5, corrupt: func(r rows) { r.payment("pending").Type = "gift" }, want: `of type "gift" is "pending"`},
+		{name: "payout that time ends", check: verify.C5, corrupt: func(r rows) { r.payment("on its way").LimitUS = 1 }, want: "nobody is awaited for one"},
+		{name: "payout begun by a sale", check: verify.C13, corrupt: func(r rows) {
+			r.operation("on its way", payment.KindPayout).Kind = payment.KindSale
+		}, want: "want one that pays out"},
+		{name: "payment that pays out", check: verify.C13, corrupt: func(r rows) {
+			r.operation("pending", payment.KindSale).Kind = payment.KindPayout
+		}, want: "has no sale"},
+		{name: "payout without its first event", check: verify.C5, corrupt: func(r rows) { r.event("paid out", event.PayoutPaid).From = payment.StatusUnknown }, want: "begins where payment pay_.* is unknown, but it was submitting"},
+		{name: "payout's event elsewhere", check: verify.C5, corrupt: func(r rows) { r.event("paid out", event.PayoutPaid).To = payment.StatusFailed }, want: `is a "payout.paid" and goes from submitting to failed`},
+		{name: "payout's event of a sale", check: verify.C5, corrupt: func(r rows) { r.event("noticed", event.PaymentCaptured).Kind = event.PayoutPaid }, want: `which is a sale`},
+		{name: "payment's event of a payout", check: verify.C5, corrupt: func(r rows) { r.event("paid out", event.PayoutPaid).Kind = event.PaymentCaptured }, want: `which is a payout`},
+		{name: "open payout that nobody watches", check: verify.C11, corrupt: func(r rows) { r.dropDue(r.payout("lost").ID.Raw()) }, want: "nothing will be done about its attempt"},
+		{name: "payout without its name", check: verify.C13, corrupt: func(r rows) {
+			drop(&r.Refs.Insert, func(x *payment.Ref) bool { return x.Text == "paid out" })
+		}, want: "there is no such ref"},
 
 		// C13
 		{name: "operation without payment", check: verify.C13, corrupt: func(r rows) {

@@ -190,7 +190,8 @@ func (c *checker) moved(t *ledger.Transfer, who person, tell func(r id.Round, wh
 	case ledger.KindBonusRelease:
 		ways = map[way]string{{bonus, available}: ""}
 	case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit,
-		ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease:
+		ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
+		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease: // of payments
 	}
 	if !t.Round.IsZero() {
 		tell(t.Round, ofRound(t.Project, t.Customer, t.Currency()), 1)

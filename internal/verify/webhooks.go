@@ -23,6 +23,9 @@ var hears = map[event.Kind]string{
 	event.PaymentDeclined: "payment.declined",
 	event.RefundSucceeded: "refund.succeeded",
 	event.RefundDeclined:  "refund.declined",
+	event.PayoutPending:   "payout.pending",
+	event.PayoutPaid:      "payout.paid",
+	event.PayoutFailed:    "payout.failed",
 }
 
 // ofEndpoints are the kinds of event that are about an endpoint.

@@ -10,6 +10,7 @@ import (
 	"aorta/internal/connector"
 	"aorta/internal/due"
 	"aorta/internal/event"
+	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/verify"
 )
@@ -21,9 +22,10 @@ func told(t *testing.T) (*house, map[string]id.Endpoint) {
 	h := newHouse(t)
 	shopProject, _ := projects(shop)
 	named := map[string]id.Endpoint{}
+	of := shopProject
 	make := func(name string, types ...string) {
 		address := "https://" + name + ".example/hook"
-		e, _, err := h.endpoints.Create(t.Context(), shopProject, callback.EndpointSettings{URL: &address, Types: &types}, "")
+		e, _, err := h.endpoints.Create(t.Context(), of, callback.EndpointSettings{URL: &address, Types: &types}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,6 +34,9 @@ func told(t *testing.T) (*house, map[string]id.Endpoint) {
 	make("all")
 	make("captures", event.TypeCaptured)
 	make("off")
+	of, _ = projects(wallets)
+	make("payouts", event.TypePayoutPaid, event.TypePayoutFailed)
+	of = shopProject
 	off := false
 	if _, err := h.endpoints.Update(t.Context(), shop, named["off"], callback.EndpointSettings{Enabled: &off}); err != nil {
 		t.Fatal(err)
@@ -43,6 +48,13 @@ func told(t *testing.T) (*house, map[string]id.Endpoint) {
 	h.approve(paid.Attempt)
 	h.psp.refund = connector.Outcome{Kind: connector.Approved, Amount: rupees(2500)}
 	h.refund(paid.Payment.ID, 2500, "r1")
+	h.pump()
+	p, _ := projects(wallets)
+	if _, err := h.flows.Credit(t.Context(), flow.WalletMove{Project: p, CustomerID: "c3", TxnID: "funds", Amount: rupees(1000)}); err != nil {
+		t.Fatal(err)
+	}
+	h.psp.payout = connector.Outcome{Kind: connector.Approved, Amount: rupees(100)}
+	h.payout("paid out", 100)
 	h.pump()
 	if _, err := h.endpoints.Test(t.Context(), shop, named["all"]); err != nil {
 		t.Fatal(err)
@@ -111,6 +123,14 @@ func TestWebhookViolations(t *testing.T) {
 			}
 			drop(&r.Deliveries.Insert, func(d *event.Delivery) bool { return d.ID == gone })
 		}, want: "is not told of event"},
+		{name: "payout not told", check: verify.C6, corrupt: func(r rows) {
+			gone := r.webhook("paid out", event.TypePayoutPaid, named["payouts"]).ID
+			r.payment("paid out").LastWebhook = id.Delivery{}
+			drop(&r.Deliveries.Insert, func(d *event.Delivery) bool { return d.ID == gone })
+		}, want: `is not told of event evt_\w+ \(payout.paid\)`},
+		{name: "payout told as failed", check: verify.C6, corrupt: func(r rows) {
+			r.webhook("paid out", event.TypePayoutPaid, named["payouts"]).Type = event.TypePayoutFailed
+		}, want: `\(payout.paid\) as "payout.failed"`},
 		{name: "told twice", check: verify.C6, corrupt: func(r rows) {
 			p := r.payment("paid")
 			twice := *r.webhook("paid", event.TypeCaptured, named["captures"])
