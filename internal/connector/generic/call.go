@@ -9,6 +9,7 @@ import (
 
 	"aorta/internal/connector"
 	"aorta/internal/connector/exchange"
+	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 )
@@ -154,7 +155,7 @@ func said(o connector.Order, t thing, known words) connector.Outcome {
 	switch {
 	case t.Reference != o.Reference():
 		return doubtful(out, "an answer is about another reference")
-	case t.PaymentID != "" && !o.Attempt.Payment.IsZero() && t.PaymentID != o.Attempt.Payment.String():
+	case t.PaymentID != "" && !o.Attempt.Payment.IsZero() && t.PaymentID != o.Attempt.Payment.String() && t.PaymentID != id.Payout(o.Attempt.Payment).String():
 		return doubtful(out, "an answer is about another payment")
 	case out.Kind == "":
 		return doubtful(out, "an answer has a status that is not agreed")

@@ -217,6 +217,7 @@ const (
 	saleID    = "att_01k4zfn0g0e00000000000s1e0"
 	refundID  = "att_01k4zfn0g0e00000000000rfd0"
 	paymentID = "pay_01k4zfn0g0e00000000000pay0"
+	payoutID  = "po_01k4zfn0g0e00000000000pay0"
 )
 
 var at = time.Date(2025, 10, 17, 9, 41, 0, 0, time.UTC)
@@ -312,7 +313,7 @@ func TestRequests(t *testing.T) {
 			`","payment_reference":"` + saleID + `","transaction_id":"gtx_1","payment_id":"` + paymentID + `","notify_url":"https://pay.example/n/generic/test"}`,
 		"GET /base/v1/refunds/" + refundID + "\nIdempotency-Key: \n" + head,
 		"POST /base/v1/payouts/init\nIdempotency-Key: " + saleID + "\n" + head + `{"amount":"500","currency":"JPY","method":"card","reference":"` + saleID +
-			`","payment_id":"` + paymentID + `","customer_id":"c1","destination":"dst_1","notify_url":"https://pay.example/n/generic/test"}`,
+			`","payment_id":"` + payoutID + `","customer_id":"c1","destination":"dst_1","notify_url":"https://pay.example/n/generic/test"}`,
 		"GET /base/v1/payouts/" + saleID + "\nIdempotency-Key: \n" + head,
 		"GET /base/v1/statements/2025-10-17\nIdempotency-Key: \n" + head,
 	}
@@ -518,6 +519,21 @@ func TestWebhooks(t *testing.T) {
 		},
 		{name: "a status that is not agreed", changes: map[string]any{"status": "paid"}, want: connector.News{Payment: paymentID, Operation: payment.KindSale, Kind: connector.Unknown, Amount: eur, EventID: "evt_1", ProviderCode: "paid"}},
 		{name: "a payout's word of a payment", changes: map[string]any{"type": "payout"}, want: connector.News{Payment: paymentID, Operation: payment.KindPayout, Kind: connector.Unknown, Amount: eur, EventID: "evt_1", ProviderCode: "captured"}},
+		{
+			name: "a payout's", changes: map[string]any{"type": "payout", "payment_id": payoutID, "status": "succeeded"},
+			want: connector.News{Payment: paymentID, Operation: payment.KindPayout, Kind: connector.Approved, Amount: eur, EventID: "evt_1", Final: true, ProviderCode: "succeeded"},
+		},
+		{
+			name: "a payout's, without a type", changes: map[string]any{"payment_id": payoutID, "status": "failed"},
+			want: connector.News{
+				Payment: paymentID, Operation: payment.KindPayout, Kind: connector.Declined, Amount: eur, EventID: "evt_1", Final: true, Code: payment.CodeExternalDecline,
+			},
+		},
+		{
+			name: "a payment's, by the name of a payout", changes: map[string]any{"type": "payment", "payment_id": payoutID},
+			want: connector.News{Payment: paymentID, Operation: payment.KindSale, Kind: connector.Approved, Amount: eur, EventID: "evt_1", Final: true, ProviderCode: "captured"},
+		},
+		{name: "a payout of nobody's", changes: map[string]any{"payment_id": "po_1"}, err: connector.ErrMalformed},
 		{name: "90 days old", now: 90 * 24 * time.Hour, want: connector.News{Payment: paymentID, Operation: payment.KindSale, Kind: connector.Approved, Amount: eur, EventID: "evt_1", Final: true, ProviderCode: "captured"}},
 		{name: "older", now: 90*24*time.Hour + time.Second, err: connector.ErrMalformed},
 		{name: "300 s ahead", now: -300 * time.Second, want: connector.News{Payment: paymentID, Operation: payment.KindSale, Kind: connector.Approved, Amount: eur, EventID: "evt_1", Final: true, ProviderCode: "captured"}},

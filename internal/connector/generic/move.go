@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"aorta/internal/connector"
+	"aorta/internal/id"
 	"aorta/internal/payment"
 )
 
@@ -68,9 +69,7 @@ func (g *Generic) Payout(ctx context.Context, o connector.Order) connector.Outco
 		Amount: o.Attempt.Amount.Decimal(), Currency: string(o.Attempt.Amount.Currency), Method: method, Reference: o.Reference(),
 		CustomerID: o.CustomerID, Destination: o.Destination, Description: o.Description, NotifyURL: o.NotifyURL,
 	}
-	if !o.Attempt.Payment.IsZero() {
-		body.PaymentID = o.Attempt.Payment.String()
-	}
+	body.PaymentID = id.Payout(o.Attempt.Payment).String()
 	return g.move(ctx, o, "v1/payouts/init", body)
 }
 

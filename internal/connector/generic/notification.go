@@ -21,7 +21,8 @@ const (
 	maxAhead = 300 * time.Second
 )
 
-// webhook is L11's body; type is "payment" where it is not given.
+// webhook is L11's body; type is "payment" where it is not given, or "payout" of
+// what is named as one.
 type webhook struct {
 	EventID string `json:"event_id"`
 	Type    string `json:"type"`
@@ -48,7 +49,14 @@ func (g *Generic) ReadNotification(n connector.Notification) (connector.News, er
 	if err := json.Unmarshal(n.Body, &w); err != nil {
 		return connector.News{}, malformed("body is not JSON of the agreed shape")
 	}
-	if w.Type == "" {
+	paid, notPayout := id.ParsePayout(w.PaymentID)
+	if notPayout == nil { // by the name that a payout has outside
+		w.PaymentID = id.Payment(paid).String()
+	}
+	switch {
+	case w.Type == "" && notPayout == nil:
+		w.Type = "payout"
+	case w.Type == "":
 		w.Type = "payment"
 	}
 	operation := kinds[w.Type]
