@@ -19,6 +19,7 @@ type Client struct {
 	Accounts         Accounts
 	Customers        Customers
 	Payments         Payments
+	Payouts          Payouts
 	Refunds          Refunds
 	Rounds           Rounds
 	Wallet           Wallet
@@ -33,6 +34,7 @@ func New(baseURL, apiKey string, opts Options) *Client {
 		Accounts:         Accounts{c},
 		Customers:        Customers{c},
 		Payments:         Payments{c},
+		Payouts:          Payouts{c},
 		Refunds:          Refunds{c},
 		Rounds:           Rounds{c},
 		Wallet:           Wallet{c},
@@ -156,6 +158,45 @@ func (s Payments) ListOperations(ctx context.Context, paymentID string, opts ...
 func (s Payments) CreateRefund(ctx context.Context, paymentID string, params RefundCreateParams, opts ...CallOption) (*Refund, error) {
 	return send[Refund](ctx, s.c, request{
 		method: "POST", path: []string{"/v1/payments/", paymentID, "/refunds"}, body: params, mutates: true,
+	}, opts)
+}
+
+// Payouts are the calls of /v1/payouts.
+type Payouts struct{ c *caller }
+
+// List lists the project's payouts, newest first. A page may have less than limit, even nothing,
+// while has_more is true: go on with next_cursor.
+//
+// It asks for the next page when the one before is used up. It needs the scope read.
+func (s Payouts) List(ctx context.Context, params PayoutListParams, opts ...CallOption) iter.Seq2[Payout, error] {
+	return all(params.Cursor, func(cursor string) (*Page[Payout], error) {
+		params := params
+		params.Cursor = cursor
+		return s.ListPage(ctx, params, opts...)
+	})
+}
+
+// ListPage gives one page of List. It needs the scope read.
+// With Expand("meta") it tells more.
+func (s Payouts) ListPage(ctx context.Context, params PayoutListParams, opts ...CallOption) (*Page[Payout], error) {
+	return send[Page[Payout]](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/payouts"}, query: params.query(),
+	}, opts)
+}
+
+// Init pays a customer out of their wallet: reserves the money and sends it once. It waits up to
+// ten seconds for the provider. It needs the scope payouts:write.
+func (s Payouts) Init(ctx context.Context, params PayoutInitParams, opts ...CallOption) (*Payout, error) {
+	return send[Payout](ctx, s.c, request{
+		method: "POST", path: []string{"/v1/payouts/init"}, body: params, mutates: true,
+	}, opts)
+}
+
+// Get gives a payout as it is now. It needs the scope read.
+// With Expand("operations") it tells more.
+func (s Payouts) Get(ctx context.Context, payoutID string, opts ...CallOption) (*Payout, error) {
+	return send[Payout](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/payouts/", payoutID},
 	}, opts)
 }
 
@@ -339,6 +380,9 @@ const (
 	EventTypePaymentRefunded  EventType = "payment.refunded"
 	EventTypeRefundSucceeded  EventType = "refund.succeeded"
 	EventTypeRefundDeclined   EventType = "refund.declined"
+	EventTypePayoutPending    EventType = "payout.pending"
+	EventTypePayoutPaid       EventType = "payout.paid"
+	EventTypePayoutFailed     EventType = "payout.failed"
 	EventTypeEndpointFailing  EventType = "endpoint.failing"
 	EventTypeEndpointDisabled EventType = "endpoint.disabled"
 	EventTypeEndpointTest     EventType = "endpoint.test"
@@ -350,6 +394,7 @@ type OperationKind string
 const (
 	OperationKindSale         OperationKind = "sale"
 	OperationKindRefund       OperationKind = "refund"
+	OperationKindPayout       OperationKind = "payout"
 	OperationKindManualChange OperationKind = "manual_change"
 )
 
@@ -374,6 +419,16 @@ const (
 	PaymentStatusRefunded          PaymentStatus = "refunded"
 	PaymentStatusCancelled         PaymentStatus = "cancelled"
 	PaymentStatusChargedBack       PaymentStatus = "charged_back"
+)
+
+// PayoutStatus is one of the words below; later versions may have more.
+type PayoutStatus string
+
+const (
+	PayoutStatusPending   PayoutStatus = "pending"
+	PayoutStatusPaid      PayoutStatus = "paid"
+	PayoutStatusFailed    PayoutStatus = "failed"
+	PayoutStatusCancelled PayoutStatus = "cancelled"
 )
 
 // RoundPurse is one of the words below; later versions may have more.
@@ -438,7 +493,7 @@ type Customer struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// Decline is a part of Operation, Payment and Refund.
+// Decline is a part of Operation, Payment, Payout and Refund.
 type Decline struct {
 	// Decline code of the ECommPay list.
 	Code string `json:"code"`
@@ -475,6 +530,9 @@ type Delivery struct {
 
 	// Of which payment.
 	PaymentID string `json:"payment_id,omitzero"`
+
+	// Or of which payout.
+	PayoutID string `json:"payout_id,omitzero"`
 }
 
 // DeliveryListParams is what WebhookEndpoints.ListDeliveries takes.
@@ -487,6 +545,9 @@ type DeliveryListParams struct {
 
 	// Only of this payment.
 	PaymentID string `json:"payment_id,omitzero"`
+
+	// Only of this payout.
+	PayoutID string `json:"payout_id,omitzero"`
 
 	// Only what happened then or later.
 	CreatedFrom time.Time `json:"created_from,omitzero"`
@@ -623,7 +684,7 @@ type Moved struct {
 	TransferID string `json:"transfer_id,omitzero"`
 }
 
-// Operation is a part of Payment and Payments.ListOperations.
+// Operation is a part of Payment, Payments.ListOperations and Payout.
 type Operation struct {
 	// Its name; a refund's is its refund_id.
 	OperationID string `json:"operation_id"`
@@ -774,6 +835,105 @@ type PaymentListParams struct {
 	Cursor string `json:"cursor,omitzero"`
 }
 
+// Payout is what Payouts.Get, Payouts.Init and Payouts.List give.
+type Payout struct {
+	// Our name for the payout.
+	PayoutID string `json:"payout_id"`
+
+	// Where it stands. While it is pending its money is reserved.
+	Status PayoutStatus `json:"status"`
+
+	// Of how much.
+	Amount string `json:"amount"`
+
+	// ISO 4217.
+	Currency string `json:"currency"`
+
+	// How the customer is paid.
+	Method string `json:"method"`
+
+	// The project's method.
+	MethodCode string `json:"method_code"`
+
+	// Your name for the customer.
+	CustomerID string `json:"customer_id"`
+
+	// When it began.
+	CreatedAt time.Time `json:"created_at"`
+
+	// When it last changed.
+	UpdatedAt time.Time `json:"updated_at"`
+
+	// Why it failed. Its money is in the wallet again.
+	Decline *Decline `json:"decline,omitzero"`
+
+	// What it is for.
+	Description string `json:"description,omitzero"`
+
+	// Yours.
+	MerchantPayoutID string `json:"merchant_payout_id,omitzero"`
+
+	// As given to init. Lists have it with expand=meta.
+	Meta map[string]string `json:"meta,omitzero"`
+
+	// With expand=operations.
+	Operations []Operation `json:"operations,omitzero"`
+}
+
+// PayoutInitParams is what Payouts.Init takes.
+type PayoutInitParams struct {
+	// In major units of the currency, with no more decimals than it has.
+	Amount string `json:"amount"`
+
+	// ISO 4217.
+	Currency string `json:"currency"`
+
+	// Whose wallet it is paid from, and who is paid. Without it the payment's customer, or the API
+	// key's default one.
+	CustomerID string `json:"customer_id,omitzero"`
+
+	// What it is for; providers may show it.
+	Description string `json:"description,omitzero"`
+
+	// Your name for the payout, unique in the project whatever the case of its letters, together with
+	// your names of payments.
+	MerchantPayoutID string `json:"merchant_payout_id,omitzero"`
+
+	// What you want to find beside the payout again.
+	Meta map[string]string `json:"meta,omitzero"`
+
+	// How the customer is paid: card, bank, wallet, or a method's whole code. Without it, and without
+	// payment_id, the way that their newest deposit in the currency came.
+	Method string `json:"method,omitzero"`
+
+	// Instead of method: a captured payment of the customer's, whose way the money goes back.
+	PaymentID string `json:"payment_id,omitzero"`
+}
+
+// PayoutListParams is what Payouts.List takes.
+type PayoutListParams struct {
+	// Only of this status.
+	Status PayoutStatus `json:"status,omitzero"`
+
+	// Only this customer's.
+	CustomerID string `json:"customer_id,omitzero"`
+
+	// Only the one of this name.
+	MerchantPayoutID string `json:"merchant_payout_id,omitzero"`
+
+	// Only those that began then or later.
+	CreatedFrom time.Time `json:"created_from,omitzero"`
+
+	// Only those that began before.
+	CreatedTo time.Time `json:"created_to,omitzero"`
+
+	// How many at most, 1 to 100; 20 if you do not say.
+	Limit int `json:"limit,omitzero"`
+
+	// next_cursor of the page before.
+	Cursor string `json:"cursor,omitzero"`
+}
+
 // Refund is what Payments.CreateRefund and Refunds.Get give.
 type Refund struct {
 	// Our name for the refund.
@@ -902,6 +1062,9 @@ type Transfer struct {
 	// Of which payment.
 	PaymentID string `json:"payment_id,omitzero"`
 
+	// Or of which payout.
+	PayoutID string `json:"payout_id,omitzero"`
+
 	// Yours, of a move that you asked for.
 	TxnID string `json:"txn_id,omitzero"`
 }
@@ -962,6 +1125,9 @@ type WebhookEndpointReplayParams struct {
 
 	// Only of this payment.
 	PaymentID string `json:"payment_id,omitzero"`
+
+	// Only of this payout.
+	PayoutID string `json:"payout_id,omitzero"`
 
 	// Only of this state; dead and parked, if you do not say.
 	State DeliveryState `json:"state,omitzero"`
@@ -1042,6 +1208,32 @@ func (p PaymentListParams) query() url.Values {
 	return q
 }
 
+func (p PayoutListParams) query() url.Values {
+	q := url.Values{}
+	if p.Status != "" {
+		q.Set("status", string(p.Status))
+	}
+	if p.CustomerID != "" {
+		q.Set("customer_id", string(p.CustomerID))
+	}
+	if p.MerchantPayoutID != "" {
+		q.Set("merchant_payout_id", string(p.MerchantPayoutID))
+	}
+	if !p.CreatedFrom.IsZero() {
+		q.Set("created_from", p.CreatedFrom.UTC().Format(time.RFC3339Nano))
+	}
+	if !p.CreatedTo.IsZero() {
+		q.Set("created_to", p.CreatedTo.UTC().Format(time.RFC3339Nano))
+	}
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Cursor != "" {
+		q.Set("cursor", string(p.Cursor))
+	}
+	return q
+}
+
 func (p DeliveryListParams) query() url.Values {
 	q := url.Values{}
 	if p.State != "" {
@@ -1052,6 +1244,9 @@ func (p DeliveryListParams) query() url.Values {
 	}
 	if p.PaymentID != "" {
 		q.Set("payment_id", string(p.PaymentID))
+	}
+	if p.PayoutID != "" {
+		q.Set("payout_id", string(p.PayoutID))
 	}
 	if !p.CreatedFrom.IsZero() {
 		q.Set("created_from", p.CreatedFrom.UTC().Format(time.RFC3339Nano))

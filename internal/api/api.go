@@ -566,7 +566,7 @@ func (a *API) payment(ctx context.Context, c *call, text string) (payment.Paymen
 	switch {
 	case err != nil:
 		return p, away(err)
-	case !ok || p.ProjectID != c.project.ID:
+	case !ok || p.ProjectID != c.project.ID || p.Type != payment.TypePurchase:
 		return payment.Payment{}, payment.ErrNoPayment
 	}
 	return p, nil

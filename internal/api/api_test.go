@@ -349,14 +349,16 @@ func TestOthersThings(t *testing.T) {
 	pay := h.post(initPath, "k", sale("1.00", `,"merchant_payment_id":"order-1"`)).text("payment_id")
 	refund := h.post("/v1/payments/"+pay+"/refunds", "k", `{}`).text("refund_id")
 	hook := h.post(hooksPath, "k", `{"url":"https://shop.example/hooks"}`).text("endpoint_id")
+	h.post(creditPath, "k", move("t", "9.00"))
+	payout := h.post(payoutPath, "k", payout("1.00", `,"merchant_payout_id":"payout-1"`)).text("payout_id")
 	stranger := h.newKey(203, "", scopes()...)
 	doc, _ := document()
 	named := 0
 	for pattern, calls := range at(doc, "paths").(map[string]any) {
-		if !strings.Contains(pattern, "{payment_id}") && !strings.Contains(pattern, "{refund_id}") && !strings.Contains(pattern, "{endpoint_id}") {
+		if !strings.Contains(pattern, "{payment_id}") && !strings.Contains(pattern, "{refund_id}") && !strings.Contains(pattern, "{payout_id}") && !strings.Contains(pattern, "{endpoint_id}") {
 			continue
 		}
-		path := strings.NewReplacer("{payment_id}", pay, "{refund_id}", refund, "{endpoint_id}", hook).Replace(pattern)
+		path := strings.NewReplacer("{payment_id}", pay, "{refund_id}", refund, "{payout_id}", payout, "{endpoint_id}", hook).Replace(pattern)
 		for method := range calls.(map[string]any) {
 			named++
 			body := ""
@@ -367,7 +369,7 @@ func TestOthersThings(t *testing.T) {
 			wants(t, method+" "+pattern, a, 404, "not_found")
 		}
 	}
-	if named < 12 {
+	if named < 13 {
 		t.Errorf("only %d calls name a thing", named)
 	}
 	if a := h.get(hooksPath + "/" + hook); a.Code != 200 {
@@ -378,6 +380,11 @@ func TestOthersThings(t *testing.T) {
 	}
 	if a := h.send(h.request("GET", "/v1/payments", "", "Authorization", "Bearer "+stranger)); len(a.doc["data"].([]any)) != 0 {
 		t.Errorf("a stranger's list = %s", a.Body)
+	}
+	for _, list := range []string{"/v1/payouts", "/v1/payouts?merchant_payout_id=payout-1"} {
+		if a := h.send(h.request("GET", list, "", "Authorization", "Bearer "+stranger)); a.Code != 200 || len(a.doc["data"].([]any)) != 0 {
+			t.Errorf("a stranger's %s = %d %s", list, a.Code, a.Body)
+		}
 	}
 	if a := h.send(h.request("GET", "/v1/payments?merchant_payment_id=order-1", "", "Authorization", "Bearer "+stranger)); len(a.doc["data"].([]any)) != 0 {
 		t.Errorf("a stranger's list by name = %s", a.Body)
@@ -481,7 +488,7 @@ func TestStoreTroubles(t *testing.T) {
 	var mu sync.Mutex
 	h := newHouse(t, func(h *house, o *api.Options) {
 		o.Log = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
-		o.Read = brittle{reader{h.homes[0], h.homes}}
+		o.Read = brittle{h.reader()}
 	})
 	wants(t, "a read that fails", h.get("/v1/payments?limit=99"), 503, "storage_unavailable")
 	var ill bool

@@ -33,6 +33,15 @@ func TestGuide(t *testing.T) {
 		t.Errorf("docs/webhooks.md has %d examples", len(more))
 	}
 	examples = append(examples, more...)
+	payouts, err := os.ReadFile("../../docs/payouts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paid := shell.FindAllStringSubmatch(string(payouts), -1)
+	if len(paid) < 3 {
+		t.Errorf("docs/payouts.md has %d examples", len(paid))
+	}
+	examples = append(examples, paid...)
 	endpoint := ""
 	for _, block := range examples {
 		if _, err := exec.LookPath("curl"); err != nil {
@@ -45,7 +54,7 @@ func TestGuide(t *testing.T) {
 		command.Env = append(os.Environ(), "AORTA_URL="+server.URL, "AORTA_KEY="+h.key, "ENDPOINT="+endpoint)
 		said, err := command.Output()
 		var answer map[string]any
-		if err != nil || json.Unmarshal(bytes.Split(bytes.TrimSpace(said), []byte("\n"))[0], &answer) != nil || bytes.Contains(said, []byte(`"error"`)) || !regexp.MustCompile(`pay_|txn_|we_|cb_`).Match(said) {
+		if err != nil || json.Unmarshal(bytes.Split(bytes.TrimSpace(said), []byte("\n"))[0], &answer) != nil || bytes.Contains(said, []byte(`"error"`)) || !regexp.MustCompile(`pay_|po_|txn_|we_|cb_`).Match(said) {
 			t.Errorf("%s\n%v, said: %s", block[1], err, said)
 		}
 		if made, ok := answer["endpoint_id"].(string); ok {

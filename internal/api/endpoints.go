@@ -46,6 +46,7 @@ type replayBody struct {
 	State          string `json:"state" kind:"enum:pending,delivered,dead,parked" doc:"Only of this state; dead and parked, if you do not say." ex:"parked"`
 	Type           string `json:"type" kind:"type" doc:"Only of this type." ex:"payment.captured"`
 	PaymentID      string `json:"payment_id" kind:"payment_id" doc:"Only of this payment." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	PayoutID       string `json:"payout_id" kind:"payout_id" doc:"Only of this payout." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	CreatedFrom    string `json:"created_from" kind:"time" doc:"Only what happened then or later." ex:"2025-10-17T00:00:00Z"`
 	CreatedTo      string `json:"created_to" kind:"time" doc:"Only what happened before." ex:"2025-10-18T00:00:00Z"`
 	IdempotencyKey string `json:"idempotency_key" kind:"key" doc:"Instead of the header Idempotency-Key." ex:"replay-1"`
@@ -55,6 +56,7 @@ type deliveryQuery struct {
 	State       string `json:"state" kind:"enum:pending,delivered,dead,parked" doc:"Only of this state." ex:"dead"`
 	Type        string `json:"type" kind:"type" doc:"Only of this type." ex:"payment.captured"`
 	PaymentID   string `json:"payment_id" kind:"payment_id" doc:"Only of this payment." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	PayoutID    string `json:"payout_id" kind:"payout_id" doc:"Only of this payout." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	CreatedFrom string `json:"created_from" kind:"time" doc:"Only what happened then or later." ex:"2025-10-17T00:00:00Z"`
 	CreatedTo   string `json:"created_to" kind:"time" doc:"Only what happened before." ex:"2025-10-18T00:00:00Z"`
 	Limit       string `json:"limit" kind:"limit" doc:"How many at most, 1 to 100; 20 if you do not say." ex:"20"`
@@ -93,6 +95,7 @@ type deliveryView struct {
 	WebhookID  string `json:"webhook_id" kind:"event_id" need:"yes" doc:"The message's webhook-id." ex:"evt_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	Type       string `json:"type" kind:"name" need:"yes" doc:"What it tells." ex:"payment.captured"`
 	PaymentID  string `json:"payment_id,omitempty" kind:"payment_id" doc:"Of which payment." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	PayoutID   string `json:"payout_id,omitempty" kind:"payout_id" doc:"Or of which payout." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	State      string `json:"state" kind:"enum:pending,delivered,dead,parked" need:"yes" doc:"Where it stands." ex:"delivered"`
 	Attempts   int64  `json:"attempts" kind:"integer" need:"yes" doc:"How often it was tried, since it was last replayed." ex:"1"`
 	LastStatus int64  `json:"last_status,omitempty" kind:"integer" doc:"What the last try was answered; none: it was not." ex:"204"`
@@ -127,10 +130,14 @@ func viewEndpoint(e event.Endpoint, key sign.WebhookKey) endpointView {
 }
 
 func viewDelivery(d event.Delivery) deliveryView {
-	return deliveryView{
+	v := deliveryView{
 		DeliveryID: d.ID.String(), WebhookID: event.MessageID(d.Event, d.Type).String(), Type: d.Type, PaymentID: d.Payment.String(), State: string(d.State),
 		Attempts: d.Tries, LastStatus: d.LastStatus, CreatedAt: instant(d.CreatedUS), UpdatedAt: instant(d.ChangedUS),
 	}
+	if event.OfPayout(d.Type) {
+		v.PaymentID, v.PayoutID = "", id.Payout(d.Payment).String()
+	}
+	return v
 }
 
 // refusalOfEndpoint gives the words of package callback in those of /v1.
@@ -279,7 +286,7 @@ func (a *API) replayWebhooks(_ context.Context, c *call) (once, error) {
 		return once{}, err
 	}
 	b := c.body.(*replayBody)
-	f := filterOf(b.State, b.Type, b.PaymentID, b.CreatedFrom, b.CreatedTo)
+	f := filterOf(b.State, b.Type, b.PaymentID, b.PayoutID, b.CreatedFrom, b.CreatedTo)
 	return once{begin: func(ctx context.Context, _ payment.Answer, _ bool) (any, error) {
 		n, err := a.opts.ReplayTo(ctx, c.project.ID, k, f)
 		if err != nil {
@@ -290,9 +297,13 @@ func (a *API) replayWebhooks(_ context.Context, c *call) (once, error) {
 }
 
 // filterOf reads what the schema has found to be well written, or absent.
-func filterOf(state, typ, paymentID, from, to string) callback.Filter {
+func filterOf(state, typ, paymentID, payoutID, from, to string) callback.Filter {
 	f := callback.Filter{State: event.State(state), Type: typ}
 	f.Payment, _ = id.ParsePayment(paymentID)
+	if payoutID != "" {
+		payout, _ := id.ParsePayout(payoutID)
+		f.Payment = id.Payment(payout)
+	}
 	if from != "" {
 		f.From = timeOf(from)
 	}
@@ -341,7 +352,7 @@ func (a *API) listDeliveries(ctx context.Context, c *call) (any, error) {
 	}
 	q := c.query.(*deliveryQuery)
 	before, _ := id.ParseDelivery(q.Cursor)
-	f := filterOf(q.State, q.Type, q.PaymentID, q.CreatedFrom, q.CreatedTo)
+	f := filterOf(q.State, q.Type, q.PaymentID, q.PayoutID, q.CreatedFrom, q.CreatedTo)
 	rows, next, err := a.opts.Endpoints.Log(ctx, c.project.ID, k, f, before, limitOf(q.Limit))
 	if err != nil {
 		return nil, unread(err)

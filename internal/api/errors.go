@@ -80,7 +80,7 @@ var facts = map[code]fact{
 	codeConflict:        {409, "The idempotency key was used for another request.", "Use a new key for a new request."},
 	codeInProgress:      {409, "The same request is being answered right now.", "Repeat it under the same key after Retry-After."},
 	codeState:           {409, "The state of things does not allow this.", "Read details.state."},
-	codeDuplicate:       {409, "The merchant_payment_id names another payment.", "Read that payment, or use a new name."},
+	codeDuplicate:       {409, "The merchant_payment_id or merchant_payout_id names another payment or payout.", "Read that one, or use a new name."},
 	codeDuplicateRefund: {409, "The merchant_refund_id names another refund.", "Use a new name."},
 	codeDuplicateTxn:    {409, "The txn_id names another move.", "Use a new name."},
 	codeExpired:         {410, "The time to pay is over.", "Begin a new payment, under a new key."},

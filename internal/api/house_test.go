@@ -33,6 +33,8 @@ import (
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/sign"
+	"aorta/internal/store"
+	"aorta/internal/store/storetest"
 )
 
 // mill is a small PSP that keeps its own records. What it does is told by the
@@ -40,8 +42,10 @@ import (
 type mill struct {
 	mu    sync.Mutex
 	asked int
-	sales map[id.Attempt]connector.Outcome
-	hold  chan struct{} // a sale of silent waits for it
+	sales map[id.Attempt]connector.Outcome // and payouts, as they are looked up
+	paid  []connector.Order                // payouts asked for
+	most  int64                            // it sends, in minor units; 0: anything
+	hold  chan struct{}                    // a sale of silent waits for it
 }
 
 // Amounts, in minor units, with a meaning to the mill.
@@ -51,11 +55,12 @@ const (
 	away       = 300
 	form       = 400
 	silent     = 500
-	odd        = 13 // of a refund: beneath it
+	lost       = 600 // of a payout: so is the answer
+	odd        = 13  // of a refund: beneath it
 )
 
 func (m *mill) Capabilities() connector.Capabilities {
-	return connector.Capabilities{Methods: []string{"generic-card"}, Refund: true, PartialRefund: true, LookupSchedule: []time.Duration{30 * time.Second}}
+	return connector.Capabilities{Methods: []string{"generic-card"}, Refund: true, PartialRefund: true, LookupSchedule: []time.Duration{30 * time.Second}, MinMinor: 5, MaxMinor: m.most}
 }
 
 func (m *mill) Sale(ctx context.Context, o connector.Order) connector.Outcome {
@@ -106,6 +111,7 @@ func (m *mill) ReadNotification(n connector.Notification) (connector.News, error
 	}
 	var w struct {
 		EventID   string `json:"event_id"`
+		Type      string `json:"type"`
 		PaymentID string `json:"payment_id"`
 		Status    string `json:"status"`
 		Amount    string `json:"amount"`
@@ -118,8 +124,15 @@ func (m *mill) ReadNotification(n connector.Notification) (connector.News, error
 	if err != nil {
 		return connector.News{}, connector.ErrMalformed
 	}
+	kind := payment.KindSale
+	if w.Type == "payout" {
+		kind = payment.KindPayout
+		payout, _ := id.ParsePayout(w.PaymentID)
+		w.PaymentID = id.Payment(payout).String()
+	}
 	return connector.News{
-		Payment: w.PaymentID, Operation: payment.KindSale, Kind: map[string]connector.Kind{"captured": connector.Approved, "failed": connector.Declined}[w.Status],
+		Payment: w.PaymentID, Operation: kind,
+		Kind:   map[string]connector.Kind{"captured": connector.Approved, "succeeded": connector.Approved, "failed": connector.Declined}[w.Status],
 		Amount: amount, EventID: w.EventID, Final: true, ProviderID: "M2",
 	}, nil
 }
@@ -133,6 +146,55 @@ func (m *mill) Refund(_ context.Context, o connector.Order) connector.Outcome {
 
 func (m *mill) LookupRefund(context.Context, connector.Order) connector.Outcome {
 	return connector.Outcome{Kind: connector.Unknown}
+}
+
+func (m *mill) Payout(ctx context.Context, o connector.Order) connector.Outcome {
+	m.mu.Lock()
+	m.paid = append(m.paid, o)
+	hold := m.hold
+	m.mu.Unlock()
+	switch o.Attempt.Amount.Minor {
+	case paidAtOnce:
+		return connector.Outcome{Kind: connector.Approved, ProviderID: "P1", Amount: o.Attempt.Amount}
+	case refused:
+		return connector.Outcome{Kind: connector.Declined, Code: payment.CodeExternalLimit, ProviderCode: "limit"}
+	case away:
+		return connector.Outcome{Kind: connector.NotSent}
+	case lost:
+		return connector.Outcome{Kind: connector.Unknown}
+	case silent:
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	}
+	return connector.Outcome{Kind: connector.Pending}
+}
+
+func (m *mill) LookupPayout(ctx context.Context, o connector.Order) connector.Outcome {
+	return m.Lookup(ctx, o)
+}
+
+// will says what a look-up of an attempt is answered from now on.
+func (m *mill) will(a id.Attempt, out connector.Outcome) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sales[a] = out
+}
+
+// payouts are those asked for.
+func (m *mill) payouts() []connector.Order {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.paid)
+}
+
+// connect gives the mill, which by its account "mute" can do nothing but sales.
+func (h *house) connect(_, account string) (connector.Connector, bool) {
+	if account == "mute" {
+		return struct{ connector.Connector }{h.psp}, true
+	}
+	return h.psp, true
 }
 
 // source is randomness that is the same in every run.
@@ -157,6 +219,7 @@ func (h homes) of(b id.Bucket) *book.Memory { return h[int(b)%len(h)] }
 type house struct {
 	t        testing.TB
 	homes    homes
+	db       storetest.DB // instead of homes, in tests that try each store
 	book     *book.Book
 	flows    *flow.Flows
 	api      *api.API
@@ -179,12 +242,25 @@ type setting func(*house, *api.Options)
 
 func newHouse(t testing.TB, change ...setting) *house { return newHouseOf(t, 1, change...) }
 
+// newHouseOn is a house over a store of its own.
+func newHouseOn(t testing.TB, db storetest.DB, change ...setting) *house {
+	t.Helper()
+	return build(&house{t: t, db: db}, change)
+}
+
 func newHouseOf(t testing.TB, count int, change ...setting) *house {
 	t.Helper()
-	h := &house{
-		t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 678_000, time.UTC), from: netip.MustParseAddr("192.0.2.1"),
-		psp: &mill{sales: map[id.Attempt]connector.Outcome{}, hold: make(chan struct{})},
+	h := &house{t: t}
+	for range count {
+		h.homes = append(h.homes, book.NewMemory())
 	}
+	return build(h, change)
+}
+
+func build(h *house, change []setting) *house {
+	h.t.Helper()
+	h.now, h.from = time.Date(2026, 1, 2, 3, 4, 5, 678_000, time.UTC), netip.MustParseAddr("192.0.2.1")
+	h.psp = &mill{sales: map[id.Attempt]connector.Outcome{}, hold: make(chan struct{})}
 	card := project.Method{Code: "generic-card", Group: "card", Segment: "generic", Name: "Card", Connector: "generic", Account: "demo", Currency: "EUR", MinMinor: 10, MaxMinor: 99_999_99}
 	bank, yen := card, card
 	bank.Code, bank.Group = "generic-bank", "bank"
@@ -201,17 +277,14 @@ func newHouseOf(t testing.TB, count int, change ...setting) *house {
 	h.projects = map[int64]project.Project{200: shop, 201: strict, 202: fenced, 203: other}
 	find := func(id int64) (project.Project, bool) { p, ok := h.projects[id]; return p, ok }
 
-	for range count {
-		h.homes = append(h.homes, book.NewMemory())
-	}
 	h.open(1)
 	h.tells(find)
 	h.flows = h.newFlows(find)
-	h.inbox = inbox.New(h.book, reader{h.homes[0], h.homes}, inbox.Options{
-		Flows: h.flows, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true }, ReturnURL: func(id.Payment) string { return "" },
+	h.inbox = inbox.New(h.book, h.reader(), inbox.Options{
+		Flows: h.flows, Connectors: h.connect, ReturnURL: func(id.Payment) string { return "" },
 	})
 	o := api.Options{
-		Flows: h.flows, Read: reader{h.homes[0], h.homes}, Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
+		Flows: h.flows, Read: h.reader(), Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
 		PublicURL: func() string { return "https://pay.example" }, KeyHash: keyHash, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{2})},
 		News: func(ctx context.Context, header http.Header, body []byte) error {
 			return h.inbox.Accept(ctx, []inbox.Account{{Connector: "generic", Name: "demo"}}, header, body)
@@ -224,7 +297,7 @@ func newHouseOf(t testing.TB, count int, change ...setting) *house {
 	}
 	h.api = api.New(o)
 	h.key = h.newKey(200, "", scopes()...)
-	t.Cleanup(h.work.Wait)
+	h.t.Cleanup(h.work.Wait)
 	return h
 }
 
@@ -232,6 +305,12 @@ func newHouseOf(t testing.TB, count int, change ...setting) *house {
 func (h *house) open(epoch int64) {
 	h.t.Helper()
 	var list []book.Home
+	if h.db != nil {
+		list = append(list, book.Home{Store: h.db, Lanes: 2})
+		if _, one := h.db.(*store.SQLite); one {
+			list[0].Lanes = 1
+		}
+	}
 	for n, m := range h.homes {
 		home := book.Home{Store: m}
 		for b := n; b < 32; b += len(h.homes) {
@@ -300,7 +379,7 @@ func (s *shop) taken() []taken {
 
 // tells makes what tells endpoints of events.
 func (h *house) tells(find func(int64) (project.Project, bool)) {
-	read := reader{h.homes[0], h.homes}
+	read := h.reader()
 	h.hooks = callback.NewEndpoints(h.book, read, callback.EndpointOptions{
 		Projects: find, Key: [32]byte{9}, Random: &source{r: rand.NewChaCha8([32]byte{4})}, Now: h.clock,
 	})
@@ -311,8 +390,8 @@ func (h *house) tells(find func(int64) (project.Project, bool)) {
 }
 
 func (h *house) newFlows(find func(int64) (project.Project, bool)) *flow.Flows {
-	return flow.New(h.book, reader{h.homes[0], h.homes}, flow.Options{
-		Projects: find, Endpoints: h.hooks.Seen, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
+	return flow.New(h.book, h.reader(), flow.Options{
+		Projects: find, Endpoints: h.hooks.Seen, Connectors: h.connect,
 		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock,
 	})
 }
@@ -325,15 +404,34 @@ func (h *house) restart(dead bool) {
 	find := func(id int64) (project.Project, bool) { p, ok := h.projects[id]; return p, ok }
 	h.open(2)
 	h.tells(find)
-	h.flows = flow.New(h.book, reader{h.homes[0], h.homes}, flow.Options{
-		Projects: find, Endpoints: h.hooks.Seen, Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
+	h.flows = flow.New(h.book, h.reader(), flow.Options{
+		Projects: find, Endpoints: h.hooks.Seen, Connectors: h.connect,
 		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock, Dead: func(epoch int64) bool { return dead && epoch == 1 },
 	})
 	h.api = api.New(api.Options{
-		Flows: h.flows, Read: reader{h.homes[0], h.homes}, Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
+		Flows: h.flows, Read: h.reader(), Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
 		PublicURL: func() string { return "https://pay.example" }, KeyHash: keyHash, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{3})},
 		Endpoints: h.hooks, ReplayTo: h.calls.ReplayTo,
 	})
+}
+
+func (h *house) reader() book.Reader {
+	if h.db != nil {
+		return h.db
+	}
+	return reader{h.homes[0], h.homes}
+}
+
+// stores are all databases of the house, each to be read by itself.
+func (h *house) stores() []book.Reader {
+	if h.db != nil {
+		return []book.Reader{h.db}
+	}
+	var out []book.Reader
+	for _, m := range h.homes {
+		out = append(out, m)
+	}
+	return out
 }
 
 // reader reads by a row's own bucket where there are several homes.
@@ -521,6 +619,7 @@ func sale(amount string, more ...string) string {
 // payment is there, nothing more is written.
 func (h *house) abandon(target, key, body string) {
 	h.t.Helper()
+	_, before, _ := h.rows()
 	for _, m := range h.homes {
 		m.Fail = func(book.Step) book.Fault {
 			if payments, _, _ := h.rows(); payments > 0 {
@@ -534,8 +633,8 @@ func (h *house) abandon(target, key, body string) {
 	for _, m := range h.homes {
 		m.Fail = nil
 	}
-	if payments, answers, _ := h.rows(); payments != 1 || answers != 1 {
-		h.t.Fatalf("%d payments and %d answers were begun", payments, answers)
+	if payments, answers, _ := h.rows(); payments != 1 || answers != before+1 {
+		h.t.Fatalf("%d payments and %d answers were begun", payments, answers-before)
 	}
 }
 
@@ -543,7 +642,7 @@ func (h *house) abandon(target, key, body string) {
 func (h *house) expire() {
 	h.t.Helper()
 	for range 5 {
-		for _, m := range h.homes {
+		for _, m := range h.stores() {
 			rows, _ := m.Overdue(h.t.Context(), h.clock().UnixMicro(), nil, 100)
 			for _, d := range rows {
 				if d.Kind != due.Deliver {
@@ -559,7 +658,7 @@ func (h *house) expire() {
 
 // rows counts what there is of payments, answers and names.
 func (h *house) rows() (payments, answers, refs int) {
-	for _, m := range h.homes {
+	for _, m := range h.stores() {
 		p, _ := m.ScanPayments(h.t.Context(), id.Payment{}, 1<<20)
 		a, _ := m.ScanAnswers(h.t.Context(), id.Answer{}, 1<<20)
 		r, _ := m.ScanRefs(h.t.Context(), payment.RefKey{}, 1<<20)

@@ -69,7 +69,7 @@ type paymentView struct {
 // operationView is something that was done to a payment.
 type operationView struct {
 	OperationID string       `json:"operation_id" kind:"refund_id" need:"yes" doc:"Its name; a refund's is its refund_id." ex:"op_01k4aq3x8n0g2v5b7d9f1h3j5m"`
-	Kind        string       `json:"kind" kind:"enum:sale,refund,manual_change" need:"yes" doc:"What it is." ex:"sale"`
+	Kind        string       `json:"kind" kind:"enum:sale,refund,payout,manual_change" need:"yes" doc:"What it is." ex:"sale"`
 	Status      string       `json:"status" kind:"enum:pending,succeeded,failed" need:"yes" doc:"Where it stands." ex:"succeeded"`
 	Amount      string       `json:"amount" kind:"amount" need:"yes" doc:"Of how much." ex:"50.00"`
 	Currency    string       `json:"currency" kind:"currency" need:"yes" doc:"ISO 4217." ex:"EUR"`
@@ -116,24 +116,26 @@ type paymentList struct {
 	NextCursor string        `json:"next_cursor,omitempty" kind:"payment_id" doc:"Where to go on." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 }
 
-// statusOf gives /v1's word for a payment's status (L15).
+// statusOf gives /v1's word for a payment's or payout's status (L15).
 func statusOf(s payment.Status) string {
 	switch s {
-	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer:
+	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer,
+		payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown:
 		return "pending"
-	case payment.StatusDeclined:
+	case payment.StatusDeclined, payment.StatusFailed:
 		return "failed"
 	case payment.StatusAuthorized, payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded,
-		payment.StatusCancelled, payment.StatusChargedBack:
+		payment.StatusCancelled, payment.StatusChargedBack, payment.StatusPaid:
 	}
 	return string(s)
 }
 
-// statusesOf gives the statuses that a word of /v1 stands for.
-func statusesOf(word string) []payment.Status {
+// statusesOf gives the statuses of payments, or of payouts, that a word of /v1
+// stands for.
+func statusesOf(t payment.Type, word string) []payment.Status {
 	var out []payment.Status
 	for s := range payment.Moves() {
-		if statusOf(s) == word {
+		if statusOf(s) == word && s.Of(t) {
 			out = append(out, s)
 		}
 	}
@@ -226,9 +228,17 @@ func (a *API) known(ctx context.Context, c *call, p payment.Payment, row payment
 		return nil, err
 	}
 	if kept.Answer != row.ID.String() {
-		return nil, refuse(codeDuplicate, map[string]any{"payment_id": p.ID.String()})
+		return nil, inUse(p)
 	}
 	return a.outcome(ctx, c, p, true, nil)
+}
+
+// inUse refuses a merchant's name that is that of another payment or payout.
+func inUse(p payment.Payment) error {
+	if p.Type == payment.TypePayout {
+		return refuse(codeDuplicate, map[string]any{"payout_id": id.Payout(p.ID).String()})
+	}
+	return refuse(codeDuplicate, map[string]any{"payment_id": p.ID.String()})
 }
 
 // again reads a payment anew, or gives it as it was.
@@ -405,28 +415,51 @@ func (a *API) listPayments(ctx context.Context, c *call) (any, error) {
 	if q.MerchantPaymentID != "" {
 		return a.paymentByName(ctx, c, q)
 	}
-	match := book.PaymentFilter{ProjectID: c.project.ID, CustomerID: q.CustomerID}
-	if q.Status != "" {
-		match.Statuses = statusesOf(q.Status)
-	}
-	if q.CreatedFrom != "" {
-		match.From = id.Payment(id.At(timeOf(q.CreatedFrom)))
-	}
-	var before id.Payment
-	if q.CreatedTo != "" {
-		before = id.Payment(id.At(timeOf(q.CreatedTo)))
-	}
-	if q.Cursor != "" {
-		cursor, _ := id.ParsePayment(q.Cursor)
-		if before.IsZero() || cursor.Compare(before) < 0 {
-			before = cursor
-		}
-	}
-	rows, next, err := a.opts.Read.ListPayments(ctx, match, before, limitOf(q.Limit))
+	cursor, _ := id.ParsePayment(q.Cursor) // the schema has found it to be one, or absent
+	rows, next, err := a.chosen(ctx, c, selection{payment.TypePurchase, q.Status, q.CustomerID, q.CreatedFrom, q.CreatedTo, cursor, q.Limit})
 	if err != nil {
-		return nil, away(err)
+		return nil, err
 	}
 	return a.list(ctx, rows, next, q.Expand == "meta")
+}
+
+// selection is what lists of payments and of payouts are asked for.
+type selection struct {
+	of                           payment.Type
+	status, customerID, from, to string
+	cursor                       id.Payment
+	limit                        string
+}
+
+// chosen gives a page of a selection, and where to go on.
+func (a *API) chosen(ctx context.Context, c *call, s selection) ([]payment.Payment, id.Payment, error) {
+	match := book.PaymentFilter{ProjectID: c.project.ID, Type: s.of, CustomerID: s.customerID}
+	if s.status != "" {
+		if match.Statuses = statusesOf(s.of, s.status); len(match.Statuses) == 0 {
+			return nil, id.Payment{}, nil // no such payment ever is
+		}
+	}
+	if s.from != "" {
+		match.From = id.Payment(id.At(timeOf(s.from)))
+	}
+	var before id.Payment
+	if s.to != "" {
+		before = id.Payment(id.At(timeOf(s.to)))
+	}
+	if !s.cursor.IsZero() && (before.IsZero() || s.cursor.Compare(before) < 0) {
+		before = s.cursor
+	}
+	rows, next, err := a.opts.Read.ListPayments(ctx, match, before, limitOf(s.limit))
+	if err != nil {
+		return nil, id.Payment{}, away(err)
+	}
+	return rows, next, nil
+}
+
+// fits reports whether a payment that was found by its name is of a selection.
+func (s selection) fits(p payment.Payment) bool {
+	return (s.customerID == "" || s.customerID == p.CustomerID) && (s.status == "" || s.status == statusOf(p.Status)) &&
+		(s.from == "" || p.CreatedUS >= timeOf(s.from).UnixMicro()) && (s.to == "" || p.CreatedUS < timeOf(s.to).UnixMicro())
 }
 
 // timeOf reads an instant that the schema has found to be one.
@@ -455,9 +488,7 @@ func (a *API) paymentByName(ctx context.Context, c *call, q *listQuery) (any, er
 	p, err := a.opts.Flows.Find(ctx, c.project, q.MerchantPaymentID)
 	switch r, _ := refusalOf(err); {
 	case err == nil:
-		from, to := timeOf(q.CreatedFrom).UnixMicro(), timeOf(q.CreatedTo).UnixMicro()
-		if (q.CustomerID == "" || q.CustomerID == p.CustomerID) && (q.Status == "" || q.Status == statusOf(p.Status)) &&
-			(q.CreatedFrom == "" || p.CreatedUS >= from) && (q.CreatedTo == "" || p.CreatedUS < to) {
+		if (selection{status: q.Status, customerID: q.CustomerID, from: q.CreatedFrom, to: q.CreatedTo}).fits(p) {
 			return a.list(ctx, []payment.Payment{p}, id.Payment{}, q.Expand == "meta")
 		}
 	case r.code != codeNotFound:

@@ -105,6 +105,7 @@ var kinds = map[string]kind{
 	"time":        {check: checkTime, digits: true, format: "date-time"},
 	"limit":       {check: checkLimit, digits: true, schemaType: "integer"},
 	"payment_id":  ofID(func(t string) error { _, err := id.ParsePayment(t); return err }, "pay_"),
+	"payout_id":   ofID(func(t string) error { _, err := id.ParsePayout(t); return err }, "po_"),
 	"refund_id":   ofID(func(t string) error { _, err := id.ParseOperation(t); return err }, "op_"),
 	"event_id":    ofID(nil, "evt_"),
 	"transfer_id": ofID(nil, "txn_"),

@@ -53,6 +53,22 @@ func (a *API) table() []*route {
 			answer: &refundView{}, plain: a.getRefund, errors: []code{codeNotFound},
 		},
 		{
+			method: http.MethodPost, pattern: "/v1/payouts/init", name: "initPayout", scope: project.ScopePayouts,
+			doc:  "Pays a customer out of their wallet: reserves the money and sends it once. It waits up to ten seconds for the provider.",
+			body: &payoutBody{}, answer: &payoutView{}, once: a.initPayout,
+			errors: []code{codeNotFound, codeFunds, codeState, codeDuplicate, codeRange, codeCurrency, codeNoMethod},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/payouts", name: "listPayouts", scope: project.ScopeRead,
+			doc:   "Lists the project's payouts, newest first. A page may have less than limit, even nothing, while has_more is true: go on with next_cursor.",
+			query: &payoutQuery{}, answer: &payoutList{}, plain: a.listPayouts,
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/payouts/{payout_id}", name: "getPayout", scope: project.ScopeRead,
+			doc:   "Gives a payout as it is now.",
+			query: &getQuery{}, answer: &payoutView{}, plain: a.getPayout, errors: []code{codeNotFound},
+		},
+		{
 			method: http.MethodPost, pattern: "/v1/wallet/debit", name: "debitWallet", scope: project.ScopeWallet,
 			doc:  "Takes money from a customer, for the merchant.",
 			body: &moveBody{}, answer: &movedView{}, tell: a.debit, errors: moveErrors,

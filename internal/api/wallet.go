@@ -348,6 +348,7 @@ type transferView struct {
 	TxnID       string `json:"txn_id,omitempty" kind:"txn" doc:"Yours, of a move that you asked for." ex:"bet-77"`
 	Kind        string `json:"kind" kind:"word" need:"yes" doc:"What it is." ex:"stake"`
 	PaymentID   string `json:"payment_id,omitempty" kind:"payment_id" doc:"Of which payment." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	PayoutID    string `json:"payout_id,omitempty" kind:"payout_id" doc:"Or of which payout." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	Change      string `json:"change" kind:"signed" need:"yes" doc:"By how much it changed what is available." ex:"-5.00"`
 	ChangeBonus string `json:"change_bonus,omitempty" kind:"signed" doc:"By how much it changed the bonus." ex:"-1.00"`
 	Currency    string `json:"currency" kind:"currency" need:"yes" doc:"ISO 4217." ex:"EUR"`
@@ -397,6 +398,12 @@ func viewTransfer(t ledger.Transfer, owner string) transferView {
 	v := transferView{
 		TransferID: t.ID.String(), TxnID: t.Name, Kind: string(t.Kind), PaymentID: t.Payment.String(), Change: decimal(available, cur), Currency: string(cur),
 		Description: t.Description, CreatedAt: instant(t.CreatedUS),
+	}
+	switch t.Kind {
+	case ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease:
+		v.PaymentID, v.PayoutID = "", id.Payout(t.Payment).String()
+	case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit, ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
+		ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease:
 	}
 	if bonus != 0 {
 		v.ChangeBonus = decimal(bonus, cur)

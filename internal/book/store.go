@@ -263,6 +263,7 @@ type Reader interface {
 // so a span of time is a span of the primary key.
 type PaymentFilter struct {
 	ProjectID  int64
+	Type       payment.Type
 	CustomerID string           // empty: of any customer, or none
 	Statuses   []payment.Status // empty: any
 	From       id.Payment       // the oldest that may be listed; zero: no bound
@@ -273,7 +274,7 @@ const ListWindow = 5000
 
 // Matches reports whether a payment is to be listed.
 func (f PaymentFilter) Matches(p payment.Payment) bool {
-	return p.ProjectID == f.ProjectID && (f.CustomerID == "" || p.CustomerID == f.CustomerID) &&
+	return p.ProjectID == f.ProjectID && p.Type == f.Type && (f.CustomerID == "" || p.CustomerID == f.CustomerID) &&
 		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, p.Status)) && p.ID.Compare(f.From) >= 0
 }
 

@@ -184,7 +184,7 @@ func (r reader) ListPayments(ctx context.Context, match book.PaymentFilter, befo
 	if err != nil {
 		return nil, id.Payment{}, fmt.Errorf("list payment: %w", err)
 	}
-	args := []any{before.Raw(), from.Raw(), match.ProjectID, match.CustomerID}
+	args := []any{before.Raw(), from.Raw(), match.ProjectID, match.CustomerID, string(match.Type)}
 	for n := range maxStatuses { // of a fixed number of them: one statement, whatever is asked for
 		status := payment.Status("")
 		if len(match.Statuses) > 0 {
@@ -214,7 +214,7 @@ const maxStatuses = 3
 const (
 	windowEnd        = "SELECT payment.id FROM payment WHERE payment.id < $1 AND payment.id >= $2 ORDER BY payment.id DESC LIMIT 1 OFFSET $3"
 	paymentsMatching = " WHERE payment.id < $1 AND payment.id >= $2 AND payment.project_id = $3 AND ($4 = '' OR payment.customer_id = $4)" +
-		" AND ($5 = '' OR payment.status IN ($5, $6, $7)) ORDER BY payment.id DESC LIMIT $8"
+		" AND payment.type = $5 AND ($6 = '' OR payment.status IN ($6, $7, $8)) ORDER BY payment.id DESC LIMIT $9"
 )
 
 // leaseWindowUS is how far ahead of now a lease may end: due.LeaseUS, and the

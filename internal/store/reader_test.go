@@ -113,7 +113,10 @@ func TestListPayments(t *testing.T) {
 				n := len(all)
 				p := payment.Payment{
 					ID: id.Payment(m.raw(id.Bucket(n % 3))), ProjectID: int64(n % 2), CustomerID: fmt.Sprint("c", n%5),
-					Status: []payment.Status{payment.StatusNew, payment.StatusCaptured, payment.StatusPending}[n%3],
+					Status: []payment.Status{payment.StatusNew, payment.StatusCaptured, payment.StatusPending}[n%3], Type: payment.TypePurchase,
+				}
+				if n%7 == 0 {
+					p.Type = payment.TypePayout
 				}
 				all = append(all, p)
 				c.Payments.Insert = append(c.Payments.Insert, p)
@@ -123,12 +126,13 @@ func TestListPayments(t *testing.T) {
 		slices.SortFunc(all, func(a, b payment.Payment) int { return b.ID.Compare(a.ID) })
 		middle := all[len(all)/2].ID
 		for name, f := range map[string]book.PaymentFilter{
-			"project":  {ProjectID: 1},
-			"customer": {ProjectID: 0, CustomerID: "c3"},
-			"status":   {ProjectID: 1, Statuses: []payment.Status{payment.StatusNew, payment.StatusPending}},
-			"since":    {ProjectID: 1, From: middle, Statuses: []payment.Status{payment.StatusCaptured}},
-			"all of":   {ProjectID: 0, From: middle, Statuses: []payment.Status{payment.StatusCaptured}, CustomerID: "c0"},
-			"nobody":   {ProjectID: 7},
+			"project":  {ProjectID: 1, Type: payment.TypePurchase},
+			"payouts":  {ProjectID: 1, Type: payment.TypePayout},
+			"customer": {ProjectID: 0, Type: payment.TypePurchase, CustomerID: "c3"},
+			"status":   {ProjectID: 1, Type: payment.TypePurchase, Statuses: []payment.Status{payment.StatusNew, payment.StatusPending}},
+			"since":    {ProjectID: 1, Type: payment.TypePurchase, From: middle, Statuses: []payment.Status{payment.StatusCaptured}},
+			"all of":   {ProjectID: 0, Type: payment.TypePurchase, From: middle, Statuses: []payment.Status{payment.StatusCaptured}, CustomerID: "c0"},
+			"nobody":   {ProjectID: 7, Type: payment.TypePurchase},
 		} {
 			var want, got []id.Payment
 			for _, p := range all {

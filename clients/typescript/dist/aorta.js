@@ -252,6 +252,7 @@ var Aorta = class {
   accounts;
   customers;
   payments;
+  payouts;
   refunds;
   rounds;
   wallet;
@@ -262,6 +263,7 @@ var Aorta = class {
     this.accounts = new Accounts(caller);
     this.customers = new Customers(caller);
     this.payments = new Payments(caller);
+    this.payouts = new Payouts(caller);
     this.refunds = new Refunds(caller);
     this.rounds = new Rounds(caller);
     this.wallet = new Wallet(caller);
@@ -410,6 +412,56 @@ var Payments = class {
       path: ["/v1/payments/", paymentID, "/refunds"],
       body: params,
       mutates: true
+    }, options);
+  }
+};
+var Payouts = class {
+  #caller;
+  constructor(caller) {
+    this.#caller = caller;
+  }
+  /**
+   * Lists the project's payouts, newest first. A page may have less than limit, even nothing, while
+   * has_more is true: go on with next_cursor.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  list(params = {}, options = {}) {
+    return all(params.cursor, (cursor) => this.listPage({ ...params, cursor }, options));
+  }
+  /**
+   * One page of list.
+   * It needs the scope read.
+   */
+  listPage(params = {}, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/payouts"],
+      query: { ...params }
+    }, options);
+  }
+  /**
+   * Pays a customer out of their wallet: reserves the money and sends it once. It waits up to ten
+   * seconds for the provider.
+   * It needs the scope payouts:write.
+   */
+  init(params, options = {}) {
+    return this.#caller.call({
+      method: "POST",
+      path: ["/v1/payouts/init"],
+      body: params,
+      mutates: true
+    }, options);
+  }
+  /**
+   * Gives a payout as it is now.
+   * It needs the scope read.
+   */
+  get(payoutID, params = {}, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/payouts/", payoutID],
+      query: { ...params }
     }, options);
   }
 };
@@ -760,6 +812,7 @@ export {
   Customers,
   NotGenuineError,
   Payments,
+  Payouts,
   Receiver,
   Refunds,
   Rounds,

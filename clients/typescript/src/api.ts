@@ -13,6 +13,7 @@ export class Aorta {
   readonly accounts: Accounts;
   readonly customers: Customers;
   readonly payments: Payments;
+  readonly payouts: Payouts;
   readonly refunds: Refunds;
   readonly rounds: Rounds;
   readonly wallet: Wallet;
@@ -24,6 +25,7 @@ export class Aorta {
     this.accounts = new Accounts(caller);
     this.customers = new Customers(caller);
     this.payments = new Payments(caller);
+    this.payouts = new Payouts(caller);
     this.refunds = new Refunds(caller);
     this.rounds = new Rounds(caller);
     this.wallet = new Wallet(caller);
@@ -176,6 +178,56 @@ export class Payments {
   createRefund(paymentID: string, params: RefundCreateParams = {}, options: CallOptions = {}): Promise<Refund> {
     return this.#caller.call<Refund>({
       method: "POST", path: ["/v1/payments/", paymentID, "/refunds"], body: params, mutates: true,
+    }, options);
+  }
+}
+
+/** The calls of /v1/payouts. */
+export class Payouts {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /**
+   * Lists the project's payouts, newest first. A page may have less than limit, even nothing, while
+   * has_more is true: go on with next_cursor.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  list(params: PayoutListParams & { expand?: "meta" | undefined } = {}, options: CallOptions = {}): AsyncIterable<Payout> {
+    return all(params.cursor, (cursor) => this.listPage({ ...params, cursor }, options));
+  }
+
+  /**
+   * One page of list.
+   * It needs the scope read.
+   */
+  listPage(params: PayoutListParams & { expand?: "meta" | undefined } = {}, options: CallOptions = {}): Promise<Page<Payout>> {
+    return this.#caller.call<Page<Payout>>({
+      method: "GET", path: ["/v1/payouts"], query: { ...params },
+    }, options);
+  }
+
+  /**
+   * Pays a customer out of their wallet: reserves the money and sends it once. It waits up to ten
+   * seconds for the provider.
+   * It needs the scope payouts:write.
+   */
+  init(params: PayoutInitParams, options: CallOptions = {}): Promise<Payout> {
+    return this.#caller.call<Payout>({
+      method: "POST", path: ["/v1/payouts/init"], body: params, mutates: true,
+    }, options);
+  }
+
+  /**
+   * Gives a payout as it is now.
+   * It needs the scope read.
+   */
+  get(payoutID: string, params: { expand?: "operations" | undefined } = {}, options: CallOptions = {}): Promise<Payout> {
+    return this.#caller.call<Payout>({
+      method: "GET", path: ["/v1/payouts/", payoutID], query: { ...params },
     }, options);
   }
 }
@@ -422,6 +474,9 @@ export type EventType =
   | "payment.refunded"
   | "refund.succeeded"
   | "refund.declined"
+  | "payout.pending"
+  | "payout.paid"
+  | "payout.failed"
   | "endpoint.failing"
   | "endpoint.disabled"
   | "endpoint.test";
@@ -430,6 +485,7 @@ export type EventType =
 export type OperationKind =
   | "sale"
   | "refund"
+  | "payout"
   | "manual_change";
 
 /** Later versions may have more. */
@@ -448,6 +504,13 @@ export type PaymentStatus =
   | "refunded"
   | "cancelled"
   | "charged_back";
+
+/** Later versions may have more. */
+export type PayoutStatus =
+  | "pending"
+  | "paid"
+  | "failed"
+  | "cancelled";
 
 /** Later versions may have more. */
 export type RoundPurse =
@@ -498,7 +561,7 @@ export interface Customer {
   created_at: string;
 }
 
-/** Decline is a part of Operation, Payment and Refund. */
+/** Decline is a part of Operation, Payment, Payout and Refund. */
 export interface Decline {
   /** Decline code of the ECommPay list. */
   code: string;
@@ -526,6 +589,8 @@ export interface Delivery {
   last_status?: number;
   /** Of which payment. */
   payment_id?: string;
+  /** Or of which payout. */
+  payout_id?: string;
 }
 
 /** DeliveryListParams is what WebhookEndpoints.ListDeliveries takes. */
@@ -536,6 +601,8 @@ export interface DeliveryListParams {
   type?: EventType | undefined;
   /** Only of this payment. */
   payment_id?: string | undefined;
+  /** Only of this payout. */
+  payout_id?: string | undefined;
   /** Only what happened then or later. */
   created_from?: string | undefined;
   /** Only what happened before. */
@@ -636,7 +703,7 @@ export interface Moved {
   transfer_id?: string;
 }
 
-/** Operation is a part of Payment and Payments.ListOperations. */
+/** Operation is a part of Payment, Payments.ListOperations and Payout. */
 export interface Operation {
   /** Its name; a refund's is its refund_id. */
   operation_id: string;
@@ -746,6 +813,76 @@ export interface PaymentListParams {
   cursor?: string | undefined;
 }
 
+/** Payout is what Payouts.Get, Payouts.Init and Payouts.List give. */
+export interface Payout {
+  /** Our name for the payout. */
+  payout_id: string;
+  /** Where it stands. While it is pending its money is reserved. */
+  status: PayoutStatus;
+  /** Of how much. */
+  amount: string;
+  /** ISO 4217. */
+  currency: string;
+  /** How the customer is paid. */
+  method: string;
+  /** The project's method. */
+  method_code: string;
+  /** Your name for the customer. */
+  customer_id: string;
+  /** When it began. */
+  created_at: string;
+  /** When it last changed. */
+  updated_at: string;
+  /** Why it failed. Its money is in the wallet again. */
+  decline?: Decline;
+  /** What it is for. */
+  description?: string;
+  /** Yours. */
+  merchant_payout_id?: string;
+  /** As given to init. Lists have it with expand=meta. */
+  meta?: Record<string, string>;
+  /** With expand=operations. */
+  operations?: Operation[];
+}
+
+/** PayoutInitParams is what Payouts.Init takes. */
+export interface PayoutInitParams {
+  /** In major units of the currency, with no more decimals than it has. */
+  amount: string;
+  /** ISO 4217. */
+  currency: string;
+  /** Whose wallet it is paid from, and who is paid. Without it the payment's customer, or the API key's default one. */
+  customer_id?: string | undefined;
+  /** What it is for; providers may show it. */
+  description?: string | undefined;
+  /** Your name for the payout, unique in the project whatever the case of its letters, together with your names of payments. */
+  merchant_payout_id?: string | undefined;
+  /** What you want to find beside the payout again. */
+  meta?: Record<string, string> | undefined;
+  /** How the customer is paid: card, bank, wallet, or a method's whole code. Without it, and without payment_id, the way that their newest deposit in the currency came. */
+  method?: string | undefined;
+  /** Instead of method: a captured payment of the customer's, whose way the money goes back. */
+  payment_id?: string | undefined;
+}
+
+/** PayoutListParams is what Payouts.List takes. */
+export interface PayoutListParams {
+  /** Only of this status. */
+  status?: PayoutStatus | undefined;
+  /** Only this customer's. */
+  customer_id?: string | undefined;
+  /** Only the one of this name. */
+  merchant_payout_id?: string | undefined;
+  /** Only those that began then or later. */
+  created_from?: string | undefined;
+  /** Only those that began before. */
+  created_to?: string | undefined;
+  /** How many at most, 1 to 100; 20 if you do not say. */
+  limit?: number | undefined;
+  /** next_cursor of the page before. */
+  cursor?: string | undefined;
+}
+
 /** Refund is what Payments.CreateRefund and Refunds.Get give. */
 export interface Refund {
   /** Our name for the refund. */
@@ -842,6 +979,8 @@ export interface Transfer {
   description?: string;
   /** Of which payment. */
   payment_id?: string;
+  /** Or of which payout. */
+  payout_id?: string;
   /** Yours, of a move that you asked for. */
   txn_id?: string;
 }
@@ -890,6 +1029,8 @@ export interface WebhookEndpointReplayParams {
   created_to?: string | undefined;
   /** Only of this payment. */
   payment_id?: string | undefined;
+  /** Only of this payout. */
+  payout_id?: string | undefined;
   /** Only of this state; dead and parked, if you do not say. */
   state?: DeliveryState | undefined;
   /** Only of this type. */

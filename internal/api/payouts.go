@@ -1,0 +1,286 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"aorta/internal/connector"
+	"aorta/internal/flow"
+	"aorta/internal/id"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+)
+
+// payoutBody is a payout that is asked for.
+type payoutBody struct {
+	Amount           string            `json:"amount" kind:"amount" need:"yes" doc:"In major units of the currency, with no more decimals than it has." ex:"20.00"`
+	Currency         string            `json:"currency" kind:"currency" need:"yes" doc:"ISO 4217." ex:"EUR"`
+	Method           string            `json:"method" kind:"word" doc:"How the customer is paid: card, bank, wallet, or a method's whole code. Without it, and without payment_id, the way that their newest deposit in the currency came." ex:"bank"`
+	PaymentID        string            `json:"payment_id" kind:"payment_id" doc:"Instead of method: a captured payment of the customer's, whose way the money goes back." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	CustomerID       string            `json:"customer_id" kind:"name" doc:"Whose wallet it is paid from, and who is paid. Without it the payment's customer, or the API key's default one." ex:"42"`
+	MerchantPayoutID string            `json:"merchant_payout_id" kind:"name" doc:"Your name for the payout, unique in the project whatever the case of its letters, together with your names of payments." ex:"payout-1"`
+	Description      string            `json:"description" kind:"text" doc:"What it is for; providers may show it." ex:"Winnings"`
+	Meta             map[string]string `json:"meta" kind:"meta" doc:"What you want to find beside the payout again." ex:"{\"table\":\"9\"}"`
+	IdempotencyKey   string            `json:"idempotency_key" kind:"key" doc:"Instead of the header Idempotency-Key." ex:"payout-1-try-1"`
+}
+
+// payoutView is a payout.
+type payoutView struct {
+	PayoutID         string            `json:"payout_id" kind:"payout_id" need:"yes" doc:"Our name for the payout." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	MerchantPayoutID string            `json:"merchant_payout_id,omitempty" kind:"name" doc:"Yours." ex:"payout-1"`
+	Status           string            `json:"status" kind:"enum:pending,paid,failed,cancelled" need:"yes" doc:"Where it stands. While it is pending its money is reserved." ex:"pending"`
+	Amount           string            `json:"amount" kind:"amount" need:"yes" doc:"Of how much." ex:"20.00"`
+	Currency         string            `json:"currency" kind:"currency" need:"yes" doc:"ISO 4217." ex:"EUR"`
+	Method           string            `json:"method" kind:"word" need:"yes" doc:"How the customer is paid." ex:"bank"`
+	MethodCode       string            `json:"method_code" kind:"word" need:"yes" doc:"The project's method." ex:"generic-bank"`
+	CustomerID       string            `json:"customer_id" kind:"name" need:"yes" doc:"Your name for the customer." ex:"42"`
+	Description      string            `json:"description,omitempty" kind:"text" doc:"What it is for." ex:"Winnings"`
+	Decline          *declineView      `json:"decline,omitempty" doc:"Why it failed. Its money is in the wallet again."`
+	Meta             map[string]string `json:"meta,omitempty" kind:"meta" doc:"As given to init. Lists have it with expand=meta." ex:"{\"table\":\"9\"}"`
+	CreatedAt        string            `json:"created_at" kind:"time" need:"yes" doc:"When it began." ex:"2025-10-17T09:41:00Z"`
+	UpdatedAt        string            `json:"updated_at" kind:"time" need:"yes" doc:"When it last changed." ex:"2025-10-17T09:41:03Z"`
+	Operations       []operationView   `json:"operations,omitempty" doc:"With expand=operations."`
+}
+
+type payoutQuery struct {
+	Status           string `json:"status" kind:"enum:pending,paid,failed,cancelled" doc:"Only of this status." ex:"paid"`
+	CustomerID       string `json:"customer_id" kind:"name" doc:"Only this customer's." ex:"42"`
+	MerchantPayoutID string `json:"merchant_payout_id" kind:"name" doc:"Only the one of this name." ex:"payout-1"`
+	CreatedFrom      string `json:"created_from" kind:"time" doc:"Only those that began then or later." ex:"2025-10-17T00:00:00Z"`
+	CreatedTo        string `json:"created_to" kind:"time" doc:"Only those that began before." ex:"2025-10-18T00:00:00Z"`
+	Limit            string `json:"limit" kind:"limit" doc:"How many at most, 1 to 100; 20 if you do not say." ex:"20"`
+	Cursor           string `json:"cursor" kind:"payout_id" doc:"next_cursor of the page before." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Expand           string `json:"expand" kind:"enum:meta" doc:"What else to tell: meta." ex:"meta"`
+}
+
+type payoutList struct {
+	Data       []payoutView `json:"data" need:"yes" doc:"The payouts, newest first."`
+	HasMore    bool         `json:"has_more" kind:"boolean" need:"yes" doc:"Whether there may be more." ex:"false"`
+	NextCursor string       `json:"next_cursor,omitempty" kind:"payout_id" doc:"Where to go on." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+}
+
+// initPayout begins a payout.
+func (a *API) initPayout(ctx context.Context, c *call) (once, error) {
+	b := c.body.(*payoutBody)
+	amount, err := amountOf(b.Amount, b.Currency)
+	if err != nil {
+		return once{}, err
+	}
+	if b.Method != "" && b.PaymentID != "" {
+		return once{}, invalid(problem{"method", "differs", "must not be there with a payment_id, which says how"})
+	}
+	customer := b.CustomerID
+	var paid payment.Payment // whose way the money goes back
+	if b.PaymentID != "" {
+		if paid, err = a.payment(ctx, c, b.PaymentID); err != nil {
+			return once{}, err
+		}
+		switch {
+		case customer == "":
+			customer = paid.CustomerID
+		case customer != paid.CustomerID:
+			return once{}, invalid(problem{"customer_id", "differs", "must be the payment's"})
+		}
+		if paid.Amount.Currency != amount.Currency {
+			return once{}, invalid(problem{"currency", "differs", "must be the payment's"})
+		}
+	} else if customer == "" {
+		customer = c.key.DefaultCustomer
+	}
+	switch {
+	case customer == "":
+		return once{}, invalid(problem{"customer_id", "required", "must be there: a payout is paid from a customer's wallet"})
+	case !c.project.Wallet:
+		return once{}, invalid(problem{"customer_id", "no_wallet", "there is no wallet to pay it from: the project keeps none"})
+	}
+	thing := a.opts.Flows.NewPayment(c.project, b.MerchantPayoutID, customer, c.idem)
+	view := func(p payment.Payment) any {
+		v := viewPayout(p)
+		v.Meta = b.Meta
+		return v
+	}
+	return once{thing: thing.Raw(), begin: func(ctx context.Context, row payment.Answer, again bool) (any, error) {
+		if again {
+			if p, ok, err := a.begun(ctx, c, id.Payment(row.Thing)); err != nil || ok {
+				return view(p), err
+			}
+		}
+		route, err := a.route(ctx, c, b.Method, paid, customer, amount)
+		if err != nil {
+			return nil, err
+		}
+		begun, err := a.opts.Flows.BeginPayout(ctx, flow.PayoutRequest{
+			Project: c.project, Route: route, Door: Door, ID: id.Payment(row.Thing), PayoutID: b.MerchantPayoutID, CustomerID: customer,
+			Description: b.Description, Amount: amount, Keep: flow.Kept{Meta: b.Meta, Answer: row.ID.String()}.Encode(),
+		})
+		switch {
+		case errors.Is(err, flow.ErrInsufficient):
+			return nil, refuse(codeFunds, nil).keep()
+		case err != nil:
+			return nil, err
+		case begun.Repeat:
+			kept, err := a.came(ctx, begun.Payment.ID)
+			if err == nil && kept.Answer != row.ID.String() {
+				err = inUse(begun.Payment)
+			}
+			return view(begun.Payment), err
+		}
+		if err := a.await(ctx, begun.Asked); err != nil {
+			return nil, err
+		}
+		p, err := a.again(ctx, begun.Payment)
+		return view(p), err
+	}}, nil
+}
+
+// route finds how a payout is sent: by the method asked for, the way of a payment,
+// or that of the customer's newest deposit.
+func (a *API) route(ctx context.Context, c *call, method string, paid payment.Payment, customer string, amount money.Amount) (r flow.Route, err error) {
+	switch {
+	case method != "":
+		r, err = a.routeBy(c.project, method, amount.Currency)
+	case !paid.ID.IsZero():
+		if r, err = a.opts.Flows.RouteOf(ctx, paid); errors.Is(err, flow.ErrState) {
+			return r, refuse(codeState, map[string]any{"state": statusOf(paid.Status)})
+		}
+	default:
+		r, err = a.opts.Flows.RouteBack(ctx, c.project, customer, amount.Currency)
+	}
+	if errors.Is(err, flow.ErrNoRoute) {
+		return r, refuse(codeNoMethod, map[string]any{"methods": a.paysOut(c.project, amount.Currency)})
+	}
+	if err != nil {
+		return r, err
+	}
+	can, _ := a.opts.Flows.PaysOut(r.Connector, r.Account)
+	switch {
+	case len(can.Currencies) > 0 && !slices.Contains(can.Currencies, amount.Currency):
+		return r, refuse(codeCurrency, map[string]any{"currencies": can.Currencies})
+	case amount.Minor < can.MinMinor || can.MaxMinor > 0 && amount.Minor > can.MaxMinor:
+		return r, rangeOf(can, amount.Currency)
+	}
+	return r, nil
+}
+
+// rangeOf refuses an amount that a PSP account does not send.
+func rangeOf(can connector.Capabilities, c money.Currency) error {
+	details := map[string]any{"min": decimal(can.MinMinor, c)}
+	if can.MaxMinor > 0 {
+		details["max"] = decimal(can.MaxMinor, c)
+	}
+	return refuse(codeRange, details)
+}
+
+// routeBy finds the method of a word whose account can send money. Of several it is
+// the project's first.
+func (a *API) routeBy(p project.Project, word string, c money.Currency) (flow.Route, error) {
+	if _, err := methodOf(p, word, c); err != nil {
+		if r, _ := refusalOf(err); r.code == codeNoMethod {
+			return flow.Route{}, flow.ErrNoRoute
+		}
+		return flow.Route{}, err
+	}
+	for _, m := range p.Methods {
+		if m.Currency != c || m.Code != word && wordOf(m.Code) != word && m.Group != word {
+			continue
+		}
+		if _, ok := a.opts.Flows.PaysOut(m.Connector, m.Account); ok {
+			return flow.Route{Method: m.Code, Connector: m.Connector, Account: m.Account}, nil
+		}
+	}
+	return flow.Route{}, flow.ErrNoRoute
+}
+
+// paysOut are the words of the project's methods by which a currency can be sent.
+func (a *API) paysOut(p project.Project, c money.Currency) []string {
+	out := []string{}
+	for _, m := range p.Methods {
+		if _, ok := a.opts.Flows.PaysOut(m.Connector, m.Account); ok && m.Currency == c && !slices.Contains(out, wordOf(m.Code)) {
+			out = append(out, wordOf(m.Code))
+		}
+	}
+	return out
+}
+
+func viewPayout(p payment.Payment) payoutView {
+	v := payoutView{
+		PayoutID: id.Payout(p.ID).String(), MerchantPayoutID: p.MerchantPaymentID, Status: statusOf(p.Status), Amount: p.Amount.Decimal(),
+		Currency: string(p.Amount.Currency), Method: wordOf(p.Method), MethodCode: p.Method, CustomerID: p.CustomerID, Description: p.Description,
+		CreatedAt: instant(p.CreatedUS), UpdatedAt: instant(p.ChangedUS),
+	}
+	if p.Status == payment.StatusFailed {
+		v.Decline = &declineView{p.Code, p.Message}
+	}
+	return v
+}
+
+// payout gives the payout of the caller's project that a path names.
+func (a *API) payout(ctx context.Context, c *call, text string) (payment.Payment, error) {
+	k, err := id.ParsePayout(text)
+	if err != nil || int(k.Bucket()) >= a.opts.Flows.Buckets() {
+		return payment.Payment{}, payment.ErrNoPayment
+	}
+	p, ok, err := a.opts.Read.Payment(ctx, id.Payment(k))
+	switch {
+	case err != nil:
+		return p, away(err)
+	case !ok || p.ProjectID != c.project.ID || p.Type != payment.TypePayout:
+		return payment.Payment{}, payment.ErrNoPayment
+	}
+	return p, nil
+}
+
+func (a *API) getPayout(ctx context.Context, c *call) (any, error) {
+	p, err := a.payout(ctx, c, c.vars["payout_id"])
+	if err != nil {
+		return nil, err
+	}
+	v := viewPayout(p)
+	kept, err := a.came(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	v.Meta = kept.Meta
+	if c.query.(*getQuery).Expand == "operations" {
+		v.Operations, err = a.operations(ctx, p)
+	}
+	return v, err
+}
+
+func (a *API) listPayouts(ctx context.Context, c *call) (any, error) {
+	q := c.query.(*payoutQuery)
+	cursor, _ := id.ParsePayout(q.Cursor) // the schema has found it to be one, or absent
+	s := selection{payment.TypePayout, q.Status, q.CustomerID, q.CreatedFrom, q.CreatedTo, id.Payment(cursor), q.Limit}
+	var rows []payment.Payment
+	var next id.Payment
+	var err error
+	if q.MerchantPayoutID == "" {
+		rows, next, err = a.chosen(ctx, c, s)
+	} else {
+		var p payment.Payment
+		p, err = a.opts.Flows.FindPayout(ctx, c.project, q.MerchantPayoutID)
+		switch {
+		case errors.Is(err, payment.ErrNoPayment):
+			err = nil
+		case err == nil && s.fits(p):
+			rows = append(rows, p)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := payoutList{Data: make([]payoutView, len(rows)), HasMore: !next.IsZero(), NextCursor: id.Payout(next).String()}
+	for n, p := range rows {
+		out.Data[n] = viewPayout(p)
+		if q.Expand == "meta" {
+			kept, err := a.came(ctx, p.ID)
+			if err != nil {
+				return nil, err
+			}
+			out.Data[n].Meta = kept.Meta
+		}
+	}
+	return out, nil
+}
