@@ -10,6 +10,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -221,6 +222,9 @@ type call struct {
 func (a *API) find(r *http.Request) (*route, map[string]string, error) {
 	segments := strings.Split(r.URL.EscapedPath(), "/")
 	for n, s := range segments {
+		if strings.IndexByte(s, '%') < 0 {
+			continue
+		}
 		text, err := url.PathUnescape(s)
 		if err != nil {
 			return nil, nil, refuse(codeNotFound, nil)
@@ -277,6 +281,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	took := a.opts.Now().Sub(start)
 	a.answers.WithLabelValues(name, result).Inc()
 	a.seconds.WithLabelValues(name).Observe(took.Seconds())
+	if !a.opts.Log.Enabled(r.Context(), slog.LevelInfo) {
+		return
+	}
 	a.opts.Log.InfoContext(r.Context(), "api call", "trace_id", c.traceID, "call", name, "project", c.project.ID, "key", c.key.ID.String(),
 		"status", out.status, "code", result, "took", took)
 }
@@ -545,14 +552,14 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
 		return nil, &http.MaxBytesError{Limit: maxBody}
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
+	text := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead)) // a read behind the end finds room, too
+	if _, err := text.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		if errors.As(err, new(*http.MaxBytesError)) {
 			return nil, err
 		}
 		return nil, refuse(codeMalformedJSON, map[string]any{"problem": "it broke off"})
 	}
-	return raw, nil
+	return text.Bytes(), nil
 }
 
 // payment gives the payment of the caller's project that a path names. Others'

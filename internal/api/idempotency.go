@@ -73,9 +73,9 @@ func idempotencyKey(h http.Header, doc *sign.Doc) (string, error) {
 // print says what is asked, member by member, in a way that gives no value away:
 // equal for equal requests, however they are written.
 func (c *call) print() string {
-	var lines []string
+	lines := make([]string, 0, 16)
 	for name, value := range c.vars {
-		lines = append(lines, "path."+name+"="+digest("s", value))
+		lines = append(lines, "path."+name+digest('s', value))
 	}
 	for v := range c.doc.All() {
 		if v.Path() == keyMember {
@@ -83,25 +83,39 @@ func (c *call) print() string {
 		}
 		switch v.Kind() {
 		case sign.KindString:
-			lines = append(lines, v.Path()+"="+digest("s", v.Text()))
+			lines = append(lines, v.Path()+digest('s', v.Text()))
 		case sign.KindNumber, sign.KindBool:
-			lines = append(lines, v.Path()+"="+digest("v", v.Text()))
+			lines = append(lines, v.Path()+digest('v', v.Text()))
 		case sign.KindList:
 			if v.Len() == 0 { // it says something that no item says
-				lines = append(lines, v.Path()+"="+digest("v", "[]"))
+				lines = append(lines, v.Path()+digest('v', "[]"))
 			}
 		case sign.KindMissing, sign.KindNull, sign.KindObject:
 		}
 	}
 	slices.Sort(lines)
-	text := strings.Join(lines, "\n")
-	sum := sha256.Sum256([]byte(c.route.method + " " + c.route.pattern + "\n" + text))
-	return hex.EncodeToString(sum[:]) + "\n" + text
+	// The first line is the digest of all behind it, and of the call.
+	call := c.route.method + " " + c.route.pattern + "\n"
+	text := make([]byte, 0, 1024)
+	text = append(text, call...)
+	for n, line := range lines {
+		if n > 0 {
+			text = append(text, '\n')
+		}
+		text = append(text, line...)
+	}
+	sum := sha256.Sum256(text)
+	out := make([]byte, 0, 2*len(sum)+1+len(text)-len(call))
+	out = append(hex.AppendEncode(out, sum[:]), '\n')
+	return string(append(out, text[len(call):]...))
 }
 
-func digest(kind, text string) string {
-	sum := sha256.Sum256([]byte(kind + text))
-	return hex.EncodeToString(sum[:8])
+// digest is what a line says of a value: "=" and 16 hexadecimal digits.
+func digest(kind byte, text string) string {
+	in := append(make([]byte, 0, 256), kind)
+	sum := sha256.Sum256(append(in, text...))
+	out := append(make([]byte, 0, 17), '=')
+	return string(hex.AppendEncode(out, sum[:8]))
 }
 
 // differs names the members in which two prints differ.

@@ -174,13 +174,30 @@ func checkName(text string) (string, string) {
 // checkAmount knows no currency yet, so it looks at the form alone; amountOf
 // finds what the currency cannot say.
 func checkAmount(text string) (string, string) {
-	if !amountPattern.MatchString(text) {
+	if !isDecimal(text) {
 		return "amount", `must be a decimal text such as "50.00": digits, at most one point, no sign, no exponent`
 	}
 	return "", ""
 }
 
-var amountPattern = regexp.MustCompile(`^[0-9]{1,19}(\.[0-9]{1,18})?$`)
+// isDecimal reports whether a text is 1 to 19 digits, or those, a point and 1 to
+// 18 more. Every move has one: by a regular expression it takes ten times as long.
+func isDecimal(text string) bool {
+	whole, fraction, point := strings.Cut(text, ".")
+	return isDigits(whole, 19) && (!point || isDigits(fraction, 18))
+}
+
+func isDigits(text string, most int) bool {
+	if len(text) < 1 || len(text) > most {
+		return false
+	}
+	for _, b := range []byte(text) {
+		if b < '0' || b > '9' {
+			return false
+		}
+	}
+	return true
+}
 
 func checkCurrency(text string) (string, string) {
 	if !money.Currency(text).Valid() {

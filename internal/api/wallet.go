@@ -233,7 +233,11 @@ func (a *API) told(ctx context.Context, c *call) (reply, error) {
 			return t.view(moved), nil
 		}})
 	}
-	text := func(m flow.Moved) string { return string(encode(t.view(m))) }
+	said := "" // as the act's last run wrote it
+	text := func(m flow.Moved) string {
+		said = string(encode(t.view(m)))
+		return said
+	}
 	told := flow.Told{Call: of, Media: mediaJSON, Status: http.StatusOK, Body: text}
 	t.move.Told = &told
 	moved, err := t.do(ctx, t.move)
@@ -243,7 +247,7 @@ func (a *API) told(ctx context.Context, c *call) (reply, error) {
 	out := reply{status: http.StatusOK, media: mediaJSON}
 	switch {
 	case err == nil && !moved.Repeat:
-		out.body = []byte(text(moved))
+		out.body = []byte(said)
 		return out, nil
 	case err == nil:
 		out.body = []byte(text(moved))

@@ -1,6 +1,10 @@
 package id_test
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash/fnv"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,5 +87,44 @@ func TestBucketOfSpreads(t *testing.T) {
 	}
 	if got := id.BucketOf(32, "200", "order-1"); got != 11 {
 		t.Errorf("BucketOf(32, 200, order-1) = %d, want 11: the hash must never change", got)
+	}
+}
+
+// What is stored lies where these say, so they never change: this is how they were
+// first written.
+func TestDerivedNamesNeverChange(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("customer:4294967295:ß", 40)
+	for _, parts := range [][]string{
+		{}, {""}, {"", ""}, {"account", "customer:1:42", "available", "EUR"}, {"a", "", "b"}, {long}, {"round", "200", long, long}, {"\x00", "\xff"},
+	} {
+		sum, spread := sha256.New(), fnv.New64a()
+		for _, p := range parts {
+			sum.Write(binary.BigEndian.AppendUint32(nil, uint32(len(p))))
+			sum.Write([]byte(p))
+			spread.Write(append([]byte(p), 0))
+		}
+		var want id.Raw
+		copy(want[:], sum.Sum(nil))
+		want[6] = 7
+		if got := id.Derive(7, parts...); got != want {
+			t.Errorf("Derive(7, %q) = %x, want %x", parts, got, want)
+		}
+		v := spread.Sum64()
+		v ^= v >> 32
+		if got := id.BucketOf(32, parts...); got != id.Bucket(v%32) {
+			t.Errorf("BucketOf(32, %q) = %d, want %d", parts, got, v%32)
+		}
+	}
+}
+
+// A move of a wallet derives its names several times.
+func TestDeriveTakesNoMemory(t *testing.T) {
+	owner := "customer:1:" + strings.Repeat("4", 40)
+	if n := testing.AllocsPerRun(100, func() {
+		id.Derive(3, "account", owner, "available", "EUR")
+		id.BucketOf(32, "customer:1", owner)
+	}); n > 0 {
+		t.Errorf("Derive and BucketOf allocate %v times", n)
 	}
 }
