@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"mime"
 	"net/http"
@@ -251,9 +252,9 @@ func (a *API) find(r *http.Request) (*route, map[string]string, error) {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := a.opts.Now()
 	c := &call{http: r, traceID: a.traceID()}
-	w.Header().Set("Aorta-Trace-Id", c.traceID)
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	values := [...]string{c.traceID, "no-store", "nosniff"} // of one piece of memory
+	head := w.Header()
+	head["Aorta-Trace-Id"], head["Cache-Control"], head["X-Content-Type-Options"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	out, err := a.safely(w, r, c)
 	if err != nil {
 		out = a.refused(c, err)
@@ -263,12 +264,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name = c.route.name
 	}
 	if out.media != "" {
-		for k, v := range out.header {
-			w.Header()[k] = v
-		}
-		w.Header().Set("Content-Type", out.media)
-		w.Header().Set("Vary", "Accept")
-		w.Header().Set("Content-Length", strconv.Itoa(len(out.body)))
+		maps.Copy(head, out.header)
+		values := [...]string{out.media, "Accept", strconv.Itoa(len(out.body))}
+		head["Content-Type"], head["Vary"], head["Content-Length"] = values[0:1:1], values[1:2:2], values[2:3:3]
 		w.WriteHeader(out.status)
 		if r.Method != http.MethodHead {
 			w.Write(out.body)
@@ -540,7 +538,7 @@ func harmlessHead(c *call, query url.Values) error {
 // readBody reads a JSON body of at most maxBody. One that says itself to be longer
 // is not touched.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if text := r.Header.Get("Content-Type"); text != "" {
+	if text := r.Header.Get("Content-Type"); text != "" && text != "application/json" {
 		media, _, err := mime.ParseMediaType(text)
 		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
 			return nil, refuse(codeMedia, nil)

@@ -75,7 +75,7 @@ func idempotencyKey(h http.Header, doc *sign.Doc) (string, error) {
 func (c *call) print() string {
 	lines := make([]string, 0, 16)
 	for name, value := range c.vars {
-		lines = append(lines, "path."+name+digest('s', value))
+		lines = append(lines, line("path."+name, 's', value))
 	}
 	for v := range c.doc.All() {
 		if v.Path() == keyMember {
@@ -83,12 +83,12 @@ func (c *call) print() string {
 		}
 		switch v.Kind() {
 		case sign.KindString:
-			lines = append(lines, v.Path()+digest('s', v.Text()))
+			lines = append(lines, line(v.Path(), 's', v.Text()))
 		case sign.KindNumber, sign.KindBool:
-			lines = append(lines, v.Path()+digest('v', v.Text()))
+			lines = append(lines, line(v.Path(), 'v', v.Text()))
 		case sign.KindList:
 			if v.Len() == 0 { // it says something that no item says
-				lines = append(lines, v.Path()+digest('v', "[]"))
+				lines = append(lines, line(v.Path(), 'v', "[]"))
 			}
 		case sign.KindMissing, sign.KindNull, sign.KindObject:
 		}
@@ -110,12 +110,12 @@ func (c *call) print() string {
 	return string(append(out, text[len(call):]...))
 }
 
-// digest is what a line says of a value: "=" and 16 hexadecimal digits.
-func digest(kind byte, text string) string {
+// line says what a value is: its path, "=" and 16 hexadecimal digits.
+func line(path string, kind byte, text string) string {
 	in := append(make([]byte, 0, 256), kind)
 	sum := sha256.Sum256(append(in, text...))
-	out := append(make([]byte, 0, 17), '=')
-	return string(hex.AppendEncode(out, sum[:8]))
+	out := append(make([]byte, 0, 128), path...)
+	return string(hex.AppendEncode(append(out, '='), sum[:8]))
 }
 
 // differs names the members in which two prints differ.

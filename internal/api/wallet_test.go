@@ -2,8 +2,11 @@ package api_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"aorta/internal/api"
@@ -310,4 +313,40 @@ func TestMoveWhoseCommitIsLost(t *testing.T) {
 			t.Errorf("%s: again = %s, want %s", fault, again.Body, first.Body)
 		}
 	}
+}
+
+// BenchmarkRound is a stake and a win from their requests to their answers, on the
+// book in memory, by many callers at once.
+func BenchmarkRound(b *testing.B) {
+	h := newHouse(b)
+	body := func(n int, name, amount, more string) string {
+		return fmt.Sprintf(`{"txn_id":"%s-%d","customer_id":"c-%d","amount":%q,"currency":"EUR"%s}`, name, n, n%100, amount, more)
+	}
+	for n := range 100 {
+		if a := h.post(creditPath, fmt.Sprint("credit-", n), body(n, "credit", "1000000000.00", "")); a.Code != http.StatusOK {
+			b.Fatalf("credit = %d %s", a.Code, a.Body)
+		}
+	}
+	requests := make([][2]*http.Request, b.N)
+	for n := range requests {
+		round := fmt.Sprintf(`,"round_id":"round-%d"`, n)
+		requests[n] = [2]*http.Request{
+			h.request(http.MethodPost, stakePath, body(n, "stake", "5.00", round), "Idempotency-Key", fmt.Sprint("stake-", n)),
+			h.request(http.MethodPost, winPath, body(n, "win", "2.50", round), "Idempotency-Key", fmt.Sprint("win-", n)),
+		}
+	}
+	var next atomic.Int64
+	b.ReportAllocs()
+	b.SetParallelism(64)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			for _, r := range requests[next.Add(1)-1] {
+				w := httptest.NewRecorder()
+				if h.api.ServeHTTP(w, r); w.Code != http.StatusOK {
+					b.Errorf("%s = %d %s", r.URL, w.Code, w.Body)
+				}
+			}
+		}
+	})
 }

@@ -20,7 +20,7 @@ type Told struct {
 	Call   Call
 	Media  string
 	Status int64
-	Body   func(Moved) string // pure: it may run again
+	Body   func(Moved) string // pure: it may run again, and what it gave last is what is written
 }
 
 // AnsweredError: the key of the call has an answer already, or is being answered.
@@ -38,8 +38,7 @@ func (f *Flows) TellsIn(m WalletMove, c Call) bool {
 	return f.book.SameHome(f.callKey(c).Bucket, m.Project.PaymentBucket(f.book.Buckets(), "", m.CustomerID))
 }
 
-func (m *move) hintTelling(f *Flows) func(*book.Page) {
-	key := f.callKey(m.Told.Call)
+func (m *move) hintTelling(key payment.RefKey) func(*book.Page) {
 	return func(p *book.Page) {
 		p.Refs.Get(key)
 		m.hint(p)
@@ -48,8 +47,7 @@ func (m *move) hintTelling(f *Flows) func(*book.Page) {
 
 // telling is a move's act that writes its answer, too. One that finds its name
 // known leaves that to Tell: what is answered then is read after the act.
-func (m *move) telling(f *Flows, decide func(*book.Page) (written, error)) func(*book.Page) (written, error) {
-	key := f.callKey(m.Told.Call)
+func (m *move) telling(key payment.RefKey, decide func(*book.Page) (written, error)) func(*book.Page) (written, error) {
 	return func(p *book.Page) (written, error) {
 		if r, ok := p.Refs.Get(key); ok {
 			return written{answered: id.Answer(r.Target)}, nil

@@ -160,7 +160,8 @@ func (f *Flows) write(ctx context.Context, m move) (Moved, error) {
 	}
 	hint := m.hint
 	if m.Told != nil {
-		decide, hint = m.telling(f, decide), m.hintTelling(f)
+		key := f.callKey(m.Told.Call)
+		decide, hint = m.telling(key, decide), m.hintTelling(key)
 	}
 	w, err := book.Do(ctx, f.book, book.Act[written]{Name: moveNames[m.kind], Bucket: m.bucket, Hint: hint, Decide: decide})
 	if err != nil {
@@ -254,7 +255,8 @@ func (m *move) same(first ledger.Transfer) bool {
 // between gives the accounts that a move debits and credits (design section 5).
 func (m *move) between() (debit, credit accountName) {
 	available, bonus := accountName{m.wallet.owner, ledger.Available}, accountName{m.wallet.owner, ledger.Bonus}
-	games, merchant := accountName{"house", ledger.Games}, accountName{m.Project.Payee(""), ledger.Payable}
+	games := accountName{"house", ledger.Games}
+	merchant := func() accountName { return accountName{m.Project.Payee(""), ledger.Payable} }
 	purse := available
 	if m.Bonus {
 		purse = bonus
@@ -265,11 +267,11 @@ func (m *move) between() (debit, credit accountName) {
 	case ledger.KindWin:
 		return games, purse
 	case ledger.KindDebit:
-		return purse, merchant
+		return purse, merchant()
 	case ledger.KindCredit:
-		return merchant, available
+		return merchant(), available
 	case ledger.KindBonusGrant:
-		return merchant, bonus
+		return merchant(), bonus
 	case ledger.KindBonusRelease:
 		return bonus, available
 	case ledger.KindRollback, ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit,

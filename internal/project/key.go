@@ -57,7 +57,7 @@ func (s Scope) Known() bool {
 
 // May reports whether the key has a scope.
 func (k Key) May(s Scope) bool {
-	for _, has := range strings.Fields(k.Scopes) {
+	for has := range strings.FieldsSeq(k.Scopes) {
 		if Scope(has) == s {
 			return true
 		}
