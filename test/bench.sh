@@ -62,6 +62,12 @@ field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 	done
 	for store in sqlite postgres; do
 		# shellcheck disable=SC2046
+		r=$("$work/aorta" bench --flow payout --json --duration "${seconds}s" $(place $store) | tail -n 1)
+		echo "| /v1: payouts until they are paid, $(field in_flight "$r") under way | $store | $(field payouts_per_second "$r") | | | $(field serve_cpu_ms "$r") ms of processor a payout |"
+		echo "| /v1: payout init at half of that | $store | $(field half_rate "$r") | $(field init_p50_ms "$r") ms | $(field init_p99_ms "$r") ms | from when it was due; aim 25 ms |"
+	done
+	for store in sqlite postgres; do
+		# shellcheck disable=SC2046
 		r=$("$work/aorta" bench --flow history --json --duration "${seconds}s" $(place $store) | tail -n 1)
 		echo "| /v1: a round of a customer with $(field many "$r") transfers | $store | | $(field round_many_ms "$r") ms | | **ratio of one with $(field few "$r") to it $(field round_ratio "$r")** |"
 		echo "| /v1: the first page of their statement | $store | | $(field statement_many_ms "$r") ms | | **ratio $(field statement_ratio "$r")** |"

@@ -19,11 +19,11 @@ import (
 // benchCmd measures. It never runs on a database that holds anything else.
 type benchCmd struct {
 	Core     bool          `help:"Acts only: begin, submit and settle of payments, straight through the flows."`
-	Flow     string        `help:"Over HTTP, with the platform and the sandbox in processes of their own: deposit, from sale to final callback; round, stake and win by /v1; debit, of one customer by /v1; history, one customer with many transfers and others with few." enum:",deposit,round,debit,history" default:""`
+	Flow     string        `help:"Over HTTP, with the platform and the sandbox in processes of their own: deposit, from sale to final callback; round, stake and win by /v1; debit, of one customer by /v1; payout, by /v1 until it is paid; history, one customer with many transfers and others with few." enum:",deposit,round,debit,payout,history" default:""`
 	JSON     bool          `help:"Print the result as one line of JSON, the last." name:"json"`
-	Callers  int           `help:"Payments at once; 0 means 512 with --core, 64 with --flow debit, and with --flow deposit and round the number among a few that gives the most." default:"0"`
+	Callers  int           `help:"Payments at once; 0 means 512 with --core, 64 with --flow debit, and with --flow deposit, round and payout the number among a few that gives the most." default:"0"`
 	Duration time.Duration `help:"How long to measure." default:"20s"`
-	Rate     string        `help:"With --flow: payments or rounds begun a second while latency is measured; auto: half of the most. With --core: payments begun a second at their due times, instead of as many as there are callers." default:"auto"`
+	Rate     string        `help:"With --flow: payments, rounds or payouts begun a second while latency is measured; auto: half of the most. With --core: payments begun a second at their due times, instead of as many as there are callers." default:"auto"`
 	Accounts int           `help:"With --core: PSP accounts, each with a project and a currency of its own, that payments take in turn; at most 150." default:"1"`
 	Lanes    int           `help:"With --core: committers of this process; 0 means as many as serve has, which on SQLite is the only number there is." default:"0"`
 	Data     string        `help:"Directory for a SQLite database; empty: a temporary one."`
@@ -38,7 +38,7 @@ type benchCmd struct {
 // wrong mean nothing.
 func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	if c.Core == (c.Flow != "") {
-		return errors.New("say what to measure: --core, or --flow deposit, round, debit or history")
+		return errors.New("say what to measure: --core, or --flow deposit, round, debit, payout or history")
 	}
 	if c.Duration <= 0 || c.Callers < 0 || c.Prefill < 0 {
 		return errors.New("--duration must be positive, --callers and --prefill not negative")
@@ -67,6 +67,8 @@ func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 		return c.round(ctx, s)
 	case c.Flow == "debit":
 		return c.debit(ctx, s)
+	case c.Flow == "payout":
+		return c.payout(ctx, s)
 	case c.Flow == "history":
 		return c.history(ctx, s)
 	}

@@ -29,8 +29,8 @@ type native struct {
 	run       string // begins all names
 	customers []player
 	begun     atomic.Int64 // numbers moves
-	rounds    atomic.Int64 // numbers rounds
-	moved     atomic.Int64 // acknowledged moves of a wallet
+	rounds    atomic.Int64 // numbers rounds, or payouts
+	moved     atomic.Int64 // transfers that there must be, by what was acknowledged
 	failures  atomic.Int64
 
 	mu     sync.Mutex
@@ -190,12 +190,12 @@ func (l *native) agree(ctx context.Context) error {
 			return errEnough
 		}
 		p := &l.customers[n]
-		has, err := c.available(p.name)
+		has, err := c.balance(p.name)
 		if err != nil {
 			return err
 		}
-		if want := (money.Amount{Minor: p.minor.Load(), Currency: benchCurrency}).Decimal(); has != want {
-			return fmt.Errorf("customer %s has %s, and by what was acknowledged %s", p.name, has, want)
+		if want := (money.Amount{Minor: p.minor.Load(), Currency: benchCurrency}).Decimal(); has.Available != want {
+			return fmt.Errorf("customer %s has %s, and by what was acknowledged %s", p.name, has.Available, want)
 		}
 		return nil
 	})
@@ -208,7 +208,7 @@ type nativeConn struct {
 	load    *native
 	conn    net.Conn
 	out, in []byte
-	answers samples // how long each move of a wallet took
+	answers samples // how long each answer to a move or a payout took
 }
 
 func (l *native) connection() *nativeConn { return &nativeConn{load: l, in: make([]byte, 16<<10)} }
@@ -290,22 +290,22 @@ func (c *nativeConn) head() {
 	c.out = append(c.out, "\r\n"...)
 }
 
-// available is what a customer has.
-func (c *nativeConn) available(customer string) (string, error) {
+// balance is what a customer has, in major units.
+type balance struct{ Currency, Available, Reserved string }
+
+func (c *nativeConn) balance(customer string) (balance, error) {
 	text, err := c.get("/v1/customers/" + customer)
 	if err != nil {
-		return "", fmt.Errorf("customer %s: %w", customer, err)
+		return balance{}, fmt.Errorf("customer %s: %w", customer, err)
 	}
-	var said struct {
-		Balances []struct{ Currency, Available string }
-	}
+	var said struct{ Balances []balance }
 	if err := json.Unmarshal(text, &said); err != nil {
-		return "", fmt.Errorf("customer %s: %w", customer, err)
+		return balance{}, fmt.Errorf("customer %s: %w", customer, err)
 	}
 	if len(said.Balances) != 1 || said.Balances[0].Currency != string(benchCurrency) {
-		return "", fmt.Errorf("customer %s has balances %v", customer, said.Balances)
+		return balance{}, fmt.Errorf("customer %s has balances %v", customer, said.Balances)
 	}
-	return said.Balances[0].Available, nil
+	return said.Balances[0], nil
 }
 
 // maxAnswer bounds an answer that a bench reads.
@@ -424,9 +424,10 @@ func (p *pair) apiKey(ctx context.Context) (string, error) {
 // Processors are what the processes of a bench have taken, in milliseconds for
 // each thing done, those before the measurement included.
 type Processors struct {
-	ServeRSSMiB float64 `json:"serve_rss_peak_mib"`
-	ServeCPUMS  float64 `json:"serve_cpu_ms"`
-	BenchCPUMS  float64 `json:"bench_cpu_ms"`
+	ServeRSSMiB  float64 `json:"serve_rss_peak_mib"`
+	ServeCPUMS   float64 `json:"serve_cpu_ms"`
+	SandboxCPUMS float64 `json:"sandbox_cpu_ms"` // of the providers
+	BenchCPUMS   float64 `json:"bench_cpu_ms"`
 }
 
 // onNative runs a measurement on a platform of its own, and checks what it has
@@ -470,7 +471,7 @@ func (c benchCmd) onNative(ctx context.Context, s streams, customers int, measur
 	if err := errors.Join(p.serve.stop(), p.sandbox.stop()); err != nil {
 		return out, fmt.Errorf("%w\n%s", err, p.logs())
 	}
-	out.ServeCPUMS, out.BenchCPUMS = p.serve.cpuMS(int(done)), ownCPUMS(int(done))
+	out.ServeCPUMS, out.SandboxCPUMS, out.BenchCPUMS = p.serve.cpuMS(int(done)), p.sandbox.cpuMS(int(done)), ownCPUMS(int(done))
 	report, err := c.verified(ctx, s)
 	if err != nil {
 		return out, err

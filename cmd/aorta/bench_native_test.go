@@ -51,6 +51,15 @@ func TestBenchDebit(t *testing.T) {
 	}
 }
 
+func TestBenchPayout(t *testing.T) {
+	programs(t)
+	var r payoutResult
+	bench(t, &r, "--flow", "payout", "--callers", "4", "--rate", "20")
+	if r.InFlight != 4 || r.PayoutsPerSecond <= 0 || r.HalfRate != 20 || r.Payouts < 14 || r.InitP50MS <= 0 || r.InitP99MS < r.InitP50MS || r.SandboxCPUMS <= 0 {
+		t.Errorf("bench says %+v", r)
+	}
+}
+
 func TestBenchHistory(t *testing.T) {
 	programs(t)
 	var r historyResult
@@ -81,6 +90,37 @@ func TestBenchNativeComparesTheBooks(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), plant.want) {
 			t.Errorf("%s that nobody acknowledged: %v", name, err)
 		}
+	}
+}
+
+// A payout that is not on its way, or is not the one that was asked for, is a
+// failure.
+func TestNativeSeesPayoutsFail(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer string
+		want   bool
+	}{
+		"right":     {`{"payout_id":"po_01","merchant_payout_id":"NAME","status":"pending"}`, true},
+		"failed":    {`{"payout_id":"po_01","merchant_payout_id":"NAME","status":"failed"}`, false},
+		"another's": {`{"payout_id":"po_01","merchant_payout_id":"another","status":"pending"}`, false},
+		"a payment": {`{"payout_id":"pay_01","merchant_payout_id":"NAME","status":"pending"}`, false},
+		"nothing":   {`{}`, false},
+	} {
+		l := platform(t, func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, strings.ReplaceAll(test.answer, "NAME", r.Header.Get("Idempotency-Key")))
+		})
+		c := l.connection()
+		if _, err := l.payOut(c, time.Now()); (err == nil) != test.want || (l.moved.Load() > 0) != test.want {
+			t.Errorf("%s: %v, %d transfers", name, err, l.moved.Load())
+		}
+		c.close()
+	}
+	l := platform(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"status":"failed"}`) })
+	c := l.connection()
+	defer c.close()
+	if err := c.paid(t.Context(), "po_01"); err == nil {
+		t.Error("a payout that failed counts as paid")
 	}
 }
 
