@@ -112,6 +112,7 @@ func (m *mill) ReadNotification(n connector.Notification) (connector.News, error
 	var w struct {
 		EventID   string `json:"event_id"`
 		Type      string `json:"type"`
+		Reference string `json:"reference"`
 		PaymentID string `json:"payment_id"`
 		Status    string `json:"status"`
 		Amount    string `json:"amount"`
@@ -127,11 +128,12 @@ func (m *mill) ReadNotification(n connector.Notification) (connector.News, error
 	kind := payment.KindSale
 	if w.Type == "payout" {
 		kind = payment.KindPayout
-		payout, _ := id.ParsePayout(w.PaymentID)
-		w.PaymentID = id.Payment(payout).String()
+		if payout, err := id.ParsePayout(w.PaymentID); err == nil {
+			w.PaymentID = id.Payment(payout).String()
+		}
 	}
 	return connector.News{
-		Payment: w.PaymentID, Operation: kind,
+		Reference: w.Reference, Payment: w.PaymentID, Operation: kind,
 		Kind:   map[string]connector.Kind{"captured": connector.Approved, "succeeded": connector.Approved, "failed": connector.Declined}[w.Status],
 		Amount: amount, EventID: w.EventID, Final: true, ProviderID: "M2",
 	}, nil

@@ -64,8 +64,8 @@ func (f *Flows) BeginPayout(ctx context.Context, r PayoutRequest) (Begun, error)
 			p.Accounts.Get(ledger.AccountID(p.Bucket(), owner, ledger.Available, r.Amount.Currency))
 			p.Accounts.Get(ledger.AccountID(p.Bucket(), owner, ledger.Reserved, r.Amount.Currency))
 		},
-		open: func(p *book.Page, k id.Payment, put func(payment.Payment)) (Begun, error) {
-			return openPayout(p, told, r, k, put, done)
+		open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) {
+			return openPayout(p, told, r, k, fresh, done)
 		},
 	}, want)
 }
@@ -73,7 +73,7 @@ func (f *Flows) BeginPayout(ctx context.Context, r PayoutRequest) (Begun, error)
 // openPayout writes a payout whose money it reserves, and has the PSP asked. What
 // must look at a payout first, or make it wait, comes between the two: it is
 // requested then, and nothing but the reservation has happened.
-func openPayout(p *book.Page, e endpoints, r PayoutRequest, k id.Payment, put func(payment.Payment), done chan struct{}) (Begun, error) {
+func openPayout(p *book.Page, e endpoints, r PayoutRequest, k id.Payment, fresh bool, done chan struct{}) (Begun, error) {
 	now := p.NowUS()
 	x := application{page: p, endpoints: e}
 	x.pay = payment.Payment{
@@ -97,7 +97,7 @@ func openPayout(p *book.Page, e endpoints, r PayoutRequest, k id.Payment, put fu
 	if err := x.submit(done); err != nil {
 		return Begun{}, err
 	}
-	put(x.pay)
+	putPayment(p, x.pay, fresh)
 	return Begun{Payment: x.pay, Operation: x.op, Attempt: x.attempt}, nil
 }
 

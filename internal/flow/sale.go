@@ -60,8 +60,8 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 		want = f.NewPayment(r.Project, r.PaymentID, r.CustomerID, "")
 	}
 	done := make(chan struct{})
-	return f.start(ctx, start{act: "sale.begin", key: f.nameOf(r.Project, r.PaymentID), done: done, open: func(p *book.Page, k id.Payment, put func(payment.Payment)) (Begun, error) {
-		return openPayment(p, r, k, put, done), nil
+	return f.start(ctx, start{act: "sale.begin", key: f.nameOf(r.Project, r.PaymentID), done: done, open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) {
+		return openPayment(p, r, k, fresh, done), nil
 	}}, want)
 }
 
@@ -73,8 +73,8 @@ type start struct {
 	done chan struct{}  // closed when the PSP's first answer is booked
 	hint func(*book.Page)
 
-	// open writes the rows of an id that is free, the payment's by put.
-	open func(p *book.Page, k id.Payment, put func(payment.Payment)) (Begun, error)
+	// open writes the rows of an id that is free. fresh: it was not looked for.
+	open func(p *book.Page, k id.Payment, fresh bool) (Begun, error)
 }
 
 func (f *Flows) start(ctx context.Context, s start, want id.Payment) (Begun, error) {
@@ -235,21 +235,28 @@ func begin(p *book.Page, s *start, want id.Payment, own bool) (Begun, error) {
 			return Begun{}, errVoid
 		}
 	}
-	put := p.Payments.New
 	if !fresh {
 		if pay, ok := p.Payments.Get(want); ok {
 			return Begun{Payment: pay, Repeat: true}, nil
 		}
-		put = p.Payments.Put
 	}
 	if !own {
 		p.Refs.Put(payment.Ref{RefKey: voidKey(want)})
 	}
-	return s.open(p, want, put)
+	return s.open(p, want, fresh)
+}
+
+// putPayment makes a payment's row.
+func putPayment(p *book.Page, pay payment.Payment, fresh bool) {
+	if fresh {
+		p.Payments.New(pay)
+		return
+	}
+	p.Payments.Put(pay) // its absence was read
 }
 
 // openPayment writes a payment with its sale, and has the PSP asked.
-func openPayment(p *book.Page, r SaleRequest, k id.Payment, put func(payment.Payment), done chan struct{}) Begun {
+func openPayment(p *book.Page, r SaleRequest, k id.Payment, fresh bool, done chan struct{}) Begun {
 	now := p.NowUS()
 	pay := payment.Payment{
 		ID: k, ProjectID: r.Project.ID, MerchantPaymentID: r.PaymentID, Type: payment.TypePurchase, Status: payment.StatusNew,
@@ -262,7 +269,7 @@ func openPayment(p *book.Page, r SaleRequest, k id.Payment, put func(payment.Pay
 		pay.CallbackMute = 1
 	}
 	op, a := openSale(p, &pay, payment.Attempt{Connector: r.Method.Connector, Account: r.Method.Account, Payee: r.Project.Payee(r.CustomerID)})
-	put(pay)
+	putPayment(p, pay, fresh)
 	if r.Keep != "" {
 		p.Requests.Append(payment.Request{ID: pay.ID.Raw(), Body: r.Keep})
 	}

@@ -205,11 +205,15 @@ func (d door) delivery(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// payment reads the payment that a path names.
+// payment reads the payment or payout that a path names, by either of its ids.
 func (d door) payment(r *http.Request) (payment.Payment, error) {
 	k, err := id.ParsePayment(r.PathValue("id"))
 	if err != nil {
-		return payment.Payment{}, err
+		payout, err := id.ParsePayout(r.PathValue("id"))
+		if err != nil {
+			return payment.Payment{}, err
+		}
+		k = id.Payment(payout)
 	}
 	p, ok, err := d.Read.Payment(r.Context(), k)
 	if err == nil && !ok {

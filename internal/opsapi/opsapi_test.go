@@ -292,6 +292,7 @@ func TestLists(t *testing.T) {
 		{path: "/admin/notifications/dead?after=" + first.String(), list: "notifications", want: last.String()},
 		{path: "/admin/payments/" + pay + "/deliveries", list: "deliveries", want: d[1].String() + " " + d[0].String()},
 		{path: "/admin/payments/" + pay + "/events", list: "events", want: h.events[1].String() + " " + h.events[0].String()},
+		{path: "/admin/payments/" + id.Payout(h.pay).String() + "/events", list: "events", want: h.events[1].String() + " " + h.events[0].String()},
 		{path: "/admin/cases", list: "cases", want: h.open.String()},
 		{path: "/admin/cases?after=" + h.open.String(), list: "cases"},
 	}
