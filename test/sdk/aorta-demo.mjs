@@ -75,6 +75,22 @@ const scenarios = {
     assert.equal((await aorta.refunds.get(refund.refund_id)).payment_id, paid);
   },
 
+  async 'a payout that is sent more than once leaves once'() {
+    await next('cut', '503', 'half');
+    let payout = await aorta.payouts.init({ customer_id, amount: '20.00', currency: 'EUR' }, { idempotencyKey: 'ts-payout-1' });
+    let balance = {};
+    for (let n = 0; payout.status === 'pending' || balance.reserved !== '0.00'; n++) {
+      assert.ok(n < 500, 'it is never paid');
+      await sleep(20);
+      payout = await aorta.payouts.get(payout.payout_id);
+      balance = (await aorta.customers.get(customer_id)).balances[0]; // the refund is under way, too
+    }
+    assert.deepEqual([payout.status, payout.method, balance.available], ['paid', 'card', '23.00']);
+    const payouts = await all(aorta.payouts.list({ customer_id, limit: 1 }));
+    assert.deepEqual(payouts.map((p) => p.payout_id), [payout.payout_id]);
+    await assert.rejects(aorta.payouts.init({ customer_id, amount: '23.01', currency: 'EUR' }), refused('insufficient_funds'));
+  },
+
   async 'messages are believed, while the secret is changed too'() {
     const receivers = [];
     const heard = [];

@@ -55,12 +55,14 @@ func TestClients(t *testing.T) {
 				u.pays()
 				u.plays()
 				u.reads()
+				u.paysOut()
 				u.hears()
 			})
 			t.Run("typescript", func(t *testing.T) {
 				node, l := nodeAlone(t), newLine(t, to)
 				judge(t, node, "aorta-demo.mjs", map[string]string{"line": l.URL, "api_key": d.APIKey})
 				l.sent(t, "ts-order-1", 7) // the last one with another amount
+				l.sent(t, "ts-payout-1", 4)
 			})
 		})
 	}
@@ -313,6 +315,46 @@ func (u *user) reads() {
 	u.fatal(err)
 	if again, err := u.client.Refunds.Get(ctx, refund.RefundID); err != nil || again.PaymentID != u.paid || again.Amount != "1.00" {
 		u.t.Errorf("a refund is %+v, %v", again, err)
+	}
+}
+
+// paysOut: a payout that is sent more than once leaves once, by the way that the deposit came.
+func (u *user) paysOut() {
+	u.t.Helper()
+	ctx, cancel := context.WithTimeout(u.t.Context(), 30*time.Second)
+	defer cancel()
+	u.line.next("cut", "503", "half")
+	payout, err := u.client.Payouts.Init(ctx, aorta.PayoutInitParams{CustomerID: u.me, Amount: "20.00", Currency: "EUR"}, aorta.IdempotencyKey(u.me+"-payout-1"))
+	u.fatal(err)
+	u.line.sent(u.t, u.me+"-payout-1", 4)
+	for payout.Status == aorta.PayoutStatusPending {
+		time.Sleep(20 * time.Millisecond)
+		payout, err = u.client.Payouts.Get(ctx, payout.PayoutID)
+		u.fatal(err)
+	}
+	if payout.Status != aorta.PayoutStatusPaid || payout.Method != "card" {
+		u.t.Errorf("the payout is %+v", payout)
+	}
+	payouts := 0
+	for p, err := range u.client.Payouts.List(ctx, aorta.PayoutListParams{CustomerID: u.me, Limit: 1}) {
+		u.fatal(err)
+		if payouts++; p.PayoutID != payout.PayoutID {
+			u.t.Errorf("another payout is %+v", p)
+		}
+	}
+	c, err := u.client.Customers.Get(ctx, u.me)
+	u.fatal(err)
+	for c.Balances[0].Reserved != "0.00" { // the refund is under way
+		time.Sleep(20 * time.Millisecond)
+		c, err = u.client.Customers.Get(ctx, u.me)
+		u.fatal(err)
+	}
+	if payouts != 1 || c.Balances[0].Available != "23.00" {
+		u.t.Errorf("after %d payouts the customer has %+v", payouts, c.Balances)
+	}
+	_, err = u.client.Payouts.Init(ctx, aorta.PayoutInitParams{CustomerID: u.me, Amount: "23.01", Currency: "EUR"})
+	if !errors.Is(err, aorta.ErrInsufficientFunds) {
+		u.t.Errorf("a payout of more than there is: %v", err)
 	}
 }
 
