@@ -18,10 +18,13 @@ const Version = "1.0.0"
 type Client struct {
 	Accounts         Accounts
 	Customers        Customers
+	Events           Events
+	Operations       Operations
 	Payments         Payments
 	Payouts          Payouts
 	Refunds          Refunds
 	Rounds           Rounds
+	Transfers        Transfers
 	Wallet           Wallet
 	WebhookEndpoints WebhookEndpoints
 }
@@ -33,10 +36,13 @@ func New(baseURL, apiKey string, opts Options) *Client {
 	return &Client{
 		Accounts:         Accounts{c},
 		Customers:        Customers{c},
+		Events:           Events{c},
+		Operations:       Operations{c},
 		Payments:         Payments{c},
 		Payouts:          Payouts{c},
 		Refunds:          Refunds{c},
 		Rounds:           Rounds{c},
+		Transfers:        Transfers{c},
 		Wallet:           Wallet{c},
 		WebhookEndpoints: WebhookEndpoints{c},
 	}
@@ -67,6 +73,25 @@ func (s Accounts) ListPage(ctx context.Context, params AccountListParams, opts .
 // Customers are the calls of /v1/customers.
 type Customers struct{ c *caller }
 
+// List lists the merchant's customers. A page may have less than limit while has_more is true.
+//
+// It asks for the next page when the one before is used up. It needs the scope read.
+func (s Customers) List(ctx context.Context, params CustomerListParams, opts ...CallOption) iter.Seq2[CustomerLine, error] {
+	return all(params.Cursor, func(cursor string) (*Page[CustomerLine], error) {
+		params := params
+		params.Cursor = cursor
+		return s.ListPage(ctx, params, opts...)
+	})
+}
+
+// ListPage gives one page of List. It needs the scope read.
+// With Expand("balances") it tells more.
+func (s Customers) ListPage(ctx context.Context, params CustomerListParams, opts ...CallOption) (*Page[CustomerLine], error) {
+	return send[Page[CustomerLine]](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/customers"}, query: params.query(),
+	}, opts)
+}
+
 // Get gives a customer and what they have. It needs the scope read.
 func (s Customers) Get(ctx context.Context, customerID string, opts ...CallOption) (*Customer, error) {
 	return send[Customer](ctx, s.c, request{
@@ -89,6 +114,64 @@ func (s Customers) ListTransfers(ctx context.Context, customerID string, params 
 func (s Customers) ListTransfersPage(ctx context.Context, customerID string, params TransferListParams, opts ...CallOption) (*Page[Transfer], error) {
 	return send[Page[Transfer]](ctx, s.c, request{
 		method: "GET", path: []string{"/v1/customers/", customerID, "/transfers"}, query: params.query(),
+	}, opts)
+}
+
+// Events are the calls of /v1/events.
+type Events struct{ c *caller }
+
+// ListAllEvents lists what happened to the project's payments and payouts, newest first. A page may
+// have less than limit while has_more is true.
+//
+// It asks for the next page when the one before is used up. It needs the scope read.
+func (s Events) ListAllEvents(ctx context.Context, params AllEventListParams, opts ...CallOption) iter.Seq2[Event, error] {
+	return all(params.Cursor, func(cursor string) (*Page[Event], error) {
+		params := params
+		params.Cursor = cursor
+		return s.ListAllEventsPage(ctx, params, opts...)
+	})
+}
+
+// ListAllEventsPage gives one page of ListAllEvents. It needs the scope read.
+func (s Events) ListAllEventsPage(ctx context.Context, params AllEventListParams, opts ...CallOption) (*Page[Event], error) {
+	return send[Page[Event]](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/events"}, query: params.query(),
+	}, opts)
+}
+
+// Get gives an event. It needs the scope read.
+func (s Events) Get(ctx context.Context, eventID string, opts ...CallOption) (*Event, error) {
+	return send[Event](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/events/", eventID},
+	}, opts)
+}
+
+// Operations are the calls of /v1/operations.
+type Operations struct{ c *caller }
+
+// ListAllOperations lists what was done to the project's payments and payouts, newest first. A page
+// may have less than limit while has_more is true.
+//
+// It asks for the next page when the one before is used up. It needs the scope read.
+func (s Operations) ListAllOperations(ctx context.Context, params AllOperationListParams, opts ...CallOption) iter.Seq2[Operation, error] {
+	return all(params.Cursor, func(cursor string) (*Page[Operation], error) {
+		params := params
+		params.Cursor = cursor
+		return s.ListAllOperationsPage(ctx, params, opts...)
+	})
+}
+
+// ListAllOperationsPage gives one page of ListAllOperations. It needs the scope read.
+func (s Operations) ListAllOperationsPage(ctx context.Context, params AllOperationListParams, opts ...CallOption) (*Page[Operation], error) {
+	return send[Page[Operation]](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/operations"}, query: params.query(),
+	}, opts)
+}
+
+// Get gives an operation as it is now. It needs the scope read.
+func (s Operations) Get(ctx context.Context, operationID string, opts ...CallOption) (*Operation, error) {
+	return send[Operation](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/operations/", operationID},
 	}, opts)
 }
 
@@ -203,6 +286,25 @@ func (s Payouts) Get(ctx context.Context, payoutID string, opts ...CallOption) (
 // Refunds are the calls of /v1/refunds.
 type Refunds struct{ c *caller }
 
+// List lists the project's refunds, newest first. A page may have less than limit while has_more is
+// true.
+//
+// It asks for the next page when the one before is used up. It needs the scope read.
+func (s Refunds) List(ctx context.Context, params RefundListParams, opts ...CallOption) iter.Seq2[Refund, error] {
+	return all(params.Cursor, func(cursor string) (*Page[Refund], error) {
+		params := params
+		params.Cursor = cursor
+		return s.ListPage(ctx, params, opts...)
+	})
+}
+
+// ListPage gives one page of List. It needs the scope read.
+func (s Refunds) ListPage(ctx context.Context, params RefundListParams, opts ...CallOption) (*Page[Refund], error) {
+	return send[Page[Refund]](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/refunds"}, query: params.query(),
+	}, opts)
+}
+
 // Get gives a refund as it is now. It needs the scope read.
 func (s Refunds) Get(ctx context.Context, refundID string, opts ...CallOption) (*Refund, error) {
 	return send[Refund](ctx, s.c, request{
@@ -231,6 +333,17 @@ func (s Rounds) Stake(ctx context.Context, params RoundParams, opts ...CallOptio
 func (s Rounds) Win(ctx context.Context, params RoundParams, opts ...CallOption) (*Moved, error) {
 	return send[Moved](ctx, s.c, request{
 		method: "POST", path: []string{"/v1/rounds/win"}, body: params, mutates: true,
+	}, opts)
+}
+
+// Transfers are the calls of /v1/transfers.
+type Transfers struct{ c *caller }
+
+// Get gives a transfer of the ledger, and what it changed. It needs the scope read.
+// With Expand("payment") it tells more.
+func (s Transfers) Get(ctx context.Context, transferID string, opts ...CallOption) (*TransferDetail, error) {
+	return send[TransferDetail](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/transfers/", transferID},
 	}, opts)
 }
 
@@ -466,7 +579,46 @@ type AccountListParams struct {
 	Cursor string `json:"cursor,omitzero"`
 }
 
-// Balance is a part of Customer.
+// AllEventListParams is what Events.ListAllEvents takes.
+type AllEventListParams struct {
+	// Only of this type.
+	Type string `json:"type,omitzero"`
+
+	// Only those that happened then or later.
+	CreatedFrom time.Time `json:"created_from,omitzero"`
+
+	// Only those that happened before.
+	CreatedTo time.Time `json:"created_to,omitzero"`
+
+	// How many at most, 1 to 100; 20 if you do not say.
+	Limit int `json:"limit,omitzero"`
+
+	// next_cursor of the page before.
+	Cursor string `json:"cursor,omitzero"`
+}
+
+// AllOperationListParams is what Operations.ListAllOperations takes.
+type AllOperationListParams struct {
+	// Only of this kind.
+	Kind OperationKind `json:"kind,omitzero"`
+
+	// Only of this status.
+	Status OperationStatus `json:"status,omitzero"`
+
+	// Only those that began then or later.
+	CreatedFrom time.Time `json:"created_from,omitzero"`
+
+	// Only those that began before.
+	CreatedTo time.Time `json:"created_to,omitzero"`
+
+	// How many at most, 1 to 100; 20 if you do not say.
+	Limit int `json:"limit,omitzero"`
+
+	// next_cursor of the page before.
+	Cursor string `json:"cursor,omitzero"`
+}
+
+// Balance is a part of Customer and CustomerLine.
 type Balance struct {
 	// ISO 4217.
 	Currency string `json:"currency"`
@@ -491,6 +643,27 @@ type Customer struct {
 
 	// When they were first met.
 	CreatedAt time.Time `json:"created_at"`
+}
+
+// CustomerLine is what Customers.List gives.
+type CustomerLine struct {
+	// Your name for the customer.
+	CustomerID string `json:"customer_id"`
+
+	// When they were first met.
+	CreatedAt time.Time `json:"created_at"`
+
+	// With expand=balances: in each currency that there ever was money in.
+	Balances []Balance `json:"balances,omitzero"`
+}
+
+// CustomerListParams is what Customers.List takes.
+type CustomerListParams struct {
+	// How many at most, 1 to 100; 20 if you do not say.
+	Limit int `json:"limit,omitzero"`
+
+	// next_cursor of the page before.
+	Cursor string `json:"cursor,omitzero"`
 }
 
 // Decline is a part of Operation, Payment, Payout and Refund.
@@ -608,7 +781,7 @@ type EndpointGone struct {
 	State string `json:"state"`
 }
 
-// Event is what Payments.ListEvents gives.
+// Event is what Events.Get, Events.ListAllEvents and Payments.ListEvents give.
 type Event struct {
 	// Its name.
 	EventID string `json:"event_id"`
@@ -624,6 +797,15 @@ type Event struct {
 
 	// When.
 	At time.Time `json:"at"`
+
+	// By which of its operations.
+	OperationID string `json:"operation_id,omitzero"`
+
+	// To which payment it happened.
+	PaymentID string `json:"payment_id,omitzero"`
+
+	// Or to which payout.
+	PayoutID string `json:"payout_id,omitzero"`
 }
 
 // MoveParams is what Wallet.Debit, Wallet.GrantBonus and Wallet.ReleaseBonus take.
@@ -684,7 +866,8 @@ type Moved struct {
 	TransferID string `json:"transfer_id,omitzero"`
 }
 
-// Operation is a part of Payment, Payments.ListOperations and Payout.
+// Operation is what Operations.Get, Operations.ListAllOperations, Payment, Payments.ListOperations
+// and Payout give.
 type Operation struct {
 	// Its name; a refund's is its refund_id.
 	OperationID string `json:"operation_id"`
@@ -709,9 +892,15 @@ type Operation struct {
 
 	// Why it failed.
 	Decline *Decline `json:"decline,omitzero"`
+
+	// Of which payment.
+	PaymentID string `json:"payment_id,omitzero"`
+
+	// Or of which payout.
+	PayoutID string `json:"payout_id,omitzero"`
 }
 
-// Payment is what Payments.Get and Payments.List give.
+// Payment is what Payments.Get, Payments.List and TransferDetail give.
 type Payment struct {
 	// Our name for the payment.
 	PaymentID string `json:"payment_id"`
@@ -835,7 +1024,7 @@ type PaymentListParams struct {
 	Cursor string `json:"cursor,omitzero"`
 }
 
-// Payout is what Payouts.Get, Payouts.Init and Payouts.List give.
+// Payout is what Payouts.Get, Payouts.Init, Payouts.List and TransferDetail give.
 type Payout struct {
 	// Our name for the payout.
 	PayoutID string `json:"payout_id"`
@@ -934,7 +1123,22 @@ type PayoutListParams struct {
 	Cursor string `json:"cursor,omitzero"`
 }
 
-// Refund is what Payments.CreateRefund and Refunds.Get give.
+// Posting is a part of TransferDetail.
+type Posting struct {
+	// Which account.
+	AccountID string `json:"account_id"`
+
+	// Whose it is.
+	Owner string `json:"owner"`
+
+	// What it is for.
+	Purpose string `json:"purpose"`
+
+	// By how much its balance changed.
+	Change string `json:"change"`
+}
+
+// Refund is what Payments.CreateRefund, Refunds.Get and Refunds.List give.
 type Refund struct {
 	// Our name for the refund.
 	RefundID string `json:"refund_id"`
@@ -980,6 +1184,24 @@ type RefundCreateParams struct {
 
 	// Your name for the refund, unique in the project.
 	MerchantRefundID string `json:"merchant_refund_id,omitzero"`
+}
+
+// RefundListParams is what Refunds.List takes.
+type RefundListParams struct {
+	// Only of this status.
+	Status OperationStatus `json:"status,omitzero"`
+
+	// Only those that began then or later.
+	CreatedFrom time.Time `json:"created_from,omitzero"`
+
+	// Only those that began before.
+	CreatedTo time.Time `json:"created_to,omitzero"`
+
+	// How many at most, 1 to 100; 20 if you do not say.
+	Limit int `json:"limit,omitzero"`
+
+	// next_cursor of the page before.
+	Cursor string `json:"cursor,omitzero"`
 }
 
 // Replay is what WebhookEndpoints.Replay gives.
@@ -1064,6 +1286,51 @@ type Transfer struct {
 
 	// Or of which payout.
 	PayoutID string `json:"payout_id,omitzero"`
+
+	// Yours, of a move that you asked for.
+	TxnID string `json:"txn_id,omitzero"`
+}
+
+// TransferDetail is what Transfers.Get gives.
+type TransferDetail struct {
+	// Our name for it.
+	TransferID string `json:"transfer_id"`
+
+	// What it is.
+	Kind string `json:"kind"`
+
+	// ISO 4217.
+	Currency string `json:"currency"`
+
+	// What it changed of the accounts that /v1/accounts shows you.
+	Postings []Posting `json:"postings"`
+
+	// When.
+	CreatedAt time.Time `json:"created_at"`
+
+	// Whose money.
+	CustomerID string `json:"customer_id,omitzero"`
+
+	// What it was for.
+	Description string `json:"description,omitzero"`
+
+	// By which of its operations.
+	OperationID string `json:"operation_id,omitzero"`
+
+	// With expand=payment: that payment, as it is now.
+	Payment *Payment `json:"payment,omitzero"`
+
+	// Of which payment.
+	PaymentID string `json:"payment_id,omitzero"`
+
+	// With expand=payment: that payout, as it is now.
+	Payout *Payout `json:"payout,omitzero"`
+
+	// Or of which payout.
+	PayoutID string `json:"payout_id,omitzero"`
+
+	// Of which round.
+	RoundID string `json:"round_id,omitzero"`
 
 	// Yours, of a move that you asked for.
 	TxnID string `json:"txn_id,omitzero"`
@@ -1168,10 +1435,64 @@ func (p AccountListParams) query() url.Values {
 	return q
 }
 
+func (p CustomerListParams) query() url.Values {
+	q := url.Values{}
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Cursor != "" {
+		q.Set("cursor", string(p.Cursor))
+	}
+	return q
+}
+
 func (p TransferListParams) query() url.Values {
 	q := url.Values{}
 	if p.Currency != "" {
 		q.Set("currency", string(p.Currency))
+	}
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Cursor != "" {
+		q.Set("cursor", string(p.Cursor))
+	}
+	return q
+}
+
+func (p AllEventListParams) query() url.Values {
+	q := url.Values{}
+	if p.Type != "" {
+		q.Set("type", string(p.Type))
+	}
+	if !p.CreatedFrom.IsZero() {
+		q.Set("created_from", p.CreatedFrom.UTC().Format(time.RFC3339Nano))
+	}
+	if !p.CreatedTo.IsZero() {
+		q.Set("created_to", p.CreatedTo.UTC().Format(time.RFC3339Nano))
+	}
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Cursor != "" {
+		q.Set("cursor", string(p.Cursor))
+	}
+	return q
+}
+
+func (p AllOperationListParams) query() url.Values {
+	q := url.Values{}
+	if p.Kind != "" {
+		q.Set("kind", string(p.Kind))
+	}
+	if p.Status != "" {
+		q.Set("status", string(p.Status))
+	}
+	if !p.CreatedFrom.IsZero() {
+		q.Set("created_from", p.CreatedFrom.UTC().Format(time.RFC3339Nano))
+	}
+	if !p.CreatedTo.IsZero() {
+		q.Set("created_to", p.CreatedTo.UTC().Format(time.RFC3339Nano))
 	}
 	if p.Limit != 0 {
 		q.Set("limit", strconv.Itoa(p.Limit))
@@ -1218,6 +1539,26 @@ func (p PayoutListParams) query() url.Values {
 	}
 	if p.MerchantPayoutID != "" {
 		q.Set("merchant_payout_id", string(p.MerchantPayoutID))
+	}
+	if !p.CreatedFrom.IsZero() {
+		q.Set("created_from", p.CreatedFrom.UTC().Format(time.RFC3339Nano))
+	}
+	if !p.CreatedTo.IsZero() {
+		q.Set("created_to", p.CreatedTo.UTC().Format(time.RFC3339Nano))
+	}
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Cursor != "" {
+		q.Set("cursor", string(p.Cursor))
+	}
+	return q
+}
+
+func (p RefundListParams) query() url.Values {
+	q := url.Values{}
+	if p.Status != "" {
+		q.Set("status", string(p.Status))
 	}
 	if !p.CreatedFrom.IsZero() {
 		q.Set("created_from", p.CreatedFrom.UTC().Format(time.RFC3339Nano))

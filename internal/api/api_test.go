@@ -348,6 +348,8 @@ func TestOthersThings(t *testing.T) {
 	h := newHouse(t)
 	pay := h.post(initPath, "k", sale("1.00", `,"merchant_payment_id":"order-1"`)).text("payment_id")
 	refund := h.post("/v1/payments/"+pay+"/refunds", "k", `{}`).text("refund_id")
+	event := h.get("/v1/payments/"+pay+"/events").text("data", "0", "event_id")
+	moved := h.post("/v1/wallet/credit", "k", `{"txn_id":"t","customer_id":"c","amount":"1.00","currency":"EUR"}`).text("transfer_id")
 	hook := h.post(hooksPath, "k", `{"url":"https://shop.example/hooks"}`).text("endpoint_id")
 	h.post(creditPath, "k", move("t", "9.00"))
 	payout := h.post(payoutPath, "k", payout("1.00", `,"merchant_payout_id":"payout-1"`)).text("payout_id")
@@ -355,10 +357,12 @@ func TestOthersThings(t *testing.T) {
 	doc, _ := document()
 	named := 0
 	for pattern, calls := range at(doc, "paths").(map[string]any) {
-		if !strings.Contains(pattern, "{payment_id}") && !strings.Contains(pattern, "{refund_id}") && !strings.Contains(pattern, "{payout_id}") && !strings.Contains(pattern, "{endpoint_id}") {
+		path := strings.NewReplacer(
+			"{payment_id}", pay, "{payout_id}", payout, "{refund_id}", refund, "{operation_id}", refund, "{event_id}", event, "{transfer_id}", moved, "{endpoint_id}", hook,
+		).Replace(pattern)
+		if path == pattern {
 			continue
 		}
-		path := strings.NewReplacer("{payment_id}", pay, "{refund_id}", refund, "{payout_id}", payout, "{endpoint_id}", hook).Replace(pattern)
 		for method := range calls.(map[string]any) {
 			named++
 			body := ""
@@ -369,7 +373,7 @@ func TestOthersThings(t *testing.T) {
 			wants(t, method+" "+pattern, a, 404, "not_found")
 		}
 	}
-	if named < 13 {
+	if named < 16 {
 		t.Errorf("only %d calls name a thing", named)
 	}
 	if a := h.get(hooksPath + "/" + hook); a.Code != 200 {
@@ -378,8 +382,10 @@ func TestOthersThings(t *testing.T) {
 	if a := h.send(h.request("GET", hooksPath, "", "Authorization", "Bearer "+stranger)); len(a.doc["data"].([]any)) != 0 {
 		t.Errorf("a stranger's endpoints = %s", a.Body)
 	}
-	if a := h.send(h.request("GET", "/v1/payments", "", "Authorization", "Bearer "+stranger)); len(a.doc["data"].([]any)) != 0 {
-		t.Errorf("a stranger's list = %s", a.Body)
+	for _, list := range []string{"/v1/payments", "/v1/refunds", "/v1/operations", "/v1/events", "/v1/customers", "/v1/accounts"} {
+		if a := h.send(h.request("GET", list, "", "Authorization", "Bearer "+stranger)); len(a.doc["data"].([]any)) != 0 {
+			t.Errorf("a stranger's %s = %s", list, a.Body)
+		}
 	}
 	for _, list := range []string{"/v1/payouts", "/v1/payouts?merchant_payout_id=payout-1"} {
 		if a := h.send(h.request("GET", list, "", "Authorization", "Bearer "+stranger)); a.Code != 200 || len(a.doc["data"].([]any)) != 0 {

@@ -69,6 +69,8 @@ type paymentView struct {
 // operationView is something that was done to a payment.
 type operationView struct {
 	OperationID string       `json:"operation_id" kind:"refund_id" need:"yes" doc:"Its name; a refund's is its refund_id." ex:"op_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	PaymentID   string       `json:"payment_id,omitempty" kind:"payment_id" doc:"Of which payment." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	PayoutID    string       `json:"payout_id,omitempty" kind:"payout_id" doc:"Or of which payout." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	Kind        string       `json:"kind" kind:"enum:sale,refund,payout,manual_change" need:"yes" doc:"What it is." ex:"sale"`
 	Status      string       `json:"status" kind:"enum:pending,succeeded,failed" need:"yes" doc:"Where it stands." ex:"succeeded"`
 	Amount      string       `json:"amount" kind:"amount" need:"yes" doc:"Of how much." ex:"50.00"`
@@ -84,11 +86,14 @@ type operationList struct {
 
 // eventView is a change of a payment.
 type eventView struct {
-	EventID string `json:"event_id" kind:"event_id" need:"yes" doc:"Its name." ex:"evt_01k4aq3x8n0g2v5b7d9f1h3j5m"`
-	Type    string `json:"type" kind:"name" need:"yes" doc:"What happened." ex:"payment.captured"`
-	From    string `json:"from" kind:"word" need:"yes" doc:"The payment's status before." ex:"pending"`
-	To      string `json:"to" kind:"word" need:"yes" doc:"And after." ex:"captured"`
-	At      string `json:"at" kind:"time" need:"yes" doc:"When." ex:"2025-10-17T09:41:03Z"`
+	EventID     string `json:"event_id" kind:"event_id" need:"yes" doc:"Its name." ex:"evt_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	PaymentID   string `json:"payment_id,omitempty" kind:"payment_id" doc:"To which payment it happened." ex:"pay_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	PayoutID    string `json:"payout_id,omitempty" kind:"payout_id" doc:"Or to which payout." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	OperationID string `json:"operation_id,omitempty" kind:"operation_id" doc:"By which of its operations." ex:"op_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Type        string `json:"type" kind:"name" need:"yes" doc:"What happened." ex:"payment.captured"`
+	From        string `json:"from" kind:"word" need:"yes" doc:"The payment's status before." ex:"pending"`
+	To          string `json:"to" kind:"word" need:"yes" doc:"And after." ex:"captured"`
+	At          string `json:"at" kind:"time" need:"yes" doc:"When." ex:"2025-10-17T09:41:03Z"`
 }
 
 type eventList struct {
@@ -517,6 +522,7 @@ func viewOperation(o payment.Operation) operationView {
 		OperationID: o.ID.String(), Kind: strings.ReplaceAll(string(o.Kind), " ", "_"), Status: operationStatusOf(o.Status),
 		Amount: o.Amount.Decimal(), Currency: string(o.Amount.Currency), CreatedAt: instant(o.CreatedUS), UpdatedAt: instant(o.ChangedUS),
 	}
+	v.PaymentID, v.PayoutID = namesOf(o.Payment, o.Kind == payment.KindPayout)
 	if o.Status == payment.OperationDecline {
 		v.Decline = &declineView{o.Code, o.Message}
 	}
@@ -550,5 +556,14 @@ func (a *API) listEvents(ctx context.Context, c *call) (any, error) {
 }
 
 func viewEvent(e event.Event) eventView {
-	return eventView{e.ID.String(), string(e.Kind), statusOf(e.From), statusOf(e.To), instant(e.AtUS)}
+	p, po := namesOf(e.Payment, strings.HasPrefix(string(e.Kind), "payout."))
+	return eventView{e.ID.String(), p, po, e.Operation.String(), string(e.Kind), statusOf(e.From), statusOf(e.To), instant(e.AtUS)}
+}
+
+// namesOf gives the name of a payment outside, or of the payout that it is.
+func namesOf(p id.Payment, payout bool) (paymentID, payoutID string) {
+	if payout {
+		return "", id.Payout(p).String()
+	}
+	return p.String(), ""
 }

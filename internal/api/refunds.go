@@ -115,19 +115,12 @@ func (a *API) refunded(ctx context.Context, p payment.Payment, o payment.Operati
 }
 
 func (a *API) getRefund(ctx context.Context, c *call) (any, error) {
-	k, err := id.ParseOperation(c.vars["refund_id"])
-	if err != nil || int(k.Bucket()) >= a.opts.Flows.Buckets() {
-		return nil, refuse(codeNotFound, nil)
-	}
-	o, ok, err := a.opts.Read.Operation(ctx, k)
+	o, err := a.operation(ctx, c, c.vars["refund_id"])
 	switch {
 	case err != nil:
-		return nil, away(err)
-	case !ok || o.Kind != payment.KindRefund:
-		return nil, refuse(codeNotFound, nil)
-	}
-	if _, err := a.payment(ctx, c, o.Payment.String()); err != nil {
 		return nil, err
+	case o.Kind != payment.KindRefund:
+		return nil, refuse(codeNotFound, nil)
 	}
 	return viewRefund(o), nil
 }

@@ -93,36 +93,39 @@ const (
 )
 
 var kinds = map[string]kind{
-	"amount":      {check: checkAmount, digits: true, pattern: `^[0-9]{1,19}(\.[0-9]{1,4})?$`, most: 24},
-	"currency":    {check: checkCurrency, pattern: `^[A-Z]{3}$`},
-	"name":        {check: checkName, minimum: 1, most: maxName},
-	"txn":         {check: lengthOf(maxTxn), minimum: 1, most: maxTxn},
-	"text":        {check: lengthOf(maxText), most: maxText},
-	"word":        {check: matching(wordPattern), pattern: wordPattern},
-	"url":         {check: checkURL, format: "uri", most: maxURL},
-	"meta":        {schemaType: "object"},
-	"key":         {check: checkKeyMember, pattern: `^[!-~]{1,255}$`},
-	"time":        {check: checkTime, digits: true, format: "date-time"},
-	"limit":       {check: checkLimit, digits: true, schemaType: "integer"},
-	"payment_id":  ofID(func(t string) error { _, err := id.ParsePayment(t); return err }, "pay_"),
-	"payout_id":   ofID(func(t string) error { _, err := id.ParsePayout(t); return err }, "po_"),
-	"refund_id":   ofID(func(t string) error { _, err := id.ParseOperation(t); return err }, "op_"),
-	"event_id":    ofID(nil, "evt_"),
-	"transfer_id": ofID(nil, "txn_"),
-	"account_id":  ofID(func(t string) error { var a id.Account; return a.UnmarshalText([]byte(t)) }, "acc_"),
-	"signed":      {digits: true, pattern: `^-?[0-9]{1,19}(\.[0-9]{1,4})?$`},
-	"endpoint_id": ofID(func(t string) error { _, err := id.ParseEndpoint(t); return err }, "we_"),
-	"delivery_id": ofID(func(t string) error { _, err := id.ParseDelivery(t); return err }, "cb_"),
-	"types":       {schemaType: "array"}, // of events
-	"type":        {check: checkType},
-	"note":        {check: checkNote, most: maxNote},
-	"hours":       {check: checkHours, digits: true, schemaType: "integer"},
-	"whsec":       {pattern: `^whsec_[A-Za-z0-9+/]{43}=$`},
-	"cursor":      {check: matching(cursorPattern), digits: true, pattern: cursorPattern},
-	"enum":        {digits: true},
-	"object":      {schemaType: "object"},
-	"boolean":     {schemaType: "boolean"},
-	"integer":     {schemaType: "integer"},
+	"amount":          {check: checkAmount, digits: true, pattern: `^[0-9]{1,19}(\.[0-9]{1,4})?$`, most: 24},
+	"currency":        {check: checkCurrency, pattern: `^[A-Z]{3}$`},
+	"name":            {check: checkName, minimum: 1, most: maxName},
+	"txn":             {check: lengthOf(maxTxn), minimum: 1, most: maxTxn},
+	"text":            {check: lengthOf(maxText), most: maxText},
+	"dotted":          {check: matching(dottedPattern), most: maxTxn, pattern: dottedPattern},
+	"word":            {check: matching(wordPattern), pattern: wordPattern},
+	"url":             {check: checkURL, format: "uri", most: maxURL},
+	"meta":            {schemaType: "object"},
+	"key":             {check: checkKeyMember, pattern: `^[!-~]{1,255}$`},
+	"time":            {check: checkTime, digits: true, format: "date-time"},
+	"limit":           {check: checkLimit, digits: true, schemaType: "integer"},
+	"payment_id":      ofID(func(t string) error { _, err := id.ParsePayment(t); return err }, "pay_"),
+	"payout_id":       ofID(func(t string) error { _, err := id.ParsePayout(t); return err }, "po_"),
+	"refund_id":       ofID(func(t string) error { _, err := id.ParseOperation(t); return err }, "op_"),
+	"event_id":        ofID(func(t string) error { var e id.Event; return e.UnmarshalText([]byte(t)) }, "evt_"),
+	"transfer_id":     ofID(func(t string) error { _, err := id.ParseTransfer(t); return err }, "txn_"),
+	"operation_id":    ofID(func(t string) error { _, err := id.ParseOperation(t); return err }, "op_"),
+	"customer_cursor": ofID(func(t string) error { var c id.Customer; return c.UnmarshalText([]byte(t)) }, "cus_"),
+	"account_id":      ofID(func(t string) error { var a id.Account; return a.UnmarshalText([]byte(t)) }, "acc_"),
+	"signed":          {digits: true, pattern: `^-?[0-9]{1,19}(\.[0-9]{1,4})?$`},
+	"endpoint_id":     ofID(func(t string) error { _, err := id.ParseEndpoint(t); return err }, "we_"),
+	"delivery_id":     ofID(func(t string) error { _, err := id.ParseDelivery(t); return err }, "cb_"),
+	"types":           {schemaType: "array"}, // of events
+	"type":            {check: checkType},
+	"note":            {check: checkNote, most: maxNote},
+	"hours":           {check: checkHours, digits: true, schemaType: "integer"},
+	"whsec":           {pattern: `^whsec_[A-Za-z0-9+/]{43}=$`},
+	"cursor":          {check: matching(cursorPattern), digits: true, pattern: cursorPattern},
+	"enum":            {digits: true},
+	"object":          {schemaType: "object"},
+	"boolean":         {schemaType: "boolean"},
+	"integer":         {schemaType: "integer"},
 }
 
 func ofID(parse func(string) error, prefix string) kind {
@@ -135,6 +138,8 @@ func ofID(parse func(string) error, prefix string) kind {
 }
 
 const cursorPattern = `^txn_[0-9a-z_.]+$` // the address it stands in is bounded
+
+const dottedPattern = `^[a-z_]{1,31}\.[a-z_]{1,31}$`
 
 const wordPattern = `^[a-z0-9][a-z0-9_-]{0,63}$`
 

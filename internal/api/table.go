@@ -69,6 +69,31 @@ func (a *API) table() []*route {
 			query: &getQuery{}, answer: &payoutView{}, plain: a.getPayout, errors: []code{codeNotFound},
 		},
 		{
+			method: http.MethodGet, pattern: "/v1/refunds", name: "listRefunds", scope: project.ScopeRead,
+			doc:   "Lists the project's refunds, newest first. A page may have less than limit while has_more is true.",
+			query: &refundQuery{}, answer: &refundPage{}, plain: a.listRefunds,
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/operations", name: "listAllOperations", scope: project.ScopeRead,
+			doc:   "Lists what was done to the project's payments and payouts, newest first. A page may have less than limit while has_more is true.",
+			query: &operationQuery{}, answer: &operationPage{}, plain: a.listAllOperations,
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/operations/{operation_id}", name: "getOperation", scope: project.ScopeRead,
+			doc:    "Gives an operation as it is now.",
+			answer: &operationView{}, plain: a.getOperation, errors: []code{codeNotFound},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/events", name: "listAllEvents", scope: project.ScopeRead,
+			doc:   "Lists what happened to the project's payments and payouts, newest first. A page may have less than limit while has_more is true.",
+			query: &eventQuery{}, answer: &eventPage{}, plain: a.listAllEvents,
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/events/{event_id}", name: "getEvent", scope: project.ScopeRead,
+			doc:    "Gives an event.",
+			answer: &eventView{}, plain: a.getEvent, errors: []code{codeNotFound},
+		},
+		{
 			method: http.MethodPost, pattern: "/v1/wallet/debit", name: "debitWallet", scope: project.ScopeWallet,
 			doc:  "Takes money from a customer, for the merchant.",
 			body: &moveBody{}, answer: &movedView{}, tell: a.debit, errors: moveErrors,
@@ -102,6 +127,16 @@ func (a *API) table() []*route {
 			method: http.MethodPost, pattern: "/v1/rounds/rollback", name: "rollbackRound", scope: project.ScopeWallet,
 			doc:  "Undoes a round, once and whole.",
 			body: &rollbackBody{}, answer: &movedView{}, tell: a.rollback, errors: moveErrors,
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/customers", name: "listCustomers", scope: project.ScopeRead,
+			doc:   "Lists the merchant's customers. A page may have less than limit while has_more is true.",
+			query: &customerQuery{}, answer: &customerPage{}, plain: a.listCustomers,
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/transfers/{transfer_id}", name: "getTransfer", scope: project.ScopeRead,
+			doc:   "Gives a transfer of the ledger, and what it changed.",
+			query: &getTransferQuery{}, answer: &transferDetail{}, plain: a.getTransfer, errors: []code{codeNotFound},
 		},
 		{
 			method: http.MethodGet, pattern: "/v1/customers/{customer_id}", name: "getCustomer", scope: project.ScopeRead,

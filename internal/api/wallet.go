@@ -12,6 +12,7 @@ import (
 	"aorta/internal/ledger"
 	"aorta/internal/money"
 	"aorta/internal/payment"
+	"aorta/internal/project"
 )
 
 // moveBody is a move of a customer's money.
@@ -319,7 +320,7 @@ type customerView struct {
 
 func (a *API) getCustomer(ctx context.Context, c *call) (any, error) {
 	name := c.vars["customer_id"]
-	list, err := a.opts.Flows.Balances(ctx, c.project, name)
+	balances, err := a.balances(ctx, c, name)
 	if errors.Is(err, flow.ErrNoWallet) {
 		return nil, refuse(codeNotFound, nil)
 	}
@@ -333,11 +334,7 @@ func (a *API) getCustomer(ctx context.Context, c *call) (any, error) {
 	case !ok:
 		return nil, refuse(codeNotFound, nil)
 	}
-	out := customerView{CustomerID: row.Name, Balances: make([]balanceView, len(list)), CreatedAt: instant(row.CreatedUS)}
-	for n, b := range list {
-		out.Balances[n] = balanceView{string(b.Currency), decimal(b.Available, b.Currency), decimal(b.Reserved, b.Currency), decimal(b.Bonus, b.Currency)}
-	}
-	return out, nil
+	return customerView{CustomerID: row.Name, Balances: balances, CreatedAt: instant(row.CreatedUS)}, nil
 }
 
 type transferQuery struct {
@@ -449,8 +446,6 @@ func (a *API) listAccounts(ctx context.Context, c *call) (any, error) {
 	var after id.Account
 	_ = after.UnmarshalText([]byte(q.Cursor)) // the schema has found it to be an id, or absent
 	limit, seen := limitOf(q.Limit), 0
-	merchant := "merchant:" + strconv.FormatInt(c.project.MerchantID, 10)
-	customers := "customer:" + strconv.FormatInt(c.project.MerchantID, 10) + ":"
 	out := accountList{Data: []accountView{}}
 	for seen < accountsSeen {
 		rows, err := a.opts.Read.ScanAccounts(ctx, after, accountPage)
@@ -460,7 +455,7 @@ func (a *API) listAccounts(ctx context.Context, c *call) (any, error) {
 		for _, x := range rows {
 			after = x.ID
 			seen++
-			if !a.opts.Sole && x.Owner != merchant && !strings.HasPrefix(x.Owner, customers) {
+			if !a.shows(c.project, x.Owner) {
 				continue
 			}
 			out.Data = append(out.Data, accountView{x.ID.String(), x.Owner, string(x.Purpose), string(x.Currency), decimal(x.Balance(), x.Currency)})
@@ -475,6 +470,12 @@ func (a *API) listAccounts(ctx context.Context, c *call) (any, error) {
 	}
 	out.HasMore, out.NextCursor = true, after.String()
 	return out, nil
+}
+
+// shows reports whether an owner's accounts are shown to who calls for a project.
+func (a *API) shows(p project.Project, owner string) bool {
+	merchant := strconv.FormatInt(p.MerchantID, 10)
+	return a.opts.Sole || owner == "merchant:"+merchant || strings.HasPrefix(owner, "customer:"+merchant+":")
 }
 
 // The bounds of one list of accounts, in rows.

@@ -434,24 +434,46 @@ func (m *Memory) Answer(_ context.Context, a id.Answer) (payment.Answer, bool, e
 
 // ListPayments lists payments that match, newest first.
 func (m *Memory) ListPayments(_ context.Context, match PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
-	all, err := scan(m, &m.rows.payments, id.Payment{}, len(m.rows.payments.rows), nil)
-	var out []payment.Payment
+	return newest(m, &m.rows.payments, before, match.From, limit, match.Matches)
+}
+
+// ListOperations lists operations that match, newest first.
+func (m *Memory) ListOperations(ctx context.Context, match OperationFilter, before id.Operation, limit int) ([]payment.Operation, id.Operation, error) {
+	return newest(m, &m.rows.operations, before, match.From, limit, func(o payment.Operation) bool {
+		p, ok, err := m.Payment(ctx, o.Payment)
+		return ok && err == nil && match.Matches(o, p)
+	})
+}
+
+// ListEvents lists events that match, newest first.
+func (m *Memory) ListEvents(ctx context.Context, match EventFilter, before id.Event, limit int) ([]event.Event, id.Event, error) {
+	return newest(m, &m.rows.events, before, match.From, limit, func(e event.Event) bool {
+		p, ok, err := m.Payment(ctx, e.Payment)
+		return ok && err == nil && match.Matches(e, p)
+	})
+}
+
+// newest lists rows that match, newest first, and where to go on.
+func newest[R any, T id.Kind](m *Memory, t *memoryTable[R, id.Of[T]], before, from id.Of[T], limit int, match func(R) bool) ([]R, id.Of[T], error) {
+	all, err := scan(m, t, id.Of[T]{}, math.MaxInt, nil)
+	var out []R
 	seen := 0
-	for _, p := range slices.Backward(all) {
-		if !before.IsZero() && p.ID.Compare(before) >= 0 {
+	for _, r := range slices.Backward(all) {
+		k := t.key(r)
+		if !before.IsZero() && k.Compare(before) >= 0 {
 			continue
 		}
-		if p.ID.Compare(match.From) < 0 {
-			return out, id.Payment{}, err
+		if k.Compare(from) < 0 {
+			break
 		}
-		if match.Matches(p) {
-			out = append(out, p)
+		if match(r) {
+			out = append(out, r)
 		}
 		if seen++; len(out) == limit || seen == ListWindow {
-			return out, p.ID, err
+			return out, k, err
 		}
 	}
-	return out, id.Payment{}, err
+	return out, id.Of[T]{}, err
 }
 
 // Endpoint reads an endpoint.

@@ -227,6 +227,10 @@ type Reader interface {
 	// key on. It looks at a bounded number of rows and says at which it stopped:
 	// zero if there are no more.
 	ListPayments(ctx context.Context, match PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error)
+	// ListOperations and ListEvents do the same with what was done to a project's
+	// payments, and with what happened to them.
+	ListOperations(ctx context.Context, match OperationFilter, before id.Operation, limit int) ([]payment.Operation, id.Operation, error)
+	ListEvents(ctx context.Context, match EventFilter, before id.Event, limit int) ([]event.Event, id.Event, error)
 	Endpoint(ctx context.Context, e id.Endpoint) (event.Endpoint, bool, error)
 
 	// Overdue lists work whose time has come, oldest first, and work leased by
@@ -269,13 +273,39 @@ type PaymentFilter struct {
 	From       id.Payment       // the oldest that may be listed; zero: no bound
 }
 
-// ListWindow is how many rows one ListPayments looks at, whatever it finds.
+// OperationFilter is what a list of operations is to have.
+type OperationFilter struct {
+	ProjectID int64
+	Kind      payment.OperationKind     // empty: any
+	Statuses  []payment.OperationStatus // empty: any
+	From      id.Operation              // the oldest that may be listed; zero: no bound
+}
+
+// EventFilter is what a list of events is to have.
+type EventFilter struct {
+	ProjectID int64
+	Kind      event.Kind // empty: any
+	From      id.Event   // the oldest that may be listed; zero: no bound
+}
+
+// ListWindow is how many rows one list looks at, whatever it finds.
 const ListWindow = 5000
 
 // Matches reports whether a payment is to be listed.
 func (f PaymentFilter) Matches(p payment.Payment) bool {
 	return p.ProjectID == f.ProjectID && p.Type == f.Type && (f.CustomerID == "" || p.CustomerID == f.CustomerID) &&
 		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, p.Status)) && p.ID.Compare(f.From) >= 0
+}
+
+// Matches reports whether an operation of payment p is to be listed.
+func (f OperationFilter) Matches(o payment.Operation, p payment.Payment) bool {
+	return p.ProjectID == f.ProjectID && (f.Kind == "" || o.Kind == f.Kind) &&
+		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, o.Status)) && o.ID.Compare(f.From) >= 0
+}
+
+// Matches reports whether an event of payment p is to be listed.
+func (f EventFilter) Matches(e event.Event, p payment.Payment) bool {
+	return p.ProjectID == f.ProjectID && (f.Kind == "" || e.Kind == f.Kind) && e.ID.Compare(f.From) >= 0
 }
 
 // Processes tells living processes from dead ones, so that work leased by a

@@ -168,53 +168,82 @@ func (r reader) Answer(ctx context.Context, a id.Answer) (payment.Answer, bool, 
 	return one(ctx, r.q, &answers.kind, a.Raw())
 }
 
-// ListPayments lists payments that match, newest first. It goes along the primary
-// key, so a payment pays for no index; the price is that rows which do not match
-// are looked at too, at most book.ListWindow of them in one call.
-func (r reader) ListPayments(ctx context.Context, match book.PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
-	if before.IsZero() {
-		before = lastPayment
+// newest lists the rows of a kind that match, newest first, from the one before a
+// key on. It goes along the primary key, so nothing pays for an index; the price is
+// that rows which do not match are looked at too, at most book.ListWindow of them in
+// one call. where has before and from as $1 and $2, the limit as its last.
+func newest[R any, T id.Kind](ctx context.Context, q querier, k *kind[R], where string, before, from id.Of[T], limit int, keyOf func(R) id.Of[T], match ...any) ([]R, id.Of[T], error) {
+	none := id.Of[T]{}
+	if before == none {
+		before = id.Of[T](bytes.Repeat([]byte{0xff}, len(before))) // after all of them
 	}
-	from, more := match.From, false
-	err := r.q.query(ctx, windowEnd, []any{before.Raw(), match.From.Raw(), int64(book.ListWindow - 1)}, func(v values) error {
+	more := false
+	err := q.query(ctx, fmt.Sprintf(windowEnd, k.name), []any{before.Raw(), from.Raw(), int64(book.ListWindow - 1)}, func(v values) error {
 		v.id(0, (*id.Raw)(&from))
 		more = true
 		return nil
 	})
 	if err != nil {
-		return nil, id.Payment{}, fmt.Errorf("list payment: %w", err)
+		return nil, none, fmt.Errorf("list %s: %w", k.name, err)
 	}
-	args := []any{before.Raw(), from.Raw(), match.ProjectID, match.CustomerID, string(match.Type)}
-	for n := range maxStatuses { // of a fixed number of them: one statement, whatever is asked for
-		status := payment.Status("")
-		if len(match.Statuses) > 0 {
-			status = match.Statuses[min(n, len(match.Statuses)-1)]
-		}
-		args = append(args, string(status))
-	}
-	args = append(args, int64(limit))
-	rows, err := list(ctx, r.q, &payments.kind, paymentsMatching, args...)
+	rows, err := list(ctx, q, k, where, append(append([]any{before.Raw(), from.Raw()}, match...), int64(limit))...)
 	switch {
 	case err != nil:
-		return nil, id.Payment{}, err
+		return nil, none, err
 	case len(rows) == limit:
-		return rows, rows[limit-1].ID, nil
+		return rows, keyOf(rows[limit-1]), nil
 	case more:
 		return rows, from, nil
 	}
-	return rows, id.Payment{}, nil
+	return rows, none, nil
 }
 
-// lastPayment is after all payments.
-var lastPayment = id.Payment(bytes.Repeat([]byte{0xff}, len(id.Payment{})))
+// statusArgs gives the statuses that a list may have as three arguments: one statement,
+// whatever is asked for. Empty: any.
+func statusArgs[S ~string](statuses []S) []any {
+	args := make([]any, maxStatuses)
+	for n := range args {
+		args[n] = ""
+		if len(statuses) > 0 {
+			args[n] = string(statuses[min(n, len(statuses)-1)])
+		}
+	}
+	return args
+}
 
-// maxStatuses is how many statuses a list of payments can be of at most.
+// maxStatuses is how many statuses a list can be of at most.
 const maxStatuses = 3
 
+// ListPayments lists payments that match, newest first.
+func (r reader) ListPayments(ctx context.Context, match book.PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
+	return newest(ctx, r.q, &payments.kind, paymentsMatching, before, match.From, limit, func(p payment.Payment) id.Payment { return p.ID },
+		append([]any{match.ProjectID, match.CustomerID, string(match.Type)}, statusArgs(match.Statuses)...)...)
+}
+
+// ListOperations lists what was done to payments that match, newest first.
+func (r reader) ListOperations(ctx context.Context, match book.OperationFilter, before id.Operation, limit int) ([]payment.Operation, id.Operation, error) {
+	return newest(ctx, r.q, &operations.kind, operationsMatching, before, match.From, limit, func(o payment.Operation) id.Operation { return o.ID },
+		append([]any{match.ProjectID, string(match.Kind)}, statusArgs(match.Statuses)...)...)
+}
+
+// ListEvents lists what happened to payments that match, newest first.
+func (r reader) ListEvents(ctx context.Context, match book.EventFilter, before id.Event, limit int) ([]event.Event, id.Event, error) {
+	return newest(ctx, r.q, &events.kind, eventsMatching, before, match.From, limit, func(e event.Event) id.Event { return e.ID },
+		match.ProjectID, string(match.Kind))
+}
+
+// Whose an operation or event is its payment says, in a subquery that no planner
+// makes a join of: it is looked up by its key for each row of the window.
 const (
-	windowEnd        = "SELECT payment.id FROM payment WHERE payment.id < $1 AND payment.id >= $2 ORDER BY payment.id DESC LIMIT 1 OFFSET $3"
+	windowEnd        = "SELECT %[1]s.id FROM %[1]s WHERE %[1]s.id < $1 AND %[1]s.id >= $2 ORDER BY %[1]s.id DESC LIMIT 1 OFFSET $3"
 	paymentsMatching = " WHERE payment.id < $1 AND payment.id >= $2 AND payment.project_id = $3 AND ($4 = '' OR payment.customer_id = $4)" +
 		" AND payment.type = $5 AND ($6 = '' OR payment.status IN ($6, $7, $8)) ORDER BY payment.id DESC LIMIT $9"
+	operationsMatching = " WHERE operation.id < $1 AND operation.id >= $2" +
+		" AND (SELECT payment.project_id FROM payment WHERE payment.id = operation.payment AND payment.bucket = operation.bucket) = $3" +
+		" AND ($4 = '' OR operation.kind = $4) AND ($5 = '' OR operation.status IN ($5, $6, $7)) ORDER BY operation.id DESC LIMIT $8"
+	eventsMatching = " WHERE event.id < $1 AND event.id >= $2" +
+		" AND (SELECT payment.project_id FROM payment WHERE payment.id = event.payment AND payment.bucket = event.bucket) = $3" +
+		" AND ($4 = '' OR event.kind = $4) ORDER BY event.id DESC LIMIT $5"
 )
 
 // leaseWindowUS is how far ahead of now a lease may end: due.LeaseUS, and the

@@ -134,23 +134,15 @@ func TestListPayments(t *testing.T) {
 			"all of":   {ProjectID: 0, Type: payment.TypePurchase, From: middle, Statuses: []payment.Status{payment.StatusCaptured}, CustomerID: "c0"},
 			"nobody":   {ProjectID: 7, Type: payment.TypePurchase},
 		} {
-			var want, got []id.Payment
+			var want []id.Payment
 			for _, p := range all {
 				if f.Matches(p) {
 					want = append(want, p.ID)
 				}
 			}
-			calls := 0
-			for before, more := (id.Payment{}), true; more; calls++ {
-				rows, next, err := db.ListPayments(t.Context(), f, before, 97)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, p := range rows {
-					got = append(got, p.ID)
-				}
-				before, more = next, !next.IsZero()
-			}
+			got, calls := listed(t, func(before id.Payment) ([]payment.Payment, id.Payment, error) {
+				return db.ListPayments(t.Context(), f, before, 97)
+			}, func(p payment.Payment) id.Payment { return p.ID })
 			if !slices.Equal(got, want) {
 				t.Errorf("%s: %d payments in %d calls, want %d", name, len(got), calls, len(want))
 			}
@@ -159,6 +151,97 @@ func TestListPayments(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestListHistory: the same of operations and events, whose project their
+// payment knows.
+func TestListHistory(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		m := new(minter)
+		l := lane(t, db)
+		payments := map[id.Payment]payment.Payment{}
+		var operations []payment.Operation
+		var events []event.Event
+		const many = book.ListWindow + 700
+		for len(operations) < many {
+			var c book.Changes
+			for range 100 {
+				n := len(payments)
+				p := payment.Payment{ID: id.Payment(m.raw(id.Bucket(n % 3))), ProjectID: int64(n % 2)}
+				payments[p.ID] = p
+				c.Payments.Insert = append(c.Payments.Insert, p)
+				for k := range 5 {
+					o := payment.Operation{
+						ID: id.Operation(m.raw(p.ID.Bucket())), Payment: p.ID, Kind: []payment.OperationKind{payment.KindSale, payment.KindRefund}[min(k, 1)],
+						Status: []payment.OperationStatus{payment.OperationProcessing, payment.OperationSuccess, payment.OperationAwaitingCustomer}[(n+k)%3],
+					}
+					e := event.Event{ID: id.Event(m.raw(p.ID.Bucket())), Payment: p.ID, Operation: o.ID, Kind: []event.Kind{event.PaymentCaptured, event.RefundSucceeded}[min(k, 1)], Snapshot: "{}"}
+					operations, events = append(operations, o), append(events, e)
+					c.Operations.Insert, c.Events = append(c.Operations.Insert, o), append(c.Events, e)
+				}
+			}
+			e := event.Event{ID: id.Event(m.raw(1)), Kind: event.EndpointDisabled, Snapshot: "{}"} // of no payment
+			c.Events = append(c.Events, e)
+			mustWrite(t, l, m.batch(), &c)
+		}
+		slices.SortFunc(operations, func(a, b payment.Operation) int { return b.ID.Compare(a.ID) })
+		slices.SortFunc(events, func(a, b event.Event) int { return b.ID.Compare(a.ID) })
+		for name, f := range map[string]book.OperationFilter{
+			"project": {ProjectID: 1},
+			"kind":    {ProjectID: 0, Kind: payment.KindRefund},
+			"status":  {ProjectID: 1, Statuses: []payment.OperationStatus{payment.OperationProcessing, payment.OperationAwaitingCustomer}},
+			"since":   {ProjectID: 1, From: operations[many/2].ID},
+			"all of":  {ProjectID: 0, Kind: payment.KindSale, Statuses: []payment.OperationStatus{payment.OperationSuccess}, From: operations[many/2].ID},
+			"nobody":  {ProjectID: 7},
+		} {
+			var want []id.Operation
+			for _, o := range operations {
+				if f.Matches(o, payments[o.Payment]) {
+					want = append(want, o.ID)
+				}
+			}
+			got, calls := listed(t, func(before id.Operation) ([]payment.Operation, id.Operation, error) {
+				return db.ListOperations(t.Context(), f, before, 97)
+			}, func(o payment.Operation) id.Operation { return o.ID })
+			if !slices.Equal(got, want) || name == "nobody" && calls != 2 {
+				t.Errorf("%s: %d operations in %d calls, want %d", name, len(got), calls, len(want))
+			}
+		}
+		for name, f := range map[string]book.EventFilter{
+			"project": {ProjectID: 1}, "kind": {ProjectID: 0, Kind: event.RefundSucceeded}, "since": {ProjectID: 1, From: events[many/2].ID},
+			"of no payment": {ProjectID: 0, Kind: event.EndpointDisabled}, "nobody": {ProjectID: 7},
+		} {
+			var want []id.Event
+			for _, e := range events {
+				if f.Matches(e, payments[e.Payment]) {
+					want = append(want, e.ID)
+				}
+			}
+			got, calls := listed(t, func(before id.Event) ([]event.Event, id.Event, error) {
+				return db.ListEvents(t.Context(), f, before, 97)
+			}, func(e event.Event) id.Event { return e.ID })
+			if !slices.Equal(got, want) || name == "nobody" && calls != 2 {
+				t.Errorf("%s: %d events in %d calls, want %d", name, len(got), calls, len(want))
+			}
+		}
+	})
+}
+
+// listed goes through a list to its end.
+func listed[R any, T id.Kind](t *testing.T, page func(before id.Of[T]) ([]R, id.Of[T], error), keyOf func(R) id.Of[T]) (got []id.Of[T], calls int) {
+	t.Helper()
+	for before, more := (id.Of[T]{}), true; more; calls++ {
+		rows, next, err := page(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			got = append(got, keyOf(r))
+		}
+		before, more = next, !next.IsZero()
+	}
+	return got, calls
 }
 
 func TestAbsentRows(t *testing.T) {

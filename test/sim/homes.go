@@ -222,12 +222,12 @@ func (h homes) Answer(ctx context.Context, k id.Answer) (payment.Answer, bool, e
 	return h.of(k.Bucket()).Answer(ctx, k)
 }
 
-// ListPayments merges the homes' lists; it goes on from the newest place that one of them has reached.
-func (h homes) ListPayments(ctx context.Context, match book.PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
-	var out []payment.Payment
-	var next id.Payment
+// newest merges the homes' lists; it goes on from the newest place that one of them has reached.
+func newest[R any, T id.Kind](h homes, limit int, keyOf func(R) id.Of[T], list func(*book.Memory) ([]R, id.Of[T], error)) ([]R, id.Of[T], error) {
+	var out []R
+	var next id.Of[T]
 	for _, m := range h {
-		rows, at, err := m.ListPayments(ctx, match, before, limit)
+		rows, at, err := list(m)
 		if err != nil {
 			return nil, next, err
 		}
@@ -236,12 +236,30 @@ func (h homes) ListPayments(ctx context.Context, match book.PaymentFilter, befor
 			next = at
 		}
 	}
-	slices.SortFunc(out, func(a, b payment.Payment) int { return b.ID.Compare(a.ID) })
-	out = slices.DeleteFunc(out, func(p payment.Payment) bool { return p.ID.Compare(next) < 0 })
+	slices.SortFunc(out, func(a, b R) int { return keyOf(b).Compare(keyOf(a)) })
+	out = slices.DeleteFunc(out, func(r R) bool { return keyOf(r).Compare(next) < 0 })
 	if len(out) > limit {
-		out, next = out[:limit], out[limit-1].ID
+		out, next = out[:limit], keyOf(out[limit-1])
 	}
 	return out, next, nil
+}
+
+func (h homes) ListPayments(ctx context.Context, match book.PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
+	return newest(h, limit, func(p payment.Payment) id.Payment { return p.ID }, func(m *book.Memory) ([]payment.Payment, id.Payment, error) {
+		return m.ListPayments(ctx, match, before, limit)
+	})
+}
+
+func (h homes) ListOperations(ctx context.Context, match book.OperationFilter, before id.Operation, limit int) ([]payment.Operation, id.Operation, error) {
+	return newest(h, limit, func(o payment.Operation) id.Operation { return o.ID }, func(m *book.Memory) ([]payment.Operation, id.Operation, error) {
+		return m.ListOperations(ctx, match, before, limit)
+	})
+}
+
+func (h homes) ListEvents(ctx context.Context, match book.EventFilter, before id.Event, limit int) ([]event.Event, id.Event, error) {
+	return newest(h, limit, func(e event.Event) id.Event { return e.ID }, func(m *book.Memory) ([]event.Event, id.Event, error) {
+		return m.ListEvents(ctx, match, before, limit)
+	})
 }
 
 func (h homes) ScanKeys(ctx context.Context, after id.Key, limit int) ([]project.Key, error) {

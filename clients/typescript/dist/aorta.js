@@ -251,10 +251,13 @@ var version = "1.0.0";
 var Aorta = class {
   accounts;
   customers;
+  events;
+  operations;
   payments;
   payouts;
   refunds;
   rounds;
+  transfers;
   wallet;
   webhookEndpoints;
   /** A client of the Aorta at an address such as https://pay.example, with an API key sk_…. */
@@ -262,10 +265,13 @@ var Aorta = class {
     const caller = new Caller(baseURL, apiKey, `aorta-typescript/${version}`, options);
     this.accounts = new Accounts(caller);
     this.customers = new Customers(caller);
+    this.events = new Events(caller);
+    this.operations = new Operations(caller);
     this.payments = new Payments(caller);
     this.payouts = new Payouts(caller);
     this.refunds = new Refunds(caller);
     this.rounds = new Rounds(caller);
+    this.transfers = new Transfers(caller);
     this.wallet = new Wallet(caller);
     this.webhookEndpoints = new WebhookEndpoints(caller);
   }
@@ -302,6 +308,25 @@ var Customers = class {
     this.#caller = caller;
   }
   /**
+   * Lists the merchant's customers. A page may have less than limit while has_more is true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  list(params = {}, options = {}) {
+    return all(params.cursor, (cursor) => this.listPage({ ...params, cursor }, options));
+  }
+  /**
+   * One page of list.
+   * It needs the scope read.
+   */
+  listPage(params = {}, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/customers"],
+      query: { ...params }
+    }, options);
+  }
+  /**
    * Gives a customer and what they have.
    * It needs the scope read.
    */
@@ -328,6 +353,78 @@ var Customers = class {
       method: "GET",
       path: ["/v1/customers/", customerID, "/transfers"],
       query: { ...params }
+    }, options);
+  }
+};
+var Events = class {
+  #caller;
+  constructor(caller) {
+    this.#caller = caller;
+  }
+  /**
+   * Lists what happened to the project's payments and payouts, newest first. A page may have less
+   * than limit while has_more is true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  listAllEvents(params = {}, options = {}) {
+    return all(params.cursor, (cursor) => this.listAllEventsPage({ ...params, cursor }, options));
+  }
+  /**
+   * One page of listAllEvents.
+   * It needs the scope read.
+   */
+  listAllEventsPage(params = {}, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/events"],
+      query: { ...params }
+    }, options);
+  }
+  /**
+   * Gives an event.
+   * It needs the scope read.
+   */
+  get(eventID, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/events/", eventID]
+    }, options);
+  }
+};
+var Operations = class {
+  #caller;
+  constructor(caller) {
+    this.#caller = caller;
+  }
+  /**
+   * Lists what was done to the project's payments and payouts, newest first. A page may have less
+   * than limit while has_more is true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  listAllOperations(params = {}, options = {}) {
+    return all(params.cursor, (cursor) => this.listAllOperationsPage({ ...params, cursor }, options));
+  }
+  /**
+   * One page of listAllOperations.
+   * It needs the scope read.
+   */
+  listAllOperationsPage(params = {}, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/operations"],
+      query: { ...params }
+    }, options);
+  }
+  /**
+   * Gives an operation as it is now.
+   * It needs the scope read.
+   */
+  get(operationID, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/operations/", operationID]
     }, options);
   }
 };
@@ -471,6 +568,26 @@ var Refunds = class {
     this.#caller = caller;
   }
   /**
+   * Lists the project's refunds, newest first. A page may have less than limit while has_more is
+   * true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  list(params = {}, options = {}) {
+    return all(params.cursor, (cursor) => this.listPage({ ...params, cursor }, options));
+  }
+  /**
+   * One page of list.
+   * It needs the scope read.
+   */
+  listPage(params = {}, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/refunds"],
+      query: { ...params }
+    }, options);
+  }
+  /**
    * Gives a refund as it is now.
    * It needs the scope read.
    */
@@ -520,6 +637,23 @@ var Rounds = class {
       path: ["/v1/rounds/win"],
       body: params,
       mutates: true
+    }, options);
+  }
+};
+var Transfers = class {
+  #caller;
+  constructor(caller) {
+    this.#caller = caller;
+  }
+  /**
+   * Gives a transfer of the ledger, and what it changed.
+   * It needs the scope read.
+   */
+  get(transferID, params = {}, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/transfers/", transferID],
+      query: { ...params }
     }, options);
   }
 };
@@ -810,12 +944,15 @@ export {
   AortaError,
   ConnectionError,
   Customers,
+  Events,
   NotGenuineError,
+  Operations,
   Payments,
   Payouts,
   Receiver,
   Refunds,
   Rounds,
+  Transfers,
   Wallet,
   WebhookEndpoints,
   version

@@ -12,10 +12,13 @@ export const version = "1.0.0";
 export class Aorta {
   readonly accounts: Accounts;
   readonly customers: Customers;
+  readonly events: Events;
+  readonly operations: Operations;
   readonly payments: Payments;
   readonly payouts: Payouts;
   readonly refunds: Refunds;
   readonly rounds: Rounds;
+  readonly transfers: Transfers;
   readonly wallet: Wallet;
   readonly webhookEndpoints: WebhookEndpoints;
 
@@ -24,10 +27,13 @@ export class Aorta {
     const caller = new Caller(baseURL, apiKey, `aorta-typescript/${version}`, options);
     this.accounts = new Accounts(caller);
     this.customers = new Customers(caller);
+    this.events = new Events(caller);
+    this.operations = new Operations(caller);
     this.payments = new Payments(caller);
     this.payouts = new Payouts(caller);
     this.refunds = new Refunds(caller);
     this.rounds = new Rounds(caller);
+    this.transfers = new Transfers(caller);
     this.wallet = new Wallet(caller);
     this.webhookEndpoints = new WebhookEndpoints(caller);
   }
@@ -71,6 +77,25 @@ export class Customers {
   }
 
   /**
+   * Lists the merchant's customers. A page may have less than limit while has_more is true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  list(params: CustomerListParams & { expand?: "balances" | undefined } = {}, options: CallOptions = {}): AsyncIterable<CustomerLine> {
+    return all(params.cursor, (cursor) => this.listPage({ ...params, cursor }, options));
+  }
+
+  /**
+   * One page of list.
+   * It needs the scope read.
+   */
+  listPage(params: CustomerListParams & { expand?: "balances" | undefined } = {}, options: CallOptions = {}): Promise<Page<CustomerLine>> {
+    return this.#caller.call<Page<CustomerLine>>({
+      method: "GET", path: ["/v1/customers"], query: { ...params },
+    }, options);
+  }
+
+  /**
    * Gives a customer and what they have.
    * It needs the scope read.
    */
@@ -96,6 +121,84 @@ export class Customers {
   listTransfersPage(customerID: string, params: TransferListParams = {}, options: CallOptions = {}): Promise<Page<Transfer>> {
     return this.#caller.call<Page<Transfer>>({
       method: "GET", path: ["/v1/customers/", customerID, "/transfers"], query: { ...params },
+    }, options);
+  }
+}
+
+/** The calls of /v1/events. */
+export class Events {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /**
+   * Lists what happened to the project's payments and payouts, newest first. A page may have less
+   * than limit while has_more is true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  listAllEvents(params: AllEventListParams = {}, options: CallOptions = {}): AsyncIterable<Event> {
+    return all(params.cursor, (cursor) => this.listAllEventsPage({ ...params, cursor }, options));
+  }
+
+  /**
+   * One page of listAllEvents.
+   * It needs the scope read.
+   */
+  listAllEventsPage(params: AllEventListParams = {}, options: CallOptions = {}): Promise<Page<Event>> {
+    return this.#caller.call<Page<Event>>({
+      method: "GET", path: ["/v1/events"], query: { ...params },
+    }, options);
+  }
+
+  /**
+   * Gives an event.
+   * It needs the scope read.
+   */
+  get(eventID: string, options: CallOptions = {}): Promise<Event> {
+    return this.#caller.call<Event>({
+      method: "GET", path: ["/v1/events/", eventID],
+    }, options);
+  }
+}
+
+/** The calls of /v1/operations. */
+export class Operations {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /**
+   * Lists what was done to the project's payments and payouts, newest first. A page may have less
+   * than limit while has_more is true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  listAllOperations(params: AllOperationListParams = {}, options: CallOptions = {}): AsyncIterable<Operation> {
+    return all(params.cursor, (cursor) => this.listAllOperationsPage({ ...params, cursor }, options));
+  }
+
+  /**
+   * One page of listAllOperations.
+   * It needs the scope read.
+   */
+  listAllOperationsPage(params: AllOperationListParams = {}, options: CallOptions = {}): Promise<Page<Operation>> {
+    return this.#caller.call<Page<Operation>>({
+      method: "GET", path: ["/v1/operations"], query: { ...params },
+    }, options);
+  }
+
+  /**
+   * Gives an operation as it is now.
+   * It needs the scope read.
+   */
+  get(operationID: string, options: CallOptions = {}): Promise<Operation> {
+    return this.#caller.call<Operation>({
+      method: "GET", path: ["/v1/operations/", operationID],
     }, options);
   }
 }
@@ -241,6 +344,26 @@ export class Refunds {
   }
 
   /**
+   * Lists the project's refunds, newest first. A page may have less than limit while has_more is
+   * true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  list(params: RefundListParams = {}, options: CallOptions = {}): AsyncIterable<Refund> {
+    return all(params.cursor, (cursor) => this.listPage({ ...params, cursor }, options));
+  }
+
+  /**
+   * One page of list.
+   * It needs the scope read.
+   */
+  listPage(params: RefundListParams = {}, options: CallOptions = {}): Promise<Page<Refund>> {
+    return this.#caller.call<Page<Refund>>({
+      method: "GET", path: ["/v1/refunds"], query: { ...params },
+    }, options);
+  }
+
+  /**
    * Gives a refund as it is now.
    * It needs the scope read.
    */
@@ -286,6 +409,25 @@ export class Rounds {
   win(params: RoundParams, options: CallOptions = {}): Promise<Moved> {
     return this.#caller.call<Moved>({
       method: "POST", path: ["/v1/rounds/win"], body: params, mutates: true,
+    }, options);
+  }
+}
+
+/** The calls of /v1/transfers. */
+export class Transfers {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /**
+   * Gives a transfer of the ledger, and what it changed.
+   * It needs the scope read.
+   */
+  get(transferID: string, params: { expand?: "payment" | undefined } = {}, options: CallOptions = {}): Promise<TransferDetail> {
+    return this.#caller.call<TransferDetail>({
+      method: "GET", path: ["/v1/transfers/", transferID], query: { ...params },
     }, options);
   }
 }
@@ -539,7 +681,37 @@ export interface AccountListParams {
   cursor?: string | undefined;
 }
 
-/** Balance is a part of Customer. */
+/** AllEventListParams is what Events.ListAllEvents takes. */
+export interface AllEventListParams {
+  /** Only of this type. */
+  type?: string | undefined;
+  /** Only those that happened then or later. */
+  created_from?: string | undefined;
+  /** Only those that happened before. */
+  created_to?: string | undefined;
+  /** How many at most, 1 to 100; 20 if you do not say. */
+  limit?: number | undefined;
+  /** next_cursor of the page before. */
+  cursor?: string | undefined;
+}
+
+/** AllOperationListParams is what Operations.ListAllOperations takes. */
+export interface AllOperationListParams {
+  /** Only of this kind. */
+  kind?: OperationKind | undefined;
+  /** Only of this status. */
+  status?: OperationStatus | undefined;
+  /** Only those that began then or later. */
+  created_from?: string | undefined;
+  /** Only those that began before. */
+  created_to?: string | undefined;
+  /** How many at most, 1 to 100; 20 if you do not say. */
+  limit?: number | undefined;
+  /** next_cursor of the page before. */
+  cursor?: string | undefined;
+}
+
+/** Balance is a part of Customer and CustomerLine. */
 export interface Balance {
   /** ISO 4217. */
   currency: string;
@@ -559,6 +731,24 @@ export interface Customer {
   balances: Balance[];
   /** When they were first met. */
   created_at: string;
+}
+
+/** CustomerLine is what Customers.List gives. */
+export interface CustomerLine {
+  /** Your name for the customer. */
+  customer_id: string;
+  /** When they were first met. */
+  created_at: string;
+  /** With expand=balances: in each currency that there ever was money in. */
+  balances?: Balance[];
+}
+
+/** CustomerListParams is what Customers.List takes. */
+export interface CustomerListParams {
+  /** How many at most, 1 to 100; 20 if you do not say. */
+  limit?: number | undefined;
+  /** next_cursor of the page before. */
+  cursor?: string | undefined;
 }
 
 /** Decline is a part of Operation, Payment, Payout and Refund. */
@@ -647,7 +837,7 @@ export interface EndpointGone {
   state: string;
 }
 
-/** Event is what Payments.ListEvents gives. */
+/** Event is what Events.Get, Events.ListAllEvents and Payments.ListEvents give. */
 export interface Event {
   /** Its name. */
   event_id: string;
@@ -659,6 +849,12 @@ export interface Event {
   to: string;
   /** When. */
   at: string;
+  /** By which of its operations. */
+  operation_id?: string;
+  /** To which payment it happened. */
+  payment_id?: string;
+  /** Or to which payout. */
+  payout_id?: string;
 }
 
 /** MoveParams is what Wallet.Debit, Wallet.GrantBonus and Wallet.ReleaseBonus take. */
@@ -703,7 +899,7 @@ export interface Moved {
   transfer_id?: string;
 }
 
-/** Operation is a part of Payment, Payments.ListOperations and Payout. */
+/** Operation is what Operations.Get, Operations.ListAllOperations, Payment, Payments.ListOperations and Payout give. */
 export interface Operation {
   /** Its name; a refund's is its refund_id. */
   operation_id: string;
@@ -721,9 +917,13 @@ export interface Operation {
   updated_at: string;
   /** Why it failed. */
   decline?: Decline;
+  /** Of which payment. */
+  payment_id?: string;
+  /** Or of which payout. */
+  payout_id?: string;
 }
 
-/** Payment is what Payments.Get and Payments.List give. */
+/** Payment is what Payments.Get, Payments.List and TransferDetail give. */
 export interface Payment {
   /** Our name for the payment. */
   payment_id: string;
@@ -813,7 +1013,7 @@ export interface PaymentListParams {
   cursor?: string | undefined;
 }
 
-/** Payout is what Payouts.Get, Payouts.Init and Payouts.List give. */
+/** Payout is what Payouts.Get, Payouts.Init, Payouts.List and TransferDetail give. */
 export interface Payout {
   /** Our name for the payout. */
   payout_id: string;
@@ -883,7 +1083,19 @@ export interface PayoutListParams {
   cursor?: string | undefined;
 }
 
-/** Refund is what Payments.CreateRefund and Refunds.Get give. */
+/** Posting is a part of TransferDetail. */
+export interface Posting {
+  /** Which account. */
+  account_id: string;
+  /** Whose it is. */
+  owner: string;
+  /** What it is for. */
+  purpose: string;
+  /** By how much its balance changed. */
+  change: string;
+}
+
+/** Refund is what Payments.CreateRefund, Refunds.Get and Refunds.List give. */
 export interface Refund {
   /** Our name for the refund. */
   refund_id: string;
@@ -917,6 +1129,20 @@ export interface RefundCreateParams {
   description?: string | undefined;
   /** Your name for the refund, unique in the project. */
   merchant_refund_id?: string | undefined;
+}
+
+/** RefundListParams is what Refunds.List takes. */
+export interface RefundListParams {
+  /** Only of this status. */
+  status?: OperationStatus | undefined;
+  /** Only those that began then or later. */
+  created_from?: string | undefined;
+  /** Only those that began before. */
+  created_to?: string | undefined;
+  /** How many at most, 1 to 100; 20 if you do not say. */
+  limit?: number | undefined;
+  /** next_cursor of the page before. */
+  cursor?: string | undefined;
 }
 
 /** Replay is what WebhookEndpoints.Replay gives. */
@@ -981,6 +1207,38 @@ export interface Transfer {
   payment_id?: string;
   /** Or of which payout. */
   payout_id?: string;
+  /** Yours, of a move that you asked for. */
+  txn_id?: string;
+}
+
+/** TransferDetail is what Transfers.Get gives. */
+export interface TransferDetail {
+  /** Our name for it. */
+  transfer_id: string;
+  /** What it is. */
+  kind: string;
+  /** ISO 4217. */
+  currency: string;
+  /** What it changed of the accounts that /v1/accounts shows you. */
+  postings: Posting[];
+  /** When. */
+  created_at: string;
+  /** Whose money. */
+  customer_id?: string;
+  /** What it was for. */
+  description?: string;
+  /** By which of its operations. */
+  operation_id?: string;
+  /** With expand=payment: that payment, as it is now. */
+  payment?: Payment;
+  /** Of which payment. */
+  payment_id?: string;
+  /** With expand=payment: that payout, as it is now. */
+  payout?: Payout;
+  /** Or of which payout. */
+  payout_id?: string;
+  /** Of which round. */
+  round_id?: string;
   /** Yours, of a move that you asked for. */
   txn_id?: string;
 }
