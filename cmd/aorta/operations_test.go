@@ -1,7 +1,9 @@
 package main
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -37,6 +39,34 @@ func TestOperationsGuide(t *testing.T) {
 	}
 	if _, err := loaded(t, example, "AORTA_PROJECT_200_SECRET", "s"); err != nil {
 		t.Errorf("the example does not load: %v", err)
+	}
+}
+
+// TestMetricsGuide: docs/operations.md has every metric, by its name or by that of
+// its family.
+func TestMetricsGuide(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`Name: +"(aorta_[a-z]+_)([a-z_]*)"`)
+	found := 0
+	err = filepath.WalkDir("../../internal", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, m := range named.FindAllStringSubmatch(string(source), -1) {
+			found++
+			if !strings.Contains(string(text), "`"+m[1]+m[2]) && !strings.Contains(string(text), "`"+m[1]+"*`") {
+				t.Errorf("the page has neither %s nor %s*", m[1]+m[2], m[1])
+			}
+		}
+		return err
+	})
+	if err != nil || found < 15 {
+		t.Errorf("%d metrics were found (%v)", found, err)
 	}
 }
 

@@ -265,7 +265,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if out.media != "" {
 		maps.Copy(head, out.header)
-		values := [...]string{out.media, "Accept", strconv.Itoa(len(out.body))}
+		values := [...]string{out.media, "Accept, Accept-Language", strconv.Itoa(len(out.body))}
 		head["Content-Type"], head["Vary"], head["Content-Length"] = values[0:1:1], values[1:2:2], values[2:3:3]
 		w.WriteHeader(out.status)
 		if r.Method != http.MethodHead {
@@ -308,7 +308,7 @@ func (a *API) refused(c *call, err error) reply {
 		}
 		a.opts.Log.ErrorContext(c.http.Context(), "api could not answer", "trace_id", c.traceID, "call", name, "project", c.project.ID, "error", err)
 	}
-	return r.reply(c.traceID, a.opts.PublicURL()+"/v1/errors/", wantsProblem(c.http))
+	return r.reply(c.traceID, a.opts.PublicURL()+"/v1/errors/", languageOf(c.http.Header), wantsProblem(c.http))
 }
 
 // wantsProblem reports whether errors are wanted in the form of RFC 9457.

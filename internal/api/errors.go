@@ -57,7 +57,8 @@ const (
 )
 
 // fact is what is said of a code: its HTTP status, its text for people, and what
-// a client does about it. The text names nothing of the request.
+// a client does about it. The text names nothing of the request. In other languages
+// it stands in words.go.
 type fact struct {
 	status  int
 	message string
@@ -202,9 +203,8 @@ type reply struct {
 	code   code   // of a refusal
 }
 
-func (r *refusal) reply(traceID, errorsURL string, problemForm bool) reply {
-	f := facts[r.code]
-	status := f.status
+func (r *refusal) reply(traceID, errorsURL, language string, problemForm bool) reply {
+	message, status := messageOf(r.code, language), facts[r.code].status
 	if r.status != 0 {
 		status = r.status
 	}
@@ -216,18 +216,19 @@ func (r *refusal) reply(traceID, errorsURL string, problemForm bool) reply {
 	if out.header == nil {
 		out.header = http.Header{}
 	}
+	out.header.Set("Content-Language", language)
 	if r.retryAfter > 0 {
 		out.header.Set("Retry-After", seconds(r.retryAfter))
 	}
 	if problemForm {
 		out.media = mediaProblem
 		out.body = encode(problemBody{
-			errorsURL + string(r.code), strings.ReplaceAll(string(r.code), "_", " "), status, f.message, "urn:trace:" + traceID,
+			errorsURL + string(r.code), strings.ReplaceAll(string(r.code), "_", " "), status, message, "urn:trace:" + traceID,
 			errorBodyRest{string(r.code), traceID, details},
 		})
 		return out
 	}
-	out.body = encode(errorBody{string(r.code), f.message, traceID, details})
+	out.body = encode(errorBody{string(r.code), message, traceID, details})
 	return out
 }
 

@@ -222,11 +222,12 @@ type errorView struct {
 }
 
 func explainError(_ context.Context, c *call) (any, error) {
-	f, ok := facts[code(c.vars["code"])]
+	name := code(c.vars["code"])
+	f, ok := facts[name]
 	if !ok {
 		return nil, refuse(codeNotFound, nil)
 	}
-	return errorView{c.vars["code"], f.status, f.message, f.todo}, nil
+	return errorView{string(name), f.status, messageOf(name, languageOf(c.http.Header)), f.todo}, nil
 }
 
 func (a *API) serveOpenAPI(w http.ResponseWriter, _ *http.Request, _ *call) error {
