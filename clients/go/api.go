@@ -487,18 +487,25 @@ const (
 type EventType string
 
 const (
-	EventTypePaymentPending   EventType = "payment.pending"
-	EventTypePaymentCaptured  EventType = "payment.captured"
-	EventTypePaymentDeclined  EventType = "payment.declined"
-	EventTypePaymentRefunded  EventType = "payment.refunded"
-	EventTypeRefundSucceeded  EventType = "refund.succeeded"
-	EventTypeRefundDeclined   EventType = "refund.declined"
-	EventTypePayoutPending    EventType = "payout.pending"
-	EventTypePayoutPaid       EventType = "payout.paid"
-	EventTypePayoutFailed     EventType = "payout.failed"
-	EventTypeEndpointFailing  EventType = "endpoint.failing"
-	EventTypeEndpointDisabled EventType = "endpoint.disabled"
-	EventTypeEndpointTest     EventType = "endpoint.test"
+	EventTypePaymentPending      EventType = "payment.pending"
+	EventTypePaymentCaptured     EventType = "payment.captured"
+	EventTypePaymentDeclined     EventType = "payment.declined"
+	EventTypePaymentRefunded     EventType = "payment.refunded"
+	EventTypeRefundSucceeded     EventType = "refund.succeeded"
+	EventTypeRefundDeclined      EventType = "refund.declined"
+	EventTypePayoutPending       EventType = "payout.pending"
+	EventTypePayoutPaid          EventType = "payout.paid"
+	EventTypePayoutFailed        EventType = "payout.failed"
+	EventTypeEndpointFailing     EventType = "endpoint.failing"
+	EventTypeEndpointDisabled    EventType = "endpoint.disabled"
+	EventTypeWalletStake         EventType = "wallet.stake"
+	EventTypeWalletWin           EventType = "wallet.win"
+	EventTypeWalletRollback      EventType = "wallet.rollback"
+	EventTypeWalletDebit         EventType = "wallet.debit"
+	EventTypeWalletCredit        EventType = "wallet.credit"
+	EventTypeWalletBonusGranted  EventType = "wallet.bonus_granted"
+	EventTypeWalletBonusReleased EventType = "wallet.bonus_released"
+	EventTypeEndpointTest        EventType = "endpoint.test"
 )
 
 // OperationKind is one of the words below; later versions may have more.

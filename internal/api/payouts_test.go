@@ -595,6 +595,32 @@ func TestPayoutWebhooks(t *testing.T) {
 	}
 }
 
+// TestWalletWebhooks: an endpoint that asks for a wallet's moves by name hears of
+// them; one that asks for everything does not.
+func TestWalletWebhooks(t *testing.T) {
+	t.Parallel()
+	for homes := 1; homes <= 2; homes++ {
+		h := rich(t, homes)
+		h.shop.open.Store(true)
+		h.post(hooksPath, "h1", `{"url":"https://shop.example/all"}`)
+		hook := h.post(hooksPath, "h2", `{"url":"https://shop.example/stakes","events":["wallet.stake","wallet.win"]}`).text("endpoint_id")
+		a := h.post(stakePath, "s", move("s", "5.00", `,"round_id":"r"`))
+		ok(t, "stake", a, "45.00")
+		ok(t, "again, under another key", h.post(stakePath, "s2", move("s", "5.00", `,"round_id":"r"`)), "45.00")
+		ok(t, "debit", h.post(debitPath, "d", move("d", "1.00")), "44.00")
+		h.work.Wait()
+		got := h.shop.taken()
+		want := `"data":{"transfer_id":"` + a.text("transfer_id") + `","txn_id":"s","kind":"stake","round_id":"r","customer_id":"c","amount":"5.00","currency":"EUR","available":"45.00",`
+		if len(got) != 1 || !strings.Contains(got[0].body, `"type":"wallet.stake"`) || !strings.Contains(got[0].body, want) {
+			t.Errorf("%d homes: told %+v, want one of %s", homes, got, want)
+		}
+		log := h.get(hooksPath + "/" + hook + "/deliveries?type=wallet.stake")
+		if homes == 1 && (log.text("data", "0", "type") != "wallet.stake" || log.text("data", "0", "state") != "delivered" || log.text("data", "0", "payment_id") != "") {
+			t.Errorf("the log: %s", log.Body)
+		}
+	}
+}
+
 // TestPayoutWaits: whoever asks waits for the provider's first answer, and no
 // longer than that.
 func TestPayoutWaits(t *testing.T) {

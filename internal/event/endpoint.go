@@ -17,6 +17,18 @@ const (
 	EndpointDisabled Kind = "endpoint.disabled" // it hears nothing until somebody enables it
 )
 
+// The moves of a customer's wallet, as endpoints hear of them: only those that ask
+// for them by name, so that nobody else's game pays for it.
+const (
+	WalletStake         Kind = "wallet.stake"
+	WalletWin           Kind = "wallet.win"
+	WalletRollback      Kind = "wallet.rollback"
+	WalletDebit         Kind = "wallet.debit"
+	WalletCredit        Kind = "wallet.credit"
+	WalletBonusGranted  Kind = "wallet.bonus_granted"
+	WalletBonusReleased Kind = "wallet.bonus_released"
+)
+
 // The types under which endpoints hear of payments (payment-loop.md L15).
 const (
 	TypePending         = "payment.pending"
@@ -35,6 +47,8 @@ func Types() []string {
 	return []string{
 		TypePending, TypeCaptured, TypeDeclined, TypeRefunded, TypeRefundSucceeded, TypeRefundDeclined,
 		TypePayoutPending, TypePayoutPaid, TypePayoutFailed, string(EndpointFailing), string(EndpointDisabled),
+		string(WalletStake), string(WalletWin), string(WalletRollback), string(WalletDebit), string(WalletCredit),
+		string(WalletBonusGranted), string(WalletBonusReleased),
 	}
 }
 
@@ -62,7 +76,8 @@ func TypesOf(k Kind, to payment.Status) []string {
 		return payoutPaid
 	case PayoutFailed:
 		return payoutFailed
-	case RefundStarted, LateSuccess, PayoutUnknown, EndpointTest, EndpointFailing, EndpointDisabled:
+	case RefundStarted, LateSuccess, PayoutUnknown, EndpointTest, EndpointFailing, EndpointDisabled,
+		WalletStake, WalletWin, WalletRollback, WalletDebit, WalletCredit, WalletBonusGranted, WalletBonusReleased:
 	}
 	return nil
 }
@@ -97,7 +112,7 @@ type Endpoint struct {
 	ProjectID   int64
 	URL         string
 	Description string
-	Types       string // that it wants, with spaces between; empty: all
+	Types       string // that it wants, with spaces between; empty: all but a wallet's moves
 	State       EndpointState
 	Reason      string // why it is disabled, for people
 	Secret      string // sealed
@@ -117,8 +132,13 @@ func (e Endpoint) Wants(typ string) bool {
 	if e.State == EndpointDeleted {
 		return false
 	}
-	if e.Types == "" {
-		return true
+	return e.Types == "" || e.Names(typ)
+}
+
+// Names reports whether an endpoint asks for a type by name.
+func (e Endpoint) Names(typ string) bool {
+	if e.State == EndpointDeleted {
+		return false
 	}
 	for one := range strings.SplitSeq(e.Types, " ") {
 		if one == typ {

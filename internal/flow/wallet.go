@@ -158,6 +158,9 @@ func (f *Flows) write(ctx context.Context, m move) (Moved, error) {
 	if m.kind == ledger.KindRollback {
 		decide = m.rollBack
 	}
+	if to := m.hearers(f.opts.Endpoints()(m.Project.ID)); len(to) > 0 {
+		decide = m.heard(to, decide)
+	}
 	hint := m.hint
 	if m.Told != nil {
 		key := f.callKey(m.Told.Call)

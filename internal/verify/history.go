@@ -76,6 +76,10 @@ func (c *checker) takeEvent(e *event.Event) {
 		c.webhooks.events[e.ID] = true
 		return
 	}
+	if e.Payment.IsZero() && isMoveEvent(e.Kind) {
+		c.takeMoveEvent(e)
+		return
+	}
 	h := c.history(e.Payment)
 	x := *e
 	x.Snapshot = ""

@@ -155,7 +155,9 @@ func (c *checker) run(ctx context.Context) error {
 	if err := c.judgeRest(ctx); err != nil {
 		return err
 	}
-	c.judgeEndpoints()
+	if err := c.judgeEndpoints(ctx); err != nil {
+		return err
+	}
 	c.judgeAccounts()
 	c.judgeReserved()
 	if err := c.judgeRounds(ctx); err != nil {

@@ -134,6 +134,7 @@ func (c *checker) takeMove(t *ledger.Transfer) {
 		return
 	}
 	c.named.add(moveName(t))
+	c.hearOf(t)
 	who, ok := c.customers[t.Customer]
 	if !ok || len(t.Postings) == 0 {
 		return // said already

@@ -1,7 +1,9 @@
 package verify
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
+	"aorta/internal/ledger"
 	"aorta/internal/payment"
 )
 
@@ -31,6 +34,25 @@ var hears = map[event.Kind]string{
 // ofEndpoints are the kinds of event that are about an endpoint.
 var ofEndpoints = []event.Kind{event.EndpointTest, event.EndpointFailing, event.EndpointDisabled}
 
+// ofMoves says how endpoints hear of a wallet's moves, if they name the type
+// (docs/webhooks.md).
+var ofMoves = map[ledger.Kind]event.Kind{
+	ledger.KindStake: "wallet.stake", ledger.KindWin: "wallet.win", ledger.KindRollback: "wallet.rollback", ledger.KindDebit: "wallet.debit",
+	ledger.KindCredit: "wallet.credit", ledger.KindBonusGrant: "wallet.bonus_granted", ledger.KindBonusRelease: "wallet.bonus_released",
+}
+
+// moveEvent is an event of a move: what it tells, and of which transfer.
+type moveEvent struct {
+	kind     event.Kind
+	transfer id.Transfer
+}
+
+// hearing is an endpoint and a move that it wants to hear of.
+type hearing struct {
+	transfer id.Transfer
+	endpoint id.Endpoint
+}
+
 // knownUS is how long after an endpoint was made, or asked for other types, some
 // process may not know of it: each looks every two seconds.
 const knownUS = 30_000_000
@@ -41,11 +63,76 @@ type webhooks struct {
 	byProject  map[int64][]*event.Endpoint
 	events     map[id.Event]bool
 	deliveries []delivery
+
+	// Of wallets' moves: their events, and who must hear of which. It grows with what
+	// is told of them.
+	moveEvents map[id.Event]moveEvent
+	hearers    map[hearing]bool // true: not told yet
+}
+
+// isMoveEvent reports whether an event is of a wallet's move.
+func isMoveEvent(k event.Kind) bool {
+	return slices.Contains(slices.Collect(maps.Values(ofMoves)), k)
+}
+
+// takeMoveEvent notes an event of a move.
+func (c *checker) takeMoveEvent(e *event.Event) {
+	var told struct {
+		Transfer id.Transfer `json:"transfer_id"`
+	}
+	if err := json.Unmarshal([]byte(e.Snapshot), &told); err != nil || told.Transfer.IsZero() {
+		c.violation(C13, "Event %s (%s) tells of no transfer.", e.ID, e.Kind)
+	}
+	c.webhooks.events[e.ID] = true
+	c.webhooks.moveEvents[e.ID] = moveEvent{e.Kind, told.Transfer}
+}
+
+// hearOf notes a move, and who must hear of it.
+func (c *checker) hearOf(t *ledger.Transfer) {
+	for _, ep := range c.webhooks.byProject[t.Project] {
+		if ep.State != event.EndpointDeleted && t.CreatedUS >= ep.WantsUS+knownUS && slices.Contains(strings.Fields(ep.Types), string(ofMoves[t.Kind])) {
+			c.webhooks.hearers[hearing{t.ID, ep.ID}] = true
+		}
+	}
+}
+
+// judgeMoveHeard: a webhook of a move tells an endpoint of its project what it is,
+// once, and only one that asks for it.
+func (c *checker) judgeMoveHeard(ctx context.Context, d *delivery, e moveEvent) error {
+	t, ok, err := c.read.Transfer(ctx, e.transfer)
+	if err != nil {
+		return fmt.Errorf("read transfer that is told of: %w", err)
+	}
+	ep := c.webhooks.all[d.Endpoint]
+	switch {
+	case ep == nil: // said already
+		return nil
+	case !ok || t.Project != ep.ProjectID:
+		c.violation(C6, "Webhook %s tells project %d of transfer %s, which is no move of its.", d.ID, ep.ProjectID, e.transfer)
+		return nil
+	case ofMoves[t.Kind] != e.kind || d.Type != string(e.kind):
+		c.violation(C6, "Webhook %s tells of transfer %s (%s) as %q.", d.ID, t.ID, t.Kind, d.Type)
+	}
+	k := hearing{t.ID, ep.ID}
+	open, wanted := c.webhooks.hearers[k]
+	switch {
+	case wanted && !open:
+		c.violation(C6, "Endpoint %s is told of transfer %s twice.", ep.ID, t.ID)
+	case !wanted && ep.State != event.EndpointDeleted && t.CreatedUS >= ep.WantsUS+knownUS:
+		c.violation(C6, "Endpoint %s is told of transfer %s as %q, which it did not ask for.", ep.ID, t.ID, d.Type)
+	}
+	if wanted {
+		c.webhooks.hearers[k] = false
+	}
+	return nil
 }
 
 // scanEndpoints reads all endpoints: they are few.
 func (c *checker) scanEndpoints(ctx context.Context) error {
-	c.webhooks = webhooks{all: map[id.Endpoint]*event.Endpoint{}, byProject: map[int64][]*event.Endpoint{}, events: map[id.Event]bool{}}
+	c.webhooks = webhooks{
+		all: map[id.Endpoint]*event.Endpoint{}, byProject: map[int64][]*event.Endpoint{}, events: map[id.Event]bool{},
+		moveEvents: map[id.Event]moveEvent{}, hearers: map[hearing]bool{},
+	}
 	var after id.Endpoint
 	for {
 		rows, err := c.read.ScanEndpoints(ctx, after, page)
@@ -183,13 +270,19 @@ func (c *checker) judgeWebhook(d *delivery) {
 }
 
 // judgeEndpoints: what is told of endpoints and of no payment.
-func (c *checker) judgeEndpoints() {
+func (c *checker) judgeEndpoints(ctx context.Context) error {
 	told := map[[2]id.Raw]int{}
 	for n := range c.webhooks.deliveries {
 		d := &c.webhooks.deliveries[n]
 		c.judgeWebhook(d)
 		if !c.webhooks.events[d.Event] {
 			c.violation(C13, "Webhook %s tells of event %q, which does not exist.", d.ID, d.Event)
+		}
+		if e, ok := c.webhooks.moveEvents[d.Event]; ok {
+			if err := c.judgeMoveHeard(ctx, d, e); err != nil {
+				return err
+			}
+			continue
 		}
 		told[[2]id.Raw{d.Event.Raw(), d.Endpoint.Raw()}]++
 	}
@@ -200,4 +293,13 @@ func (c *checker) judgeEndpoints() {
 			c.violation(C6, "Endpoint %s is told of event %s %d times.", id.Endpoint(k[1]), id.Event(k[0]), told[k])
 		}
 	}
+	order := func(a, b hearing) int {
+		return cmp.Or(a.transfer.Compare(b.transfer), a.endpoint.Compare(b.endpoint))
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(c.webhooks.hearers), order) {
+		if c.webhooks.hearers[k] {
+			c.violation(C6, "Endpoint %s is not told of transfer %s.", k.endpoint, k.transfer)
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,9 @@ func told(t *testing.T) (*house, map[string]id.Endpoint) {
 	make("off")
 	of, _ = projects(wallets)
 	make("payouts", event.TypePayoutPaid, event.TypePayoutFailed)
+	make("moves", "wallet.stake", "wallet.credit", "wallet.rollback")
+	make("stakes", "wallet.stake")
+	make("unmoved")
 	of = shopProject
 	off := false
 	if _, err := h.endpoints.Update(t.Context(), shop, named["off"], callback.EndpointSettings{Enabled: &off}); err != nil {
@@ -53,6 +57,7 @@ func told(t *testing.T) (*house, map[string]id.Endpoint) {
 	if _, err := h.flows.Credit(t.Context(), flow.WalletMove{Project: p, CustomerID: "c3", TxnID: "funds", Amount: rupees(1000)}); err != nil {
 		t.Fatal(err)
 	}
+	h.play()
 	h.psp.payout = connector.Outcome{Kind: connector.Approved, Amount: rupees(100)}
 	h.payout("paid out", 100)
 	h.pump()
@@ -68,6 +73,15 @@ func told(t *testing.T) (*house, map[string]id.Endpoint) {
 	h.approve(h.begin(shop, "last").Attempt)
 	h.pump()
 	return h, named
+}
+
+// moveWebhook tells an endpoint of a move.
+func (r rows) moveWebhook(name string, to id.Endpoint) *event.Delivery {
+	t := r.move(name).ID.String()
+	return pick(r.Deliveries.Insert, func(d *event.Delivery) bool {
+		return d.Endpoint == to && pick(r.Events, func(e *event.Event) bool { return e.ID == d.Event }).Kind == event.Kind(d.Type) &&
+			strings.Contains(pick(r.Events, func(e *event.Event) bool { return e.ID == d.Event }).Snapshot, t)
+	})
 }
 
 func (r rows) webhook(name, typ string, to id.Endpoint) *event.Delivery {
@@ -131,6 +145,39 @@ func TestWebhookViolations(t *testing.T) {
 		{name: "payout told as failed", check: verify.C6, corrupt: func(r rows) {
 			r.webhook("paid out", event.TypePayoutPaid, named["payouts"]).Type = event.TypePayoutFailed
 		}, want: `\(payout.paid\) as "payout.failed"`},
+		{name: "move not told", check: verify.C6, corrupt: func(r rows) {
+			gone := r.moveWebhook("s1", named["stakes"]).ID
+			drop(&r.Deliveries.Insert, func(d *event.Delivery) bool { return d.ID == gone })
+		}, want: `is not told of transfer txn_`},
+		{name: "move told twice", check: verify.C6, corrupt: func(r rows) {
+			twice := *r.moveWebhook("s1", named["stakes"])
+			twice.ID = mint(twice.ID)
+			r.Deliveries.Insert = append(r.Deliveries.Insert, twice)
+		}, want: `is told of transfer txn_\w+ twice`},
+		{name: "move told who did not ask", check: verify.C6, corrupt: func(r rows) {
+			r.moveWebhook("s1", named["stakes"]).Endpoint = named["payouts"]
+		}, want: "which it did not ask for"},
+		{name: "move told who asked for everything", check: verify.C6, corrupt: func(r rows) {
+			r.moveWebhook("s1", named["stakes"]).Endpoint = named["unmoved"]
+		}, want: "which it did not ask for"},
+		{name: "move told as another", check: verify.C6, corrupt: func(r rows) {
+			r.moveWebhook("s1", named["moves"]).Type = "wallet.credit"
+		}, want: `\(stake\) as "wallet.credit"`},
+		{name: "move told as an event of another", check: verify.C6, corrupt: func(r rows) {
+			k := r.moveWebhook("s1", named["moves"]).Event
+			pick(r.Events, func(e *event.Event) bool { return e.ID == k }).Kind = event.WalletWin
+		}, want: `\(stake\) as "wallet.stake"`},
+		{name: "move told to another project", check: verify.C6, corrupt: func(r rows) {
+			r.moveWebhook("s1", named["stakes"]).Endpoint = named["all"]
+		}, want: "which is no move of its"},
+		{name: "move that never was", check: verify.C6, corrupt: func(r rows) {
+			k := r.moveWebhook("s1", named["stakes"]).Event
+			pick(r.Events, func(e *event.Event) bool { return e.ID == k }).Snapshot = `{"transfer_id":"` + mint(r.move("s1").ID).String() + `"}`
+		}, want: "which is no move of its"},
+		{name: "event of no move", check: verify.C13, corrupt: func(r rows) {
+			k := r.moveWebhook("s1", named["stakes"]).Event
+			pick(r.Events, func(e *event.Event) bool { return e.ID == k }).Snapshot = "{}"
+		}, want: "tells of no transfer"},
 		{name: "told twice", check: verify.C6, corrupt: func(r rows) {
 			p := r.payment("paid")
 			twice := *r.webhook("paid", event.TypeCaptured, named["captures"])

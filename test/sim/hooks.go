@@ -159,6 +159,7 @@ func hears(k event.Kind, to payment.Status) []string {
 	case event.PayoutPending, event.PayoutPaid, event.PayoutFailed:
 		return []string{string(k)}
 	case event.RefundStarted, event.LateSuccess, event.PayoutUnknown, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled:
+	case event.WalletStake, event.WalletWin, event.WalletRollback, event.WalletDebit, event.WalletCredit, event.WalletBonusGranted, event.WalletBonusReleased: // nobody here names them
 	}
 	return nil
 }

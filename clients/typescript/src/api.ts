@@ -621,6 +621,13 @@ export type EventType =
   | "payout.failed"
   | "endpoint.failing"
   | "endpoint.disabled"
+  | "wallet.stake"
+  | "wallet.win"
+  | "wallet.rollback"
+  | "wallet.debit"
+  | "wallet.credit"
+  | "wallet.bonus_granted"
+  | "wallet.bonus_released"
   | "endpoint.test";
 
 /** Later versions may have more. */
