@@ -27,6 +27,9 @@ type document struct {
 		RequestBody struct{ Content content } `json:"requestBody"`
 		Responses   map[string]struct{ Content content }
 	}
+	Webhooks map[string]map[string]struct {
+		RequestBody struct{ Content content } `json:"requestBody"`
+	}
 	Components struct{ Schemas map[string]schema }
 }
 
@@ -166,6 +169,11 @@ func read(text []byte) (*model, error) {
 			if !slices.Contains([]string{"post", "get", "patch", "delete"}, method) {
 				r.fail("%s %s: no rule for the method", method, path)
 			}
+		}
+	}
+	for _, calls := range r.doc.Webhooks {
+		for _, hook := range calls {
+			r.webhook(named(hook.RequestBody.Content["application/json"].Schema.Ref))
 		}
 	}
 	r.finish()
@@ -308,6 +316,17 @@ func (r *reader) call(path, method string) {
 	c.Answer = t.Name
 	r.used(t, full)
 	g.Calls = append(g.Calls, c)
+}
+
+// webhook reads what a message tells. The message itself is written by hand, since it
+// has headers too.
+func (r *reader) webhook(name string) {
+	data := named(r.doc.Components.Schemas[name].Properties["data"].Ref)
+	if data == "" {
+		r.fail("webhook %s has no data", name)
+		return
+	}
+	r.used(r.answer(data), "Message")
 }
 
 // used notes that a type is needed, with all that it is made of.

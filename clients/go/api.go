@@ -1377,6 +1377,70 @@ type WalletCreditParams struct {
 	PaymentID string `json:"payment_id,omitzero"`
 }
 
+// WebhookData is a part of Message.
+type WebhookData struct {
+	// What was asked for.
+	Amount string `json:"amount,omitzero"`
+
+	// What was taken, if anything was.
+	Captured string `json:"captured,omitzero"`
+
+	// Why it failed: decline code of the ECommPay list.
+	Code string `json:"code,omitzero"`
+
+	// When it began.
+	CreatedAt time.Time `json:"created_at,omitzero"`
+
+	// ISO 4217.
+	Currency string `json:"currency,omitzero"`
+
+	// Your name for the customer.
+	CustomerID string `json:"customer_id,omitzero"`
+
+	// The endpoint that the message is about.
+	EndpointID string `json:"endpoint_id,omitzero"`
+
+	// Yours.
+	MerchantPaymentID string `json:"merchant_payment_id,omitzero"`
+
+	// Yours.
+	MerchantPayoutID string `json:"merchant_payout_id,omitzero"`
+
+	// The same in words.
+	Message string `json:"message,omitzero"`
+
+	// The project's method.
+	Method string `json:"method,omitzero"`
+
+	// Our name for the payment.
+	PaymentID string `json:"payment_id,omitzero"`
+
+	// Our name for the payout.
+	PayoutID string `json:"payout_id,omitzero"`
+
+	// Why it is not.
+	Reason string `json:"reason,omitzero"`
+
+	// The refund that the message is about.
+	Refund *WebhookRefund `json:"refund,omitzero"`
+
+	// What was given back, if anything was.
+	Refunded string `json:"refunded,omitzero"`
+
+	// Grows with each event of the payment or payout: what comes with a lesser one than you have seen
+	// is old.
+	Sequence int `json:"sequence,omitzero"`
+
+	// Whether that endpoint is called.
+	State EndpointState `json:"state,omitzero"`
+
+	// Where it stands, in the words of the payment or payout.
+	Status string `json:"status,omitzero"`
+
+	// Where that endpoint is called.
+	URL string `json:"url,omitzero"`
+}
+
 // WebhookEndpointCreateParams is what WebhookEndpoints.Create takes.
 type WebhookEndpointCreateParams struct {
 	// Where it is called: https, port 443 or 8443, in a public network.
@@ -1429,6 +1493,30 @@ type WebhookEndpointUpdateParams struct {
 
 	// Where it is called.
 	URL *string `json:"url,omitzero"`
+}
+
+// WebhookRefund is a part of WebhookData.
+type WebhookRefund struct {
+	// Our name for the refund.
+	RefundID string `json:"refund_id"`
+
+	// Where it stands.
+	Status OperationStatus `json:"status"`
+
+	// Of how much.
+	Amount string `json:"amount"`
+
+	// ISO 4217.
+	Currency string `json:"currency"`
+
+	// Why it failed.
+	Code string `json:"code,omitzero"`
+
+	// Yours.
+	MerchantRefundID string `json:"merchant_refund_id,omitzero"`
+
+	// The same in words.
+	Message string `json:"message,omitzero"`
 }
 
 func (p AccountListParams) query() url.Values {

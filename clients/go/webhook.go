@@ -18,10 +18,11 @@ import (
 // Message is a webhook that is genuine. Its ID is the same however often it comes:
 // remember it, and drop repeats.
 type Message struct {
-	ID        string    // webhook-id
-	Type      EventType // what happened
-	Timestamp time.Time // when it happened
-	Data      json.RawMessage
+	ID        string          // webhook-id
+	Type      EventType       // what happened
+	Timestamp time.Time       // when it happened
+	Data      WebhookData     // what it happened to
+	Raw       json.RawMessage // the same as it came
 }
 
 // Receiver verifies webhooks (Standard Webhooks 1.0.0). It is safe for concurrent use.
@@ -129,16 +130,20 @@ func (r *Receiver) verify(header http.Header, body []byte, now time.Time) (*Mess
 	if !r.matches(signature, content) {
 		return no("no signature fits")
 	}
-	m := &Message{ID: id}
 	var envelope struct {
 		Type      EventType       `json:"type"`
 		Timestamp time.Time       `json:"timestamp"`
 		Data      json.RawMessage `json:"data"`
 	}
-	if err := json.Unmarshal(body, &envelope); err != nil {
+	m := &Message{ID: id}
+	err = json.Unmarshal(body, &envelope)
+	if err == nil {
+		m.Type, m.Timestamp, m.Raw = envelope.Type, envelope.Timestamp, envelope.Data
+		err = json.Unmarshal(envelope.Data, &m.Data)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("aorta: a genuine webhook cannot be read: %w", err)
 	}
-	m.Type, m.Timestamp, m.Data = envelope.Type, envelope.Timestamp, envelope.Data
 	return m, nil
 }
 

@@ -2,12 +2,15 @@ package aorta_test
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +67,21 @@ func believed(t *testing.T, now int64, header http.Header, body []byte, secrets 
 	return !errors.Is(err, aorta.ErrNotGenuine)
 }
 
+// believedID verifies a message that is signed right, under an id.
+func believedID(t *testing.T, now int64, h http.Header, id string, body []byte, secret string) bool {
+	t.Helper()
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%d.%s", id, now, body)
+	h.Set("webhook-id", id)
+	h.Set("webhook-timestamp", fmt.Sprint(now))
+	h.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	return believed(t, now, h, body, secret)
+}
+
 func headers(of map[string]string) http.Header {
 	h := http.Header{}
 	for name, value := range of {
@@ -117,6 +135,14 @@ func TestReceiver(t *testing.T) {
 			t.Errorf("%s may be there twice", name)
 		}
 	}
+	if !believedID(t, c.Now, headers(c.Headers), "evt_1", c.Payload, c.Secret) {
+		t.Error("the test does not sign right")
+	}
+	for _, id := range []string{"evt.1", strings.Repeat("e", 129)} {
+		if h := headers(c.Headers); believedID(t, c.Now, h, id, c.Payload, c.Secret) {
+			t.Errorf("a webhook-id may be %q", id)
+		}
+	}
 	for _, secrets := range [][]string{nil, {other, "x"}, {"whpk_" + base64.StdEncoding.EncodeToString(make([]byte, 31))}, {other + "\n"}} {
 		if _, err := aorta.NewReceiver(secrets...); !errors.Is(err, aorta.ErrWebhookSecret) {
 			t.Errorf("NewReceiver(%q) = %v", secrets, err)
@@ -137,7 +163,7 @@ func TestReceiver(t *testing.T) {
 			return req
 		}
 		m, err := r.Receive(request(c.Payload))
-		if err != nil || m.Type != aorta.EventTypePaymentCaptured || string(m.Data) != `{"payment_id":"pay_123"}` {
+		if err != nil || m.Type != aorta.EventTypePaymentCaptured || m.Data.PaymentID != "pay_123" || string(m.Raw) != `{"payment_id":"pay_123"}` {
 			t.Errorf("Receive = %+v, %v", m, err)
 		}
 		if _, err := r.Receive(request(make([]byte, 1<<20+1))); !errors.Is(err, aorta.ErrNotGenuine) {

@@ -52,8 +52,9 @@ func (a *API) describe() []byte {
 			"title": "Aorta", "version": version, "license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 			"description": "The native API. Amounts are decimal texts in major units. Every call that changes something needs an Idempotency-Key and is done once under it.",
 		},
-		"servers": []object{{"url": "/"}},
-		"paths":   paths,
+		"servers":  []object{{"url": "/"}},
+		"paths":    paths,
+		"webhooks": d.webhook(),
 		"components": object{
 			"schemas":         d.schemas,
 			"securitySchemes": object{"key": object{"type": "http", "scheme": "bearer", "description": "An API key, sk_…"}},

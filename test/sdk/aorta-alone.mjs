@@ -2,6 +2,7 @@
 // take no time, so each scenario says exactly what was waited for. Prints one JSON line {name, error} for each scenario.
 
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 
@@ -277,6 +278,12 @@ const scenarios = {
     const other = 'whsec_' + Buffer.alloc(32).toString('base64');
     assert.ok(await believed(new Receiver(other, c.secret), body, c.headers, c.now), 'the second of two secrets');
     assert.ok(!(await believed(new Receiver(other), body, c.headers, c.now)), 'another secret');
+    const signedAs = async (id) => {
+      const signature = createHmac('sha256', Buffer.from(c.secret.slice(6), 'base64')).update(`${id}.${c.now}.`).update(body).digest('base64');
+      const headers = { 'webhook-id': id, 'webhook-timestamp': String(c.now), 'webhook-signature': `v1,${signature}` };
+      return believed(new Receiver(c.secret), body, headers, c.now);
+    };
+    assert.deepEqual([await signedAs('evt_1'), await signedAs('evt.1'), await signedAs('e'.repeat(129))], [true, false, false]);
     const twice = { ...c.headers, 'Webhook-Id': c.headers['webhook-id'] };
     assert.ok(!(await believed(new Receiver(c.secret), body, twice, c.now)), 'a header that is there twice');
     assert.ok(!(await believed(new Receiver(c.secret), Buffer.alloc((1 << 20) + 1), c.headers, c.now)), 'a message that is too large');

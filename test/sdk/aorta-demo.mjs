@@ -100,7 +100,7 @@ const scenarios = {
       const body = Buffer.concat(pieces);
       let word = '';
       for (const receiver of receivers) {
-        word += await receiver.verify(body, request.headers).then((m) => `${m.type} `, (err) => (err instanceof NotGenuineError ? '' : String(err)));
+        word += await receiver.verify(body, request.headers).then((m) => `${m.data.state === 'enabled' ? m.type : JSON.stringify(m)} `, (err) => (err instanceof NotGenuineError ? '' : String(err)));
         word += await receiver.verify(Buffer.concat([body, Buffer.from(' ')]), request.headers).then(() => 'FORGED ', () => '');
       }
       heard.push(word);

@@ -371,10 +371,10 @@ func (u *user) hears() {
 		defer mu.Unlock()
 		word := ""
 		for _, receiver := range receivers {
-			if m, err := receiver.Verify(r.Header, body); err == nil {
+			if m, err := receiver.Verify(r.Header, body); err == nil && m.Data.State == aorta.EndpointStateEnabled {
 				word += string(m.Type) + " "
 			} else if !errors.Is(err, aorta.ErrNotGenuine) {
-				word += err.Error()
+				word += fmt.Sprint(m, err)
 			}
 			if _, err := receiver.Verify(r.Header, append(bytes.Clone(body), ' ')); !errors.Is(err, aorta.ErrNotGenuine) {
 				word += "FORGED "

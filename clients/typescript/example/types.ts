@@ -26,7 +26,7 @@ export async function allowed(): Promise<PaymentStatus> {
     }
   }
   const message = await new Receiver("whsec_…").verify("{}", { "webhook-id": "evt_1" });
-  console.log(message.type === "payment.captured");
+  console.log(message.type === "payment.captured", message.data.payment_id, message.data.refund?.amount);
   return paid.status;
 }
 

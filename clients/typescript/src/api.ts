@@ -1276,6 +1276,50 @@ export interface WalletCreditParams {
   payment_id?: string | undefined;
 }
 
+/** WebhookData is a part of Message. */
+export interface WebhookData {
+  /** What was asked for. */
+  amount?: string;
+  /** What was taken, if anything was. */
+  captured?: string;
+  /** Why it failed: decline code of the ECommPay list. */
+  code?: string;
+  /** When it began. */
+  created_at?: string;
+  /** ISO 4217. */
+  currency?: string;
+  /** Your name for the customer. */
+  customer_id?: string;
+  /** The endpoint that the message is about. */
+  endpoint_id?: string;
+  /** Yours. */
+  merchant_payment_id?: string;
+  /** Yours. */
+  merchant_payout_id?: string;
+  /** The same in words. */
+  message?: string;
+  /** The project's method. */
+  method?: string;
+  /** Our name for the payment. */
+  payment_id?: string;
+  /** Our name for the payout. */
+  payout_id?: string;
+  /** Why it is not. */
+  reason?: string;
+  /** The refund that the message is about. */
+  refund?: WebhookRefund;
+  /** What was given back, if anything was. */
+  refunded?: string;
+  /** Grows with each event of the payment or payout: what comes with a lesser one than you have seen is old. */
+  sequence?: number;
+  /** Whether that endpoint is called. */
+  state?: EndpointState;
+  /** Where it stands, in the words of the payment or payout. */
+  status?: string;
+  /** Where that endpoint is called. */
+  url?: string;
+}
+
 /** WebhookEndpointCreateParams is what WebhookEndpoints.Create takes. */
 export interface WebhookEndpointCreateParams {
   /** Where it is called: https, port 443 or 8443, in a public network. */
@@ -1318,6 +1362,24 @@ export interface WebhookEndpointUpdateParams {
   state?: EndpointState | undefined;
   /** Where it is called. */
   url?: string | undefined;
+}
+
+/** WebhookRefund is a part of WebhookData. */
+export interface WebhookRefund {
+  /** Our name for the refund. */
+  refund_id: string;
+  /** Where it stands. */
+  status: OperationStatus;
+  /** Of how much. */
+  amount: string;
+  /** ISO 4217. */
+  currency: string;
+  /** Why it failed. */
+  code?: string;
+  /** Yours. */
+  merchant_refund_id?: string;
+  /** The same in words. */
+  message?: string;
 }
 
 /** The codes of errors. Later versions may have more. */

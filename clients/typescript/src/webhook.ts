@@ -1,4 +1,4 @@
-import type { EventType } from "./api.js";
+import type { EventType, WebhookData } from "./api.js";
 
 /** A webhook that is genuine. Its id is the same however often it comes: remember it, and drop repeats. */
 export interface Message {
@@ -8,7 +8,8 @@ export interface Message {
   type: EventType;
   /** When it happened. */
   timestamp: string;
-  data: Record<string, unknown>;
+  /** What it happened to. */
+  data: WebhookData;
 }
 
 /** Headers as fetch has them, or as node:http has them. */
@@ -76,7 +77,7 @@ export class Receiver {
     if (!(await this.#matches(signature, content.buffer as ArrayBuffer))) {
       throw new NotGenuineError("no signature fits");
     }
-    const read = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(raw)) as { type: EventType; timestamp: string; data: Record<string, unknown> };
+    const read = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(raw)) as { type: EventType; timestamp: string; data: WebhookData };
     return { id, type: read.type, timestamp: read.timestamp, data: read.data };
   }
 
