@@ -1379,8 +1379,14 @@ type WalletCreditParams struct {
 
 // WebhookData is a part of Message.
 type WebhookData struct {
-	// What was asked for.
+	// What was asked for, or moved.
 	Amount string `json:"amount,omitzero"`
+
+	// What the customer has right after it.
+	Available string `json:"available,omitzero"`
+
+	// And as bonus, where the move touched that.
+	Bonus string `json:"bonus,omitzero"`
 
 	// What was taken, if anything was.
 	Captured string `json:"captured,omitzero"`
@@ -1399,6 +1405,9 @@ type WebhookData struct {
 
 	// The endpoint that the message is about.
 	EndpointID string `json:"endpoint_id,omitzero"`
+
+	// What that move is.
+	Kind string `json:"kind,omitzero"`
 
 	// Yours.
 	MerchantPaymentID string `json:"merchant_payment_id,omitzero"`
@@ -1427,6 +1436,9 @@ type WebhookData struct {
 	// What was given back, if anything was.
 	Refunded string `json:"refunded,omitzero"`
 
+	// Of which round.
+	RoundID string `json:"round_id,omitzero"`
+
 	// Grows with each event of the payment or payout: what comes with a lesser one than you have seen
 	// is old.
 	Sequence int `json:"sequence,omitzero"`
@@ -1436,6 +1448,12 @@ type WebhookData struct {
 
 	// Where it stands, in the words of the payment or payout.
 	Status string `json:"status,omitzero"`
+
+	// Our name for the move of a wallet.
+	TransferID string `json:"transfer_id,omitzero"`
+
+	// Yours.
+	TxnID string `json:"txn_id,omitzero"`
 
 	// Where that endpoint is called.
 	URL string `json:"url,omitzero"`

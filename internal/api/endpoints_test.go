@@ -22,7 +22,6 @@ const hooksPath = "/v1/webhook_endpoints"
 // verifies reports whether a message is signed with a secret.
 func (h *house) verifies(m taken, secret string) bool {
 	h.t.Helper()
-	conformsMessage(h.t, m.body)
 	key, err := sign.ParseWebhookKey(secret)
 	if err != nil {
 		h.t.Fatalf("secret %q: %v", secret, err)

@@ -299,6 +299,11 @@ func build(h *house, change []setting) *house {
 	}
 	h.api = api.New(o)
 	h.key = h.newKey(200, "", scopes()...)
+	h.t.Cleanup(func() { // whatever the test is of, what webhooks tell is as openapi.json says
+		for _, m := range h.shop.taken() {
+			conformsMessage(h.t, m.body)
+		}
+	})
 	h.t.Cleanup(h.work.Wait)
 	return h
 }

@@ -5,7 +5,7 @@ package api
 type webhookMessage struct {
 	Type      string      `json:"type" kind:"type" need:"yes" doc:"What happened." ex:"payment.captured"`
 	Timestamp string      `json:"timestamp" kind:"time" need:"yes" doc:"When." ex:"2025-10-17T09:41:00.000000Z"`
-	Data      webhookData `json:"data" need:"yes" doc:"What it is about, as it was right then: a payment, a payout or an endpoint."`
+	Data      webhookData `json:"data" need:"yes" doc:"What it is about, as it was right then: a payment, a payout, a move of a wallet or an endpoint."`
 }
 
 // webhookData is what a webhook is about.
@@ -16,7 +16,7 @@ type webhookData struct {
 	MerchantPayoutID  string         `json:"merchant_payout_id" kind:"name" doc:"Yours." ex:"payout-1"`
 	Status            string         `json:"status" kind:"word" doc:"Where it stands, in the words of the payment or payout." ex:"captured"`
 	Sequence          int64          `json:"sequence" kind:"integer" doc:"Grows with each event of the payment or payout: what comes with a lesser one than you have seen is old." ex:"2"`
-	Amount            string         `json:"amount" kind:"amount" doc:"What was asked for." ex:"50.00"`
+	Amount            string         `json:"amount" kind:"amount" doc:"What was asked for, or moved." ex:"50.00"`
 	Currency          string         `json:"currency" kind:"currency" doc:"ISO 4217." ex:"EUR"`
 	Captured          string         `json:"captured" kind:"amount" doc:"What was taken, if anything was." ex:"50.00"`
 	Refunded          string         `json:"refunded" kind:"amount" doc:"What was given back, if anything was." ex:"10.00"`
@@ -26,6 +26,12 @@ type webhookData struct {
 	Message           string         `json:"message" kind:"text" doc:"The same in words." ex:"Insufficient funds on the account"`
 	CreatedAt         string         `json:"created_at" kind:"time" doc:"When it began." ex:"2025-10-17T09:40:12.000000Z"`
 	Refund            *webhookRefund `json:"refund" doc:"The refund that the message is about."`
+	TransferID        string         `json:"transfer_id" kind:"transfer_id" doc:"Our name for the move of a wallet." ex:"txn_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	TxnID             string         `json:"txn_id" kind:"txn" doc:"Yours." ex:"bet-77"`
+	Kind              string         `json:"kind" kind:"word" doc:"What that move is." ex:"stake"`
+	RoundID           string         `json:"round_id" kind:"txn" doc:"Of which round." ex:"spin-9"`
+	Available         string         `json:"available" kind:"amount" doc:"What the customer has right after it." ex:"45.00"`
+	Bonus             string         `json:"bonus" kind:"amount" doc:"And as bonus, where the move touched that." ex:"10.00"`
 	EndpointID        string         `json:"endpoint_id" kind:"endpoint_id" doc:"The endpoint that the message is about." ex:"we_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	URL               string         `json:"url" kind:"url" doc:"Where that endpoint is called." ex:"https://shop.example/hooks"`
 	State             string         `json:"state" kind:"enum:enabled,disabled" doc:"Whether that endpoint is called." ex:"disabled"`

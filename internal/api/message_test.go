@@ -20,7 +20,7 @@ func conformsMessage(t testing.TB, body string) {
 }
 
 // TestMessages: webhooks of payments and payouts, bare and with all that they may tell, are as openapi.json says. Those of
-// endpoints are looked at where they are received.
+// endpoints and wallets are looked at where they are received: in every house.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	name := id.Raw{1, 2, 3}

@@ -1278,8 +1278,12 @@ export interface WalletCreditParams {
 
 /** WebhookData is a part of Message. */
 export interface WebhookData {
-  /** What was asked for. */
+  /** What was asked for, or moved. */
   amount?: string;
+  /** What the customer has right after it. */
+  available?: string;
+  /** And as bonus, where the move touched that. */
+  bonus?: string;
   /** What was taken, if anything was. */
   captured?: string;
   /** Why it failed: decline code of the ECommPay list. */
@@ -1292,6 +1296,8 @@ export interface WebhookData {
   customer_id?: string;
   /** The endpoint that the message is about. */
   endpoint_id?: string;
+  /** What that move is. */
+  kind?: string;
   /** Yours. */
   merchant_payment_id?: string;
   /** Yours. */
@@ -1310,12 +1316,18 @@ export interface WebhookData {
   refund?: WebhookRefund;
   /** What was given back, if anything was. */
   refunded?: string;
+  /** Of which round. */
+  round_id?: string;
   /** Grows with each event of the payment or payout: what comes with a lesser one than you have seen is old. */
   sequence?: number;
   /** Whether that endpoint is called. */
   state?: EndpointState;
   /** Where it stands, in the words of the payment or payout. */
   status?: string;
+  /** Our name for the move of a wallet. */
+  transfer_id?: string;
+  /** Yours. */
+  txn_id?: string;
   /** Where that endpoint is called. */
   url?: string;
 }
