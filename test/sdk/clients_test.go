@@ -391,8 +391,15 @@ func (u *user) hears() {
 		defer mu.Unlock()
 		receivers = append(receivers, r)
 	}
+	u.line.next("cut") // the answer with the secret
 	endpoint, err := u.client.WebhookEndpoints.Create(ctx, aorta.WebhookEndpointCreateParams{URL: shop.URL, Events: []aorta.EventType{aorta.EventTypePaymentPending}})
 	u.fatal(err)
+	if endpoint.Secret != "" {
+		u.t.Error("a secret was told twice")
+	}
+	if endpoint, err = u.client.WebhookEndpoints.Rotate(ctx, endpoint.EndpointID, aorta.WebhookEndpointRotateParams{OverlapHours: new(0)}); err != nil {
+		u.t.Fatal(err)
+	}
 	knows(endpoint.Secret)
 	test := func(want string) {
 		u.t.Helper()
