@@ -179,7 +179,7 @@ func (l *lane) gather(batch id.Batch) {
 	if batch == l.batch {
 		return
 	}
-	l.batch, l.run = batch, 1
+	l.batch = batch
 	var acts []act
 	for _, t := range l.p.tasks {
 		if t.act.name != "" && t.act.home == l.home && !t.taken {
@@ -188,9 +188,9 @@ func (l *lane) gather(batch id.Batch) {
 		}
 	}
 	if len(acts) == 0 {
-		return // a half of a batch that was halved
+		return // the same acts under another name, or half of them: it goes on to count, or the same draws came again and again
 	}
-	l.acts = acts
+	l.acts, l.run = acts, 1
 	l.w.batches++
 	if len(acts) > 1 {
 		l.w.shared++
