@@ -273,6 +273,9 @@ func (x *application) unknown() error {
 		case x.attempt.Kind == payment.KindSale && !x.movesMoney && !x.pay.Status.Final():
 			return x.again()
 		case x.attempt.Kind == payment.KindPayout:
+			if mutation == "release" {
+				return x.decline(payment.AttemptNotSent)
+			}
 			if err := x.payoutUnknown(); err != nil {
 				return err
 			}

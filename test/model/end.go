@@ -34,6 +34,10 @@ func (m *Model) End(payments []Payment, accounts []Account, rounds []Round) []st
 }
 
 func (m *Model) endPayment(p *payment) {
+	if p.Type == "payout" {
+		m.endPayout(p)
+		return
+	}
 	if !slices.Contains(over, p.Status) {
 		m.fault("payment %s is %s in the end (L15)", p.Name, p.Status)
 	}
@@ -52,15 +56,16 @@ func (m *Model) endAttempt(a *attempt) {
 	has := func(kinds ...string) bool {
 		return slices.ContainsFunc(kinds, func(k string) bool { return m.cases[Case{Payment: a.Payment, Kind: k}] })
 	}
-	other := slices.ContainsFunc(a.heard, func(o Outcome) bool {
-		return o.Kind == "approved" && (o.Minor != a.Minor || o.Currency != a.Currency)
-	})
 	switch {
+	case a.paid() && !a.booked && a.tooLate():
+		if !has("contradiction") {
+			m.fault("%s: it was released, the provider has paid it after all, and no case says so (L15)", m.name(a))
+		}
 	case a.paid() && !a.booked:
 		m.fault("%s: the provider has said that it is paid, and it was not booked (L3.2, L14)", m.name(a))
-	case a.Kind == "refund" && a.refundOpen && a.said("declined"):
+	case a.Kind != "sale" && a.held && a.said("declined"):
 		m.fault("%s: the provider has said no, and its money is still reserved (design 5)", m.name(a))
-	case a.Status != "approved" && other && !has("mismatch", "contradiction"):
+	case a.Status != "approved" && a.other() && !has("mismatch", "contradiction"):
 		m.fault("%s: the provider has said another amount, and no case says so (L6.4)", m.name(a))
 	case a.wrongNews && !has("mismatch"):
 		m.fault("%s: its news was of another amount, and no case says so (L6.4)", m.name(a))

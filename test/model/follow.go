@@ -12,7 +12,11 @@ func (m *Model) Committed(c Commit) {
 	m.moved, m.ahead = nil, c.Transfers
 	fresh := map[string]bool{}
 	for _, p := range c.Payments {
-		if m.pays[p.ID] == nil {
+		switch {
+		case m.pays[p.ID] != nil:
+		case p.Type == "payout":
+			m.beginPayout(p)
+		default:
 			m.begin(p)
 		}
 	}
@@ -87,6 +91,8 @@ func (m *Model) begin(p Payment) {
 	switch known := m.byName[fold(p.Name)]; {
 	case at < 0:
 		m.fault("payment %s (%s, %d %s) was made, and nobody asked for it (L2)", p.ID, p.Name, p.Minor, p.Currency)
+	case p.Type != "purchase":
+		m.fault("payment %s is of type %q (L2)", p.Name, p.Type)
 	case known != "":
 		m.fault("payment %s is made twice: as %s and %s (L3.3)", p.Name, known, p.ID)
 	case p.Status != "new" || p.Captured != 0 || p.Refunded != 0 || p.Refunding != 0:
@@ -98,8 +104,8 @@ func (m *Model) begin(p Payment) {
 	m.pays[p.ID] = made
 }
 
-// operation: a sale is begun with its payment or by another try, a refund by
-// a request or a rule; which of them, its event must show.
+// operation: a sale is begun with its payment or by another try, a payout's with
+// it, a refund by a request or a rule; which of them, its event must show.
 func (m *Model) operation(o Operation) {
 	p := m.pays[o.Payment]
 	if p == nil {
@@ -107,7 +113,16 @@ func (m *Model) operation(o Operation) {
 		return
 	}
 	made := &operation{Operation: o}
+	if (p.Type == "payout") != (o.Kind == "payout") {
+		m.fault("operation %s of %s %s is a %s (L15)", o.ID, p.Type, p.ID, o.Kind)
+	}
 	switch o.Kind {
+	case "payout":
+		made.Status = "processing"
+		if p.current != "" || o.Minor != p.Minor {
+			m.fault("payout %s of %d is sent as %s of %d, and before as %q (L2 payouts)", p.ID, p.Minor, o.ID, o.Minor, p.current)
+		}
+		p.current = o.ID
 	case "sale":
 		made.Status = "processing"
 		p.sales = append(p.sales, o.ID)
@@ -165,7 +180,7 @@ func (m *Model) event(e Event, fresh bool) {
 		return
 	}
 	var missing []string
-	for _, move := range moves {
+	for _, move := range slices.Concat(moves, outgoing) {
 		if move.event != e.Kind || !slices.Contains(move.from, e.From) || !slices.Contains(move.to, e.To) && (len(move.to) > 0 || e.To != e.From) {
 			continue
 		}

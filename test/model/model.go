@@ -16,6 +16,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -60,8 +61,8 @@ type Outcome struct {
 // Payment, Operation, Attempt, Event, Transfer and Account are rows as the
 // platform has committed them.
 type Payment struct {
-	ID, Name, Customer, Status, Currency                     string
-	Place                                                    int // its small ledger
+	ID, Type, Name, Customer, Status, Currency               string // of type purchase or payout
+	Place                                                    int    // its small ledger
 	Minor, Captured, Refunded, Refunding, LimitUS, CreatedUS int64
 	TriesLeft, RetryUS                                       int64
 }
@@ -124,7 +125,7 @@ type Case struct{ Payment, Kind string }
 
 type payment struct {
 	Payment           // as it must be
-	current  string   // the newest sale's operation
+	current  string   // the newest sale's operation, or the payout's
 	offered  bool     // the customer may try again
 	sales    []string // operations
 	refunds  []*Refund
@@ -141,16 +142,16 @@ type operation struct {
 
 type attempt struct {
 	Attempt
-	asks       int       // calls that ask the provider to do it
-	provedAt   int       // length of heard when "not sent" was last acted upon
-	sinceUS    int64     // when it was last to be asked
-	restarts   int       // of the platform, when it was made
-	heard      []Outcome // in order
-	booked     bool      // its money is in the accounts
-	late       bool      // as late success, or it is the refund of one
-	sentBack   bool      // late: a refund of it was begun
-	wrongNews  bool      // verified news named another amount
-	refundOpen bool      // refund: reserved, and neither done nor back
+	asks      int       // calls that ask the provider to do it
+	provedAt  int       // length of heard when "not sent" was last acted upon
+	sinceUS   int64     // when it was last to be asked
+	restarts  int       // of the platform, when it was made
+	heard     []Outcome // in order
+	booked    bool      // its money is in the accounts
+	late      bool      // as late success, or it is the refund of one
+	sentBack  bool      // late: a refund of it was begun
+	wrongNews bool      // verified news named another amount
+	held      bool      // refund, payout: reserved, and neither done nor back
 }
 
 // Model is told inputs and history, and says what is wrong with it.
@@ -178,6 +179,8 @@ type Model struct {
 	rows    map[string]string // names of rounds, as their rows have them
 	places  map[string]int    // of customers: where all of their money is
 	waiting map[*AskedMove]bool
+
+	payouts []Payout // that were asked for
 }
 
 // New makes a model that has heard nothing.
@@ -271,8 +274,8 @@ func (m *Model) Asks(id string) {
 	case a == nil:
 		m.fault("the provider is asked for %s, which was never committed", id)
 		return
-	case a.Kind == "sale" && a.asks > 0:
-		m.fault("sale %s is asked for twice under one reference (L15)", m.name(a))
+	case a.Kind != "refund" && a.asks > 0:
+		m.fault("%s is asked for twice under one reference (L15)", m.name(a))
 	case a.asks > 0 && !m.notTaken(a):
 		m.fault("refund %s is sent again without proof that it was not taken (L15)", m.name(a))
 	}
@@ -290,11 +293,19 @@ func (m *Model) Heard(o Outcome) {
 	a.heard = append(a.heard, o)
 }
 
-// News: a verified notification was stored. It is a reason to ask, not an
-// answer, but what it says must fit what we asked for (L6.4).
-func (m *Model) News(o Outcome) {
-	if a := m.atts[o.Attempt]; a != nil && o.Currency != "" && (o.Currency != a.Currency || o.Minor != a.Minor) {
+// News: a verified notification was stored. It is a reason to ask, not an answer,
+// unless it is the provider's own word (L2 step 4); and what it says must fit what
+// we asked for (L6.4).
+func (m *Model) News(o Outcome, ownWord bool) {
+	a := m.atts[o.Attempt]
+	if a == nil {
+		return
+	}
+	if o.Currency != "" && (o.Currency != a.Currency || o.Minor != a.Minor) {
 		a.wrongNews = true
+	}
+	if ownWord {
+		a.heard = append(a.heard, o)
 	}
 }
 
@@ -326,6 +337,13 @@ func (a *attempt) said(kind string) bool {
 		}
 	}
 	return false
+}
+
+// other reports whether the provider has said that another amount has moved.
+func (a *attempt) other() bool {
+	return slices.ContainsFunc(a.heard, func(o Outcome) bool {
+		return o.Kind == "approved" && (o.Minor != a.Minor || o.Currency != a.Currency)
+	})
 }
 
 // paid: the provider says that this very amount has moved (L3.2, L6.4).
@@ -360,7 +378,7 @@ func (m *Model) notTaken(a *attempt) bool {
 			count = 0
 		}
 	}
-	return count >= 2 && last-first >= noRecordGapUS && (a.Kind == "refund" || m.s.MovesMoney)
+	return count >= 2 && last-first >= noRecordGapUS && (a.Kind != "sale" || m.s.MovesMoney)
 }
 
 // no: the provider's last word is no, or it never took it.

@@ -56,7 +56,7 @@ func moves(debit, credit model.Account, minor int64) []model.Transfer {
 
 func payment(status string) model.Payment {
 	return model.Payment{
-		ID: "pay", Name: "order", Status: status, Currency: "INR", Place: 3, Minor: 250, CreatedUS: 1 * second, LimitUS: 1801 * second,
+		ID: "pay", Type: "purchase", Name: "order", Status: status, Currency: "INR", Place: 3, Minor: 250, CreatedUS: 1 * second, LimitUS: 1801 * second,
 	}
 }
 
@@ -325,6 +325,7 @@ func TestModelSeesMistakes(t *testing.T) {
 		"mutation_expire":   "the limit time to be over",
 		"mutation_late":     "is not sent back",
 		"mutation_nameless": "is made twice: as",
+		"mutation_release":  "payout.failed, submitting → failed, without the provider's no",
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()

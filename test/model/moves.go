@@ -46,7 +46,7 @@ var (
 	saidNo     = need{"the provider's no, or proof that it did not take it", func(s *step) bool { return s.a != nil && s.m.no(s.a) }}
 	offered    = need{"an offer to try again", func(s *step) bool { return s.p.offered }}
 	notOffered = need{"no offer to try again", func(s *step) bool { return !s.p.offered }}
-	refundOpen = need{"a refund under way", func(s *step) bool { return s.a != nil && s.a.refundOpen }}
+	refundOpen = need{"a refund under way", func(s *step) bool { return s.a != nil && s.a.held }}
 	onTime     = need{"being no refund of late money", func(s *step) bool { return !s.op.late }}
 	wasLate    = need{"being a refund of late money", func(s *step) bool { return s.op.late }}
 	requested  = need{"a merchant's request for this refund", func(s *step) bool { return s.request() != nil }}
@@ -55,10 +55,10 @@ var (
 // String names a move in the history's words, and its requirement.
 func (v move) String() string { return fmt.Sprint(v.event, " from ", v.from, " (", v.why, ")") }
 
-// Moves names every step of both tables, and those of wallets.
+// Moves names every step of all tables, and those of wallets.
 func Moves() []string {
 	var names []string
-	for _, v := range moves {
+	for _, v := range slices.Concat(moves, outgoing) {
 		names = append(names, v.String())
 	}
 	for _, v := range attemptMoves {
@@ -66,6 +66,9 @@ func Moves() []string {
 	}
 	for _, v := range walletSteps {
 		names = append(names, "wallet: "+v)
+	}
+	for _, v := range payoutSteps {
+		names = append(names, "payout: "+v)
 	}
 	return names
 }
@@ -179,7 +182,7 @@ var moves = []move{
 		},
 		does: func(s *step) {
 			s.request().used = true
-			s.a.refundOpen = true
+			s.a.held = true
 			s.p.Refunding += s.op.Minor
 			s.post(s.payee(), s.reserved())
 		},
@@ -194,7 +197,7 @@ var moves = []move{
 		},
 		does: func(s *step) {
 			s.lateSale().sentBack = true
-			s.op.late, s.a.late, s.a.refundOpen = true, true, true
+			s.op.late, s.a.late, s.a.held = true, true, true
 			s.post(s.due(), s.reserved())
 		},
 	},
@@ -269,7 +272,8 @@ func (v attemptMove) String() string {
 const leaseUS = 30 * 1_000_000
 
 var (
-	taken   = func(_ *Model, a *attempt, _ int64) bool { return a.said("pending") }
+	// That a payout is paid in another amount says at least that it is known.
+	taken   = func(_ *Model, a *attempt, _ int64) bool { return a.said("pending") || a.Kind == "payout" && a.other() }
 	booked  = func(_ *Model, a *attempt, _ int64) bool { return a.booked }
 	refused = func(_ *Model, a *attempt, _ int64) bool { return a.said("declined") }
 	// Where nobody asked, the one who was to ask may say so after another has taken it for dead: it knows.
@@ -278,15 +282,18 @@ var (
 	}
 )
 
+// mayBeLost: nobody knows whether the provider has what it was asked for.
+func mayBeLost(m *Model, a *attempt, atUS int64) bool {
+	lost := slices.ContainsFunc(a.heard, func(o Outcome) bool { return o.Kind == "unknown" })
+	return lost || m.restarts > a.restarts || atUS-a.sinceUS >= leaseUS
+}
+
 // attemptMoves is every change of an attempt's status. One that is made of
 // several in one commit is the last of them.
 var attemptMoves = []attemptMove{
 	{"asking", "accepted", "L15", "a pending outcome", taken},
 	{"unknown", "accepted", "L15", "a pending outcome", taken},
-	{"asking", "unknown", "L15", "a lost answer, or a process that died or was silent for its lease", func(m *Model, a *attempt, atUS int64) bool {
-		lost := slices.ContainsFunc(a.heard, func(o Outcome) bool { return o.Kind == "unknown" })
-		return lost || m.restarts > a.restarts || atUS-a.sinceUS >= leaseUS
-	}},
+	{"asking", "unknown", "L15", "a lost answer, or a process that died or was silent for its lease", mayBeLost},
 	{"asking", "approved", "L3.2", "its money to be booked", booked},
 	{"accepted", "approved", "L3.2", "its money to be booked", booked},
 	{"unknown", "approved", "L3.2", "its money to be booked", booked},
@@ -344,7 +351,7 @@ func (s *step) lateSale() *attempt {
 }
 
 func (s *step) endRefund(as string) {
-	s.op.Status, s.a.refundOpen = as, false
+	s.op.Status, s.a.held = as, false
 	s.a.booked = as == "success"
 }
 

@@ -229,6 +229,8 @@ func (m *Model) legs(v Move) []Transfer {
 	}
 	t := Transfer{Minor: v.Minor}
 	switch v.Kind {
+	case reserving:
+		t.Debit, t.Credit = available, m.purse(v.Customer, "reserved", v.Currency)
 	case "credit":
 		t.Debit, t.Credit = payable, available
 	case "debit":

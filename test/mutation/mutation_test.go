@@ -14,18 +14,19 @@ import (
 func TestMistakesAreSeen(t *testing.T) {
 	t.Parallel()
 	for tag, sign := range map[string]string{
-		"mutation_dedupe":     "payments, want",           // a payment_id that is known makes a second payment
-		"mutation_unknown":    "but the provider says",    // an outcome that nobody knows is taken for a failure
-		"mutation_early":      "Our clearing account is",  // money is credited before the provider has said that it moved
-		"mutation_expire":     "was declined by time",     // a payment is declined before its limit time
-		"mutation_late":       "late sales have",          // late money is not sent back, although the project says so
-		"mutation_norecord":   "and nothing says so",      // one "no such operation" is taken for "not sent"
-		"mutation_trustnews":  ", without ",               // a notification is taken for the answer
-		"mutation_rerender":   "was told as",              // a retry of a callback is rendered anew
-		"mutation_newid":      "; its endpoint has",       // a retry of a webhook has another id
-		"mutation_untold":     "is not told of event",     // endpoints do not hear of refunds
-		"mutation_nameless":   "but there is no such ref", // a move of a wallet does not write its name
-		"mutation_retryguard": "may not move from",        // a customer may try again on an offer that does not stand
+		"mutation_dedupe":     "payments, want",            // a payment_id that is known makes a second payment
+		"mutation_unknown":    "but the provider says",     // an outcome that nobody knows is taken for a failure
+		"mutation_early":      "Our clearing account is",   // money is credited before the provider has said that it moved
+		"mutation_expire":     "was declined by time",      // a payment is declined before its limit time
+		"mutation_late":       "late sales have",           // late money is not sent back, although the project says so
+		"mutation_norecord":   "and nothing says so",       // one "no such operation" is taken for "not sent"
+		"mutation_trustnews":  ", without ",                // a notification is taken for the answer
+		"mutation_rerender":   "was told as",               // a retry of a callback is rendered anew
+		"mutation_newid":      "; its endpoint has",        // a retry of a webhook has another id
+		"mutation_untold":     "is not told of event",      // endpoints do not hear of refunds
+		"mutation_nameless":   "but there is no such ref",  // a move of a wallet does not write its name
+		"mutation_release":    "without the provider's no", // a payout that nobody knows of is given back to the wallet
+		"mutation_retryguard": "may not move from",         // a customer may try again on an offer that does not stand
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()

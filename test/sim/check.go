@@ -82,6 +82,7 @@ func (w *world) judgeRows(x rows) Result {
 	w.judgeDeclines(x, wrong)
 	w.judgeCases(x, wrong)
 	w.judgeMoves(x, wrong)
+	w.judgePayouts(x, wrong)
 	r.Model, r.Made = w.judgeByModel(), w.witness.Made()
 	r.Broken = append(r.Broken, r.Model...)
 	w.judgeAcked(x, wrong)
@@ -139,7 +140,7 @@ func (w *world) judgeAttempts(x rows, wrong func(string, ...any)) {
 		ours[ref] = true
 		e := w.psp.entries[ref]
 		moved := e != nil && e.state == connector.Approved && !e.wrong
-		if moved != (a.Status == payment.AttemptApproved) {
+		if moved != (a.Status == payment.AttemptApproved) && !w.released(x, ref, e) {
 			wrong("Attempt %s (%s of payment %s) is %s, but the provider says %+v.", ref, a.Kind, w.nameOf(a.Payment), a.Status, e)
 		}
 		switch {
@@ -148,8 +149,8 @@ func (w *world) judgeAttempts(x rows, wrong func(string, ...any)) {
 		case a.Status == payment.AttemptNotSent && !w.psp.unsent(ref) && w.psp.sent[ref] > 0:
 			wrong("Attempt %s (%s of payment %s) is %s, and nothing says so: the provider knew no such thing at %v.", ref, a.Kind, w.nameOf(a.Payment), a.Status, w.psp.unknown[ref])
 		}
-		if e != nil && e.refund && a.Status != payment.AttemptApproved && a.Status != payment.AttemptDeclined {
-			wrong("Refund %s is %s in the end.", ref, a.Status)
+		if e != nil && (e.refund || e.payout && !e.after) && a.Status != payment.AttemptApproved && a.Status != payment.AttemptDeclined {
+			wrong("The %s %s is %s in the end.", a.Kind, ref, a.Status)
 		}
 	}
 	for _, ref := range w.psp.order {
@@ -161,10 +162,11 @@ func (w *world) judgeAttempts(x rows, wrong func(string, ...any)) {
 
 // judgePayments: each payment has ended as its sales did.
 func (w *world) judgePayments(x rows, wrong func(string, ...any)) {
-	if len(x.payments) != len(w.plan.Payments) {
-		wrong("There are %d payments, want %d: one for each name.", len(x.payments), len(w.plan.Payments))
+	purchases := slices.DeleteFunc(slices.Clone(x.payments), func(p payment.Payment) bool { return p.Type == payment.TypePayout })
+	if len(purchases) != len(w.plan.Payments) {
+		wrong("There are %d payments, want %d: one for each name.", len(purchases), len(w.plan.Payments))
 	}
-	for _, p := range x.payments {
+	for _, p := range purchases {
 		name := w.nameOf(p.ID)
 		sales, refunded := 0, int64(0)
 		for ref, e := range w.psp.entries {
@@ -248,10 +250,10 @@ func (w *world) lateness() time.Duration {
 // reserved (C1, C4, C13).
 func (w *world) judgeBalances(x rows, wrong func(string, ...any)) {
 	want := int64(0)
-	for _, e := range w.psp.entries {
+	for ref, e := range w.psp.entries {
 		switch {
-		case e.state != connector.Approved || e.wrong:
-		case e.refund:
+		case e.state != connector.Approved || e.wrong || w.released(x, ref, e):
+		case e.refund, e.payout:
 			want -= e.moved.Minor
 		default:
 			want += e.moved.Minor

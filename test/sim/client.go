@@ -54,7 +54,7 @@ func (w *world) address(name string, k event.Kind) string {
 	s := w.settings(name)
 	switch k {
 	case event.PaymentPending, event.RefundStarted, event.LateSuccess, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled,
-		event.PayoutPending, event.PayoutUnknown, event.PayoutPaid, event.PayoutFailed,
+		event.PayoutPending, event.PayoutUnknown, event.PayoutPaid, event.PayoutFailed, // of payouts and moves of wallets only endpoints hear
 		event.WalletStake, event.WalletWin, event.WalletRollback, event.WalletDebit, event.WalletCredit, event.WalletBonusGranted, event.WalletBonusReleased:
 		return ""
 	case event.PaymentAwaiting: // the merchant must act
@@ -93,6 +93,7 @@ func (w *world) client(n int) {
 	}
 	w.later(begins, name, func() { w.begin(r, name, 0) })
 	w.plays(name, r.CustomerID, begins)
+	w.paysOut(name, r.CustomerID, begins)
 	for i := range int(w.draw("refunds", n) * 5) {
 		at := begins + time.Duration(w.draw("refund at", n, i)*float64(90*time.Minute))
 		w.later(at, name, func() { w.refund(r, name, i, 0) })

@@ -15,33 +15,36 @@ type Fault string
 // The faults. A seed draws a rate for each, mostly none, so that rare
 // combinations occur (torture.md 2.4).
 const (
-	Refused       Fault = "psp_refuses"           // proved: the PSP did not take it
-	LostRequest   Fault = "psp_never_hears"       // and we cannot tell
-	HearsLate     Fault = "psp_hears_late"        // after its look-ups have said that it knows nothing
-	LostAnswer    Fault = "psp_answer_lost"       // done, and we cannot tell
-	SilentLookup  Fault = "psp_silent"            // a look-up without an answer
-	UnknownDays   Fault = "psp_silent_for_days"   // no look-up of a refund has an answer for one day to three
-	PSPDown       Fault = "psp_down"              // it answers 503 to everything for ten minutes
-	MindChanged   Fault = "psp_takes_no_back"     // declined, and captured after all
-	WrongAmount   Fault = "psp_other_amount"      // captured, but not what we asked for
-	Leaves        Fault = "customer_leaves"       // the PSP's page, and never pays
-	Late          Fault = "customer_pays_late"    // after our limit time
-	NewsTwice     Fault = "news_twice"            // a notification more than once
-	NewsLost      Fault = "news_lost"             // on its way; the PSP sends it again
-	NewsWrong     Fault = "news_of_other_amount"  // a verified notification that does not fit
-	NewsFalse     Fault = "news_too_early"        // it says paid before the provider's look-up does
-	NewsOfNobody  Fault = "news_of_nobody"        // it names no attempt of ours
-	MerchantFails Fault = "merchant_fails"        // answers 500
-	MerchantDeaf  Fault = "merchant_answer_lost"  // has it, and we cannot tell
-	MerchantDown  Fault = "merchant_down"         // for up to six hours
-	Poison        Fault = "merchant_poisoned"     // one event is answered 500 for ever
-	Conflict      Fault = "store_conflict"        // another committer was there first
-	Away          Fault = "store_away"            // nothing happened
-	LostDone      Fault = "commit_lost_written"   // the answer to COMMIT lost, written
-	LostDead      Fault = "commit_lost_unwritten" // the answer to COMMIT lost, not written
-	LostLong      Fault = "commit_lost_long"      // the same, and the home is away for up to two minutes
-	ClockJumps    Fault = "clock_jumps"           // ten minutes forward or back, an hour back
-	Frozen        Fault = "process_frozen"        // stands still for up to two minutes, and goes on as if nothing had been
+	Refused         Fault = "psp_refuses"             // proved: the PSP did not take it
+	LostRequest     Fault = "psp_never_hears"         // and we cannot tell
+	HearsLate       Fault = "psp_hears_late"          // after its look-ups have said that it knows nothing
+	LostAnswer      Fault = "psp_answer_lost"         // done, and we cannot tell
+	SilentLookup    Fault = "psp_silent"              // a look-up without an answer
+	UnknownDays     Fault = "psp_silent_for_days"     // no look-up of a refund has an answer for one day to three
+	PSPDown         Fault = "psp_down"                // it answers 503 to everything for ten minutes
+	MindChanged     Fault = "psp_takes_no_back"       // declined, and captured after all
+	WrongAmount     Fault = "psp_other_amount"        // captured, but not what we asked for; paid out, and told for hours as another amount
+	Leaves          Fault = "customer_leaves"         // the PSP's page, and never pays
+	Late            Fault = "customer_pays_late"      // after our limit time
+	NewsTwice       Fault = "news_twice"              // a notification more than once
+	NewsLost        Fault = "news_lost"               // on its way; the PSP sends it again
+	NewsWrong       Fault = "news_of_other_amount"    // a verified notification that does not fit
+	NewsFalse       Fault = "news_too_early"          // it says paid before the provider's look-up does
+	NewsOfNobody    Fault = "news_of_nobody"          // it names no attempt of ours
+	MerchantFails   Fault = "merchant_fails"          // answers 500
+	MerchantDeaf    Fault = "merchant_answer_lost"    // has it, and we cannot tell
+	MerchantDown    Fault = "merchant_down"           // for up to six hours
+	Poison          Fault = "merchant_poisoned"       // one event is answered 500 for ever
+	Conflict        Fault = "store_conflict"          // another committer was there first
+	Away            Fault = "store_away"              // nothing happened
+	LostDone        Fault = "commit_lost_written"     // the answer to COMMIT lost, written
+	LostDead        Fault = "commit_lost_unwritten"   // the answer to COMMIT lost, not written
+	LostLong        Fault = "commit_lost_long"        // the same, and the home is away for up to two minutes
+	PayoutUnknown   Fault = "payout_unknown_for_days" // the same of a payout, whose money stays reserved
+	DoubleSubmit    Fault = "payout_asked_twice"      // at once, again later, or under another key
+	OperatorReplays Fault = "operator_replays"        // what the provider has told of a payout
+	ClockJumps      Fault = "clock_jumps"             // ten minutes forward or back, an hour back
+	Frozen          Fault = "process_frozen"          // stands still for up to two minutes, and goes on as if nothing had been
 
 	CrashIdle           Fault = "crash_idle"
 	CrashBeforeCommit   Fault = "crash_before_commit"
@@ -58,6 +61,7 @@ const (
 var most = map[Fault]float64{
 	Refused: 0.5, LostRequest: 0.5, HearsLate: 0.5, LostAnswer: 0.5, SilentLookup: 0.7, UnknownDays: 0.05, PSPDown: 1, MindChanged: 0.3,
 	WrongAmount: 0.2, Leaves: 0.5, Late: 0.4, NewsTwice: 0.8, NewsLost: 0.8, NewsWrong: 0.2, NewsFalse: 0.3, NewsOfNobody: 0.3,
+	PayoutUnknown: 0.1, DoubleSubmit: 0.6, OperatorReplays: 0.6,
 	MerchantFails: 0.8, MerchantDeaf: 0.5, MerchantDown: 1, Poison: 0.05,
 	Conflict: 0.1, Away: 0.05, LostDone: 0.1, LostDead: 0.1, LostLong: 0.02, ClockJumps: 1, Frozen: 0.05,
 	CrashIdle: 0.1, CrashBeforeCommit: 0.05, CrashAfterCommit: 0.05, CrashBeforeWork: 0.05, CrashBeforeCall: 0.1, CrashDuringCall: 0.1,

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -115,8 +116,33 @@ var Spoilers = map[string]Spoiler{
 		Says: "is declined, but the provider says",
 		with: each(attempts, func(a payment.Attempt) bool { return a.Status != payment.AttemptApproved }, func(a *payment.Attempt) { a.Status = payment.AttemptDeclined }),
 	},
+	"a payout made twice": {Says: "is made twice: as pay_", with: func(_ *world, x *rows) {
+		x.payments = append(x.payments, slices.DeleteFunc(slices.Clone(x.payments), isPurchase)...)
+	}},
+	"a payout that nobody was told of": {Says: "and nobody was told so", with: func(w *world, _ *rows) { w.acked = nil }},
+	"a payout without an end":          {Says: "is unknown in the end", with: each(payments, isPayout, func(p *payment.Payment) { p.Status = payment.StatusUnknown })},
+	"a payout that the provider never made": {
+		Says: "is paid, and the provider has paid it: false",
+		with: each(payments, isFailedPayout, func(p *payment.Payment) { p.Status = payment.StatusPaid }),
+	},
+	"a payout that the provider has twice": {Says: "The provider has 2 payouts for", with: func(w *world, _ *rows) {
+		for _, ref := range slices.Clone(w.psp.order) {
+			if e := w.psp.entries[ref]; e.payout {
+				w.psp.keep(ref+"-again", e)
+			}
+		}
+	}},
+	"a payout that is sent twice": {Says: "was sent twice under one reference", with: func(w *world, x *rows) { sendAgain(w, x, false) }},
+	"a payout that is sent anew":  {Says: "is sent, and was before as", with: func(w *world, x *rows) { sendAgain(w, x, true) }},
+	"a payout that is given back while it is not known": {Says: "while nobody can know what became of it", with: func(w *world, _ *rows) {
+		for _, ref := range w.psp.order {
+			if e := w.psp.entries[ref]; e.payout {
+				w.psp.held(ref, e)
+			}
+		}
+	}},
 	"a refund without an end": {
-		Says: "Refund att_",
+		Says: "The refund att_",
 		with: each(attempts, func(a payment.Attempt) bool { return a.Kind == payment.KindRefund }, func(a *payment.Attempt) { a.Status = payment.AttemptUnknown }),
 	},
 	"a payment is missing":           {Says: "one for each name", with: func(_ *world, x *rows) { x.payments = x.payments[1:] }},
@@ -181,6 +207,29 @@ func accounts(x *rows) []ledger.Account   { return x.accounts }
 func events(x *rows) []event.Event        { return x.events }
 func deliveries(x *rows) []event.Delivery { return x.deliveries }
 func notices(x *rows) []payment.Inbox     { return x.inbox }
+
+func isPayout(p payment.Payment) bool       { return p.Type == payment.TypePayout }
+func isPurchase(p payment.Payment) bool     { return !isPayout(p) }
+func isFailedPayout(p payment.Payment) bool { return p.Status == payment.StatusFailed }
+
+// sendAgain asks the provider for a run's payouts once more, under their
+// references or under others.
+func sendAgain(w *world, x *rows, anew bool) {
+	for n, a := range x.attempts {
+		if a.Kind != payment.KindPayout {
+			continue
+		}
+		if anew {
+			a.ID = id.Attempt(id.Derive(a.ID.Bucket(), "anew", fmt.Sprint(n)))
+		}
+		p := &process{w: w}
+		w.spawn(p, "again", func() { w.psp.Payout(context.Background(), connector.Order{Attempt: a}) }, nil)
+		for _, t := range slices.Clone(p.tasks) {
+			w.resume(t) // it has waited once before it is sent
+			t.stop()
+		}
+	}
+}
 
 func isDeclined(p payment.Payment) bool { return p.Status == payment.StatusDeclined }
 func isCaptured(p payment.Payment) bool { return p.CapturedMinor > 0 }

@@ -64,7 +64,7 @@ func newHooks(w *world) *hooks {
 	}
 	defer b.Close()
 	endpoints := h.endpoints(b, w.clock, random{rand.NewChaCha8(seed)})
-	for n, types := range [][]string{nil, {"payment.captured", "payment.refunded"}} {
+	for n, types := range [][]string{nil, {"payment.captured", "payment.refunded", "payout.paid"}} {
 		e := hookOf{address: fmt.Sprintf("https://hooks.example/%d", n), types: types}
 		row, key, err := endpoints.Create(ctx, w.project, callback.EndpointSettings{URL: &e.address, Types: &types}, "")
 		if err != nil {
@@ -102,6 +102,7 @@ func (h *hooks) Send(address string, header http.Header, body []byte) (callback.
 		Type string
 		Data struct {
 			PaymentID string `json:"merchant_payment_id"`
+			PayoutID  string `json:"payout_id"`
 		}
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
@@ -110,7 +111,7 @@ func (h *hooks) Send(address string, header http.Header, body []byte) (callback.
 	k := hookKey(h.all[n].id, header.Get(sign.WebhookID))
 	h.tries[k]++
 	if h.tries[k] == 1 {
-		label := fmt.Sprint("hook/", n, "/", m.Data.PaymentID, "/", m.Type)
+		label := fmt.Sprint("hook/", n, "/", m.Data.PaymentID, m.Data.PayoutID, "/", m.Type)
 		h.labels[k] = fmt.Sprint(label, "/", w.nth(label))
 		h.poisoned[k] = w.chance(Poison, h.labels[k])
 	}
@@ -156,8 +157,12 @@ func hears(k event.Kind, to payment.Status) []string {
 		return []string{"refund.succeeded"}
 	case event.RefundDeclined:
 		return []string{"refund.declined"}
-	case event.PayoutPending, event.PayoutPaid, event.PayoutFailed:
-		return []string{string(k)}
+	case event.PayoutPending:
+		return []string{"payout.pending"}
+	case event.PayoutPaid:
+		return []string{"payout.paid"}
+	case event.PayoutFailed:
+		return []string{"payout.failed"}
 	case event.RefundStarted, event.LateSuccess, event.PayoutUnknown, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled:
 	case event.WalletStake, event.WalletWin, event.WalletRollback, event.WalletDebit, event.WalletCredit, event.WalletBonusGranted, event.WalletBonusReleased: // nobody here names them
 	}

@@ -38,10 +38,9 @@ func NotBuilt(from, to payment.Status) bool {
 		switch s {
 		case payment.StatusAuthorized, payment.StatusCancelled, payment.StatusChargedBack:
 			return true
-		case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed:
-			return true // no customer of the simulation asks for a payout yet
 		case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusCaptured,
-			payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusDeclined:
+			payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusDeclined,
+			payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed:
 		}
 	}
 	return false

@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"time"
 
 	"aorta/internal/connector"
 	"aorta/internal/flow"
 	"aorta/internal/id"
+	"aorta/internal/ledger"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 )
@@ -23,6 +26,7 @@ import (
 type psp struct {
 	w          *world
 	movesMoney bool // asking for a sale may take the money at once
+	ownWord    bool // its news is as good as the answer to a look-up, and is signed so
 	entries    map[string]*deed
 	order      []string               // references, as they came
 	tries      map[string]int         // attempts seen, by payment and kind
@@ -37,11 +41,12 @@ type psp struct {
 	downTo     time.Time
 }
 
-// deed is a sale or refund as the provider knows it.
+// deed is a sale, refund or payout as the provider knows it.
 type deed struct {
 	name    string // stable through changes of the plan: "2/sale/1"
 	payment string // the merchant's
 	refund  bool
+	payout  bool
 	of      *deed          // refund: the sale
 	state   connector.Kind // Pending, Approved or Declined
 	asked   money.Amount
@@ -49,11 +54,13 @@ type deed struct {
 	wrong   bool         // another amount than asked
 	no      bool         // it was declined at some time
 	silent  time.Time    // until then no look-up has an answer
+	errs    time.Time    // payout: until then it is told as of another amount
+	after   bool         // payout: it was heard of after it had been said twice that it is not known
 }
 
 func newPSP(w *world) *psp {
 	return &psp{
-		w: w, movesMoney: w.draw("moves money") < 0.5, entries: map[string]*deed{}, tries: map[string]int{}, asked: map[string]int{},
+		w: w, movesMoney: w.draw("moves money") < 0.5, ownWord: w.draw("own word") < 0.5, entries: map[string]*deed{}, tries: map[string]int{}, asked: map[string]int{},
 		sent: map[string]int{}, flying: map[string]*deed{}, names: map[string]string{}, refused: map[string]bool{}, unknown: map[string][]time.Time{},
 	}
 }
@@ -81,7 +88,7 @@ func (p *psp) find(o connector.Order) (e *deed, call string, known bool) {
 		return e, call, true
 	}
 	return &deed{
-		name: p.names[ref], payment: payee, refund: o.Attempt.Kind == payment.KindRefund,
+		name: p.names[ref], payment: payee, refund: o.Attempt.Kind == payment.KindRefund, payout: o.Attempt.Kind == payment.KindPayout,
 		state: connector.Pending, asked: o.Attempt.Amount, moved: o.Attempt.Amount,
 	}, call, false
 }
@@ -207,7 +214,7 @@ func (p *psp) alone(e *deed) {
 		return
 	}
 	twice := func(ref string, q *deed) {
-		if q.payment == e.payment && !q.refund && !q.no && !p.unsent(ref) {
+		if q.payment == e.payment && !q.refund && !q.payout && !q.no && !p.unsent(ref) {
 			p.w.wrong("sale %s was asked for while %s is %s", e.name, q.name, q.state)
 		}
 	}
@@ -222,7 +229,7 @@ func (p *psp) alone(e *deed) {
 // customer is sent to the page, and comes to a decision or not.
 func (p *psp) customer(ref string, e *deed) {
 	w := p.w
-	if w.chance(NewsFalse, e.name) {
+	if !p.ownWord && w.chance(NewsFalse, e.name) {
 		w.later(w.span(2*time.Minute, "too early", e.name), e.name, func() {
 			n := news{Name: e.name + "/too early", Reference: ref, Kind: connector.Approved, Minor: e.asked.Minor, Number: noRetry}
 			w.planted.dead(n, false)
@@ -268,7 +275,12 @@ func (p *psp) decide(ref string, e *deed) {
 
 func (p *psp) settle(ref string, e *deed, to connector.Kind) {
 	e.state, e.no = to, to == connector.Declined
-	if to == connector.Approved && !e.refund && p.w.chance(WrongAmount, e.name) {
+	switch {
+	case to != connector.Approved || e.refund || !p.w.chance(WrongAmount, e.name):
+	case e.payout:
+		e.errs = p.w.now.Add(p.w.span(2*time.Hour, "errs", e.name))
+		p.w.planted.mayBe(flow.CaseMismatch, ref)
+	default:
 		e.wrong = true
 		e.moved.Minor++
 	}
@@ -282,7 +294,7 @@ func (p *psp) settle(ref string, e *deed, to connector.Kind) {
 
 // maybeChange has the provider take its no back.
 func (p *psp) maybeChange(ref string, e *deed) {
-	if e.refund || !p.w.chance(MindChanged, e.name) {
+	if e.refund || e.payout || !p.w.chance(MindChanged, e.name) {
 		return
 	}
 	p.w.later(p.w.span(time.Hour, "mind", e.name), e.name, func() {
@@ -295,10 +307,19 @@ func (p *psp) maybeChange(ref string, e *deed) {
 func (p *psp) say(e *deed) connector.Outcome {
 	out := connector.Outcome{Kind: e.state, ProviderID: "psp-" + e.name, ProviderTime: p.w.clock()}
 	if e.state == connector.Approved {
-		out.Amount = e.moved
+		out.Amount = p.told(e)
 	}
 	if e.state == connector.Declined {
 		out.Code = payment.CodeExternalDecline
+	}
+	return out
+}
+
+// told is the amount that the provider says it has moved.
+func (p *psp) told(e *deed) money.Amount {
+	out := e.moved
+	if p.w.now.Before(e.errs) {
+		out.Minor++
 	}
 	return out
 }
@@ -308,6 +329,11 @@ func (p *psp) Lookup(_ context.Context, o connector.Order) connector.Outcome { r
 
 // LookupRefund says what became of a refund.
 func (p *psp) LookupRefund(_ context.Context, o connector.Order) connector.Outcome {
+	return p.lookup(o)
+}
+
+// LookupPayout says what became of a payout.
+func (p *psp) LookupPayout(_ context.Context, o connector.Order) connector.Outcome {
 	return p.lookup(o)
 }
 
@@ -350,14 +376,7 @@ func (p *psp) Refund(_ context.Context, o connector.Order) connector.Outcome {
 			return out
 		}
 		p.giveBack(ref, e)
-		if w.chance(UnknownDays, e.name) {
-			days := time.Duration((1 + 2*w.draw("days", e.name)) * float64(24*time.Hour))
-			e.silent = w.now.Add(days)
-			w.planted.mayBe(flow.CaseUnsettled, ref)
-			if days > 25*time.Hour {
-				w.planted.mustBe(flow.CaseUnsettled, ref)
-			}
-		}
+		p.maybeSilent(ref, e)
 	}
 	w.crash(CrashDuringCall, call)
 	w.pause(w.span(5*time.Second, "thinks", call))
@@ -366,6 +385,91 @@ func (p *psp) Refund(_ context.Context, o connector.Order) connector.Outcome {
 		return connector.Outcome{Kind: connector.Unknown}
 	}
 	return p.say(e)
+}
+
+// maybeSilent has nobody at the provider know for days what became of it.
+func (p *psp) maybeSilent(ref string, e *deed) {
+	w, fault := p.w, UnknownDays
+	if e.payout {
+		fault = PayoutUnknown
+	}
+	if !w.chance(fault, e.name) {
+		return
+	}
+	days := time.Duration((1 + 2*w.draw("days", e.name)) * float64(24*time.Hour))
+	e.silent = w.now.Add(days)
+	w.planted.mayBe(flow.CaseUnsettled, ref)
+	if p.ownWord && e.payout { // its news may come before
+		return
+	}
+	if days > 25*time.Hour {
+		w.planted.mustBe(flow.CaseUnsettled, ref)
+	}
+	if e.payout {
+		w.later(days-time.Minute, "held/"+e.name, func() { p.held(ref, e) })
+	}
+}
+
+// held finds a payout whose money is not reserved any more while nobody knows
+// what became of it (T23).
+func (p *psp) held(ref string, e *deed) {
+	w, ctx := p.w, context.Background()
+	k, err := id.ParseAttempt(ref)
+	if err != nil {
+		panic(err)
+	}
+	a, _, err1 := w.store.Attempt(ctx, k)
+	pay, _, err2 := w.store.Payment(ctx, a.Payment)
+	reserved, _, err3 := w.store.Account(ctx, ledger.AccountID(k.Bucket(), a.Payee, ledger.Reserved, e.asked.Currency))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		panic(err)
+	}
+	if pay.Status != payment.StatusUnknown || reserved.Balance() < e.asked.Minor {
+		w.wrong("payout %s is %s, and %d of %d are reserved, while nobody can know what became of it", e.name, pay.Status, reserved.Balance(), e.asked.Minor)
+	}
+}
+
+// Payout sends money to a customer, once.
+func (p *psp) Payout(_ context.Context, o connector.Order) connector.Outcome {
+	w, ref := p.w, o.Reference()
+	e, call, _ := p.find(o)
+	p.begins(call)
+	if p.sent[ref]++; p.sent[ref] > 1 {
+		w.wrong("payout %s was sent twice under one reference", e.name)
+	}
+	for other, name := range p.names {
+		if other != ref && p.sent[other] > 0 && strings.HasPrefix(name, e.payment+"/") {
+			w.wrong("payout %s is sent, and was before as %s", e.name, name)
+		}
+	}
+	if out, lost := p.lost(ref, call, e, func() { p.sendOut(ref, e) }); lost {
+		p.ends(call)
+		return out
+	}
+	p.sendOut(ref, e)
+	p.maybeSilent(ref, e)
+	w.crash(CrashDuringCall, call)
+	w.pause(w.span(5*time.Second, "thinks", call))
+	p.ends(call)
+	if w.now.Before(e.silent) || w.chance(LostAnswer, call) {
+		return connector.Outcome{Kind: connector.Unknown}
+	}
+	return p.say(e)
+}
+
+// sendOut is what the provider does when it hears of a payout.
+func (p *psp) sendOut(ref string, e *deed) {
+	w := p.w
+	e.after = p.unsent(ref)
+	p.keep(ref, e)
+	switch x := w.draw("payout", e.name); {
+	case x < 0.4:
+		p.settle(ref, e, connector.Approved)
+	case x < 0.55:
+		p.settle(ref, e, connector.Declined)
+	default:
+		w.later(w.span(time.Hour, "payout", e.name), e.name, func() { p.decide(ref, e) })
+	}
 }
 
 // giveBack is what the provider does when it hears of a refund.
@@ -431,7 +535,7 @@ func (p *psp) notify(ref string, e *deed) {
 	for n := range copies {
 		p.send(ref, e, e.state, n, 0)
 	}
-	if e.wrong {
+	if e.wrong || w.now.Before(e.errs) {
 		w.planted.mayBe(flow.CaseMismatch, ref)
 	}
 	if w.chance(NewsWrong, e.name) {
@@ -453,19 +557,26 @@ func (p *psp) notify(ref string, e *deed) {
 
 func (p *psp) send(ref string, e *deed, kind connector.Kind, number, try int) {
 	w := p.w
-	n := news{Name: fmt.Sprint(e.name, "/", kind, "/", number), Reference: ref, Kind: kind, Minor: e.moved.Minor, Number: number}
+	n := news{Name: fmt.Sprint(e.name, "/", kind, "/", number), Reference: ref, Kind: kind, Minor: p.told(e).Minor, Number: number}
 	name := fmt.Sprint(n.Name, "/", try)
+	if p.ownWord { // the same event again, unless it tells something else now
+		n.Name, n.Number = fmt.Sprint(e.name, "/", kind, "/", n.Minor), 0
+	}
+	errs := e.wrong || n.Minor != e.moved.Minor
 	w.later(w.span(time.Minute, "news", name)+time.Duration(min(try, 10))*time.Minute, name, func() {
 		again := func() { p.send(ref, e, kind, number, try+1) }
 		if w.chance(NewsLost, name) {
 			again()
 			return
 		}
+		if w.now.Before(e.silent) { // it may be given up before a look-up has an answer
+			w.planted.dead(n, false)
+		}
 		p.post(n, name, func(taken bool) {
 			switch {
 			case !taken:
 				again()
-			case e.wrong && kind == connector.Approved:
+			case errs && kind == connector.Approved:
 				w.planted.mustBe(flow.CaseMismatch, ref)
 			}
 		})
@@ -496,8 +607,11 @@ func (p *psp) ReadNotification(n connector.Notification) (connector.News, error)
 	if err := json.Unmarshal(n.Body, &x); err != nil {
 		return connector.News{}, fmt.Errorf("%w: %w", connector.ErrMalformed, err)
 	}
-	out := connector.News{Reference: x.Reference, Kind: x.Kind}
-	if x.Kind == connector.Approved {
+	out := connector.News{Reference: x.Reference, Kind: x.Kind, Final: p.ownWord, EventID: x.Name}
+	if e := p.entries[x.Reference]; e != nil && p.ownWord {
+		out.ProviderID = "psp-" + e.name
+	}
+	if x.Kind == connector.Approved || p.ownWord { // which names what it is about
 		out.Amount = money.Amount{Minor: x.Minor, Currency: "INR"}
 	}
 	return out, nil

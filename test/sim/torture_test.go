@@ -75,15 +75,28 @@ var rows = []row{
 		judge:    judgeStorm,
 	},
 	{
+		id: "T22", fault: "payout asked for twice: at once, again later, under another key", full: 500, quick: 60,
+		force: map[sim.Fault]float64{
+			sim.DoubleSubmit: 0.8, sim.LostAnswer: 0.2, sim.CrashBeforeCommit: 0.01, sim.CrashAfterCommit: 0.02, sim.CrashDuringCall: 0.1, sim.OperatorReplays: 0.5,
+			sim.NewsTwice: 0.2,
+		},
+		injected: forced(sim.DoubleSubmit),
+	},
+	{
 		id: "T23", fault: "refund unknown at the PSP for days", full: 20, quick: 5,
 		force: map[sim.Fault]float64{sim.UnknownDays: 0.5}, injected: forced(sim.UnknownDays),
+	},
+	{
+		// That an operator must look is a case after a day; who may end it, and by what evidence, comes with approvals.
+		id: "T23", fault: "payout unknown at the PSP for days: it stays reserved", full: 20, quick: 5,
+		force: map[sim.Fault]float64{sim.PayoutUnknown: 0.7}, injected: forced(sim.PayoutUnknown),
 	},
 }
 
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	for _, r := range rows {
-		t.Run(r.id, func(t *testing.T) {
+		t.Run(r.id+" "+r.fault, func(t *testing.T) {
 			t.Parallel()
 			planned := torture.Count(t, r.full, r.quick)
 			out := torture.Row{ID: r.id, Fault: r.fault, Store: "memory", Planned: planned}

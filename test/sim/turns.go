@@ -322,6 +322,10 @@ func Points() []Point {
 		{"notification stored, not applied", []string{"after commit of inbox.store"}},
 		{"move of a wallet, before commit", []string{"before commit of wallet.stake", "before commit of wallet.win", "before commit of wallet.rollback"}},
 		{"move of a wallet, after commit, before the answer", []string{"after commit of wallet.stake", "after commit of wallet.win", "after commit of wallet.rollback"}},
+		{"payout reserved, before commit", []string{"before commit of payout.begin"}},
+		{"payout reserved, before the answer", []string{"after commit of payout.begin"}},
+		{"payout's end, before commit", []string{"before commit of payout.apply"}},
+		{"payout's end, after commit", []string{"after commit of payout.apply"}},
 		{"outbox row claimed", []string{"after commit of due.claim", "after commit of callback.prepare"}},
 		{"callback sent, not marked", []string{string(CrashAfterCallback), "before commit of callback.result"}},
 	}

@@ -183,7 +183,7 @@ func debited(t ledger.Transfer) int64 {
 // name has one transfer at most (C5).
 func (w *world) judgeMoves(x rows, wrong func(string, ...any)) {
 	for name := range w.unanswered {
-		wrong("Move %s has no answer.", name)
+		wrong("Request %s has no answer.", name)
 	}
 	made := map[string]id.Transfer{}
 	for _, t := range x.transfers {

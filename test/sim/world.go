@@ -35,7 +35,7 @@ import (
 const (
 	limitTime = 30 * time.Minute
 	quietFrom = 3 * time.Hour // then nothing new goes wrong any more
-	maxSteps  = 400_000       // of a run: more means that it does not end
+	maxSteps  = 1_500_000     // of a run: more means that it does not end
 )
 
 // world is one run.
@@ -65,10 +65,11 @@ type world struct {
 	witness    *witness.Witness // for the independent model
 	project    project.Project
 	names      map[id.Payment]string // the merchant's
+	keys       map[string]id.Payment // payouts: what a client's idempotency key stands for
 	labels     map[id.Raw]string     // of other things that are due
 	counts     map[string]int
 	acked      []ack
-	unanswered map[string]bool // moves of wallets, by their clients' names
+	unanswered map[string]bool // moves of wallets and payouts, by their clients' names
 	planted    planted
 	injected   map[Fault]int
 	points     map[string]int // where processes have died
@@ -154,7 +155,7 @@ func (w *world) wrong(format string, args ...any) {
 func newWorld(p Plan) *world {
 	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := &world{
-		plan: p, rates: map[Fault]float64{}, begun: begun, now: begun, names: map[id.Payment]string{}, labels: map[id.Raw]string{}, counts: map[string]int{},
+		plan: p, rates: map[Fault]float64{}, begun: begun, now: begun, names: map[id.Payment]string{}, keys: map[string]id.Payment{}, labels: map[id.Raw]string{}, counts: map[string]int{},
 		unanswered: map[string]bool{}, injected: map[Fault]int{}, points: map[string]int{}, planted: planted{must: map[string]bool{}, may: map[string]bool{}, news: map[string]bool{}},
 		project: project.Project{
 			ID: 200, MerchantID: 1, Secret: sign.NewSecret("sim"), LimitTime: limitTime, RetryTime: 10 * time.Minute,
@@ -335,6 +336,10 @@ func (w *world) nameOf(p id.Payment) string {
 	if err != nil || !ok {
 		return ""
 	}
-	w.names[p] = orderName(pay.MerchantPaymentID)
+	if pay.Type == payment.TypePayout {
+		w.names[p] = payoutName(pay.MerchantPaymentID)
+	} else {
+		w.names[p] = orderName(pay.MerchantPaymentID)
+	}
 	return w.names[p]
 }

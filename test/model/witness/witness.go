@@ -32,6 +32,12 @@ type Connector interface {
 	connector.NotificationReader
 }
 
+// Payer is a provider that can send money, too.
+type Payer interface {
+	Connector
+	connector.Payouter
+}
+
 // Witness feeds one model. It may be used by several goroutines.
 type Witness struct {
 	now   func() time.Time
@@ -138,6 +144,33 @@ func (w *Witness) MoveRefused(a *model.AskedMove, why string) {
 // MoveUnheard is told when no answer will come.
 func (w *Witness) MoveUnheard(a *model.AskedMove) { w.tell(func(m *model.Model) { m.MoveUnheard(a) }) }
 
+// Payout is told before a merchant's request is sent. One of the three below must
+// follow.
+func (w *Witness) Payout(r flow.PayoutRequest) *model.AskedPayout {
+	var asked *model.AskedPayout
+	w.tell(func(m *model.Model) {
+		asked = m.PayoutAsked(model.Payout{
+			ID: r.ID.String(), Name: r.PayoutID, Customer: r.CustomerID, Currency: string(r.Amount.Currency), Minor: r.Amount.Minor,
+		})
+	})
+	return asked
+}
+
+// PayoutAnswered is told when the merchant has heard that it is this payout.
+func (w *Witness) PayoutAnswered(a *model.AskedPayout, p id.Payment, repeat bool) {
+	w.tell(func(m *model.Model) { m.PayoutAnswered(a, p.String(), repeat) })
+}
+
+// PayoutRefused is told when the merchant has heard that it is not made.
+func (w *Witness) PayoutRefused(a *model.AskedPayout, why string) {
+	w.tell(func(m *model.Model) { m.PayoutRefused(a, why) })
+}
+
+// PayoutUnheard is told when no answer will come.
+func (w *Witness) PayoutUnheard(a *model.AskedPayout) {
+	w.tell(func(m *model.Model) { m.PayoutUnheard(a) })
+}
+
 // Restarted is told when the platform has died, before it begins again.
 func (w *Witness) Restarted() { w.tell((*model.Model).Restarted) }
 
@@ -188,7 +221,12 @@ func (w *Witness) Provider() Connector { return w.Watch(w.inner) }
 
 // Watch is Provider for another connector of the same provider, as a platform
 // that begins again has.
-func (w *Witness) Watch(c Connector) Connector { return provider{c, w} }
+func (w *Witness) Watch(c Connector) Connector {
+	if p, ok := c.(Payer); ok {
+		return payer{provider{c, w}, p}
+	}
+	return provider{c, w}
+}
 
 type provider struct {
 	Connector
@@ -227,6 +265,21 @@ func (p provider) Lookup(ctx context.Context, o connector.Order) connector.Outco
 
 func (p provider) LookupRefund(ctx context.Context, o connector.Order) connector.Outcome {
 	return p.heard(o, p.Connector.LookupRefund(ctx, o))
+}
+
+// payer is a provider that is a Payer.
+type payer struct {
+	provider
+	out connector.Payouter
+}
+
+func (p payer) Payout(ctx context.Context, o connector.Order) connector.Outcome {
+	p.asks(o)
+	return p.heard(o, p.out.Payout(ctx, o))
+}
+
+func (p payer) LookupPayout(ctx context.Context, o connector.Order) connector.Outcome {
+	return p.heard(o, p.out.LookupPayout(ctx, o))
 }
 
 // The store.
@@ -318,7 +371,7 @@ func (w *Witness) committed(c *book.Changes) {
 	for _, n := range c.Inbox.Insert {
 		// What was stored was verified; it is read again here, as bytes.
 		if news, err := w.inner.ReadNotification(connector.Notification{Method: "POST", Header: headerOf(n), Body: []byte(n.Body)}); err == nil {
-			w.model.News(w.outcome(news.Reference, connector.Outcome{Kind: news.Kind, Amount: news.Amount}))
+			w.model.News(w.outcome(news.Reference, connector.Outcome{Kind: news.Kind, Amount: news.Amount}), news.Final)
 		}
 	}
 	w.model.Committed(model.Commit{
@@ -345,7 +398,7 @@ func list[R, M any](rows []R, row func(R) M) []M {
 
 func paymentRow(p payment.Payment) model.Payment {
 	return model.Payment{
-		ID: p.ID.String(), Name: p.MerchantPaymentID, Customer: p.CustomerID, Status: string(p.Status), Currency: string(p.Amount.Currency),
+		ID: p.ID.String(), Type: string(p.Type), Name: p.MerchantPaymentID, Customer: p.CustomerID, Status: string(p.Status), Currency: string(p.Amount.Currency),
 		Place: int(p.ID.Bucket()), Minor: p.Amount.Minor, Captured: p.CapturedMinor, Refunded: p.RefundedMinor, Refunding: p.RefundingMinor,
 		LimitUS: p.LimitUS, CreatedUS: p.CreatedUS, TriesLeft: p.TriesLeft, RetryUS: p.RetryUS,
 	}

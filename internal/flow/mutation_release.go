@@ -1,0 +1,5 @@
+//go:build mutation_release
+
+package flow
+
+const mutation = "release"
