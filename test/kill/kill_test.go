@@ -1,5 +1,5 @@
 // Package kill_test kills the built binary while payments are under way and
-// customers play, again and again, and starts it anew: every payment must end
+// customers play and cash out, again and again, and starts it anew: every payment must end
 // settled once, the merchant told, both PSPs' books equal to ours, every move of a
 // wallet there once as it was answered, and every invariant must hold at the very
 // moment of death as well as in the end (torture.md T01, C1–C7, C11, C13).
@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -341,9 +342,26 @@ func (h *hunt) outside() {
 	var violations []string
 	for deadline := time.Now().Add(settledSoon); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		o.Provider = h.demo.Books()
-		if violations = h.demo.Judge(o); len(violations) == 0 {
+		if violations = h.excused(h.demo.Judge(o)); len(violations) == 0 {
 			return
 		}
 	}
 	h.t.Errorf("the outside and our books differ in %d places, such as: %s", len(violations), strings.Join(violations[:min(5, len(violations))], "; "))
+}
+
+// excused leaves out that a payout is open in the end which waits for it to be
+// sure that its provider has never heard of it: that takes ten minutes
+// (payment-loop.md L15).
+func (h *hunt) excused(violations []string) []string {
+	h.t.Helper()
+	h.demo.Read(func(r book.Reader) error {
+		waiting, err := scenario.Waiting(r, func() ([]scenario.Entry, error) { return scenario.Books(h.t.Context(), h.demo.Sandbox) })
+		for _, a := range waiting {
+			violations = slices.DeleteFunc(violations, func(s string) bool {
+				return a.Kind == payment.KindPayout && strings.Contains(s, fmt.Sprintf("Payment %s is unknown in the end", a.Payment))
+			})
+		}
+		return err
+	})
+	return violations
 }

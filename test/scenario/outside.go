@@ -9,12 +9,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/due"
+	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/store"
@@ -183,6 +186,36 @@ func Books(ctx context.Context, sandbox string) ([]Entry, error) {
 		all = append(all, entries...)
 	}
 	return all, nil
+}
+
+// Waiting lists the refunds and payouts that wait for it to be sure that their
+// provider has never heard of them: it has said so, is asked again ten minutes
+// later (payment-loop.md L15), and books, its own, lack them indeed.
+func Waiting(r book.Reader, books func() ([]Entry, error)) (out []payment.Attempt, err error) {
+	watched := map[id.Raw]bool{}
+	if err := Every(r.ScanDue, func(d due.Due) id.Raw {
+		watched[d.ID] = d.Kind == due.Watch && d.DueUS > time.Now().Add(-time.Minute).UnixMicro()
+		return d.ID
+	}); err != nil {
+		return nil, err
+	}
+	if err := Every(r.ScanAttempts, func(a payment.Attempt) id.Attempt {
+		if a.Kind != payment.KindSale && a.Status == payment.AttemptUnknown && a.NoRecords > 0 && watched[a.ID.Raw()] {
+			out = append(out, a)
+		}
+		return a.ID
+	}); err != nil || len(out) == 0 {
+		return nil, err
+	}
+	entries, err := books()
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, e := range entries {
+		known[e.Reference] = true
+	}
+	return slices.DeleteFunc(out, func(a payment.Attempt) bool { return known[a.ID.String()] }), nil
 }
 
 // Movements are entries as package verify takes them. psp gives the owner of an

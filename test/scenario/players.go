@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,11 +19,12 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/payment"
 )
 
-// Players are customers who play rounds over /v1, two to a wallet, and their
-// merchant, who gives to it and takes from it, at a platform that may die under
-// them. Who has no answer asks the same again, some ask again for what was
+// Players are customers who play rounds over /v1, two to a wallet, and cash out,
+// and their merchant, who gives to it and takes from it, at a platform that may
+// die under them. Who has no answer asks the same again, some ask again for what was
 // answered long ago, and some under a known name for something else. What they
 // were told is on disk before the next is asked, and is what the books are
 // judged by.
@@ -57,11 +60,14 @@ type asked struct {
 	Text     string      `json:"text,omitempty"`
 }
 
+// cashOut is the kind of a payout, which is named beside the moves.
+const cashOut ledger.Kind = "payout"
+
 // paths are where moves are asked for.
 var paths = map[ledger.Kind]string{
 	ledger.KindStake: "/v1/rounds/stake", ledger.KindWin: "/v1/rounds/win", ledger.KindRollback: "/v1/rounds/rollback",
 	ledger.KindCredit: "/v1/wallet/credit", ledger.KindDebit: "/v1/wallet/debit",
-	ledger.KindBonusGrant: "/v1/wallet/bonus_grant", ledger.KindBonusRelease: "/v1/wallet/bonus_release",
+	ledger.KindBonusGrant: "/v1/wallet/bonus_grant", ledger.KindBonusRelease: "/v1/wallet/bonus_release", cashOut: "/v1/payouts/init",
 }
 
 // NewPlayers makes players whose names all begin with name; door says at each
@@ -139,6 +145,8 @@ func (p *Players) play(k int, dice *rand.Rand) {
 			m.Kind, m.Round = ledger.KindDebit, ""
 		case roll < 66:
 			m.Kind, m.Round, m.Bonus = ledger.KindBonusRelease, "", false
+		case roll < 74:
+			m.Kind, m.Round, m.Bonus = cashOut, "", false
 		}
 		if m = p.insist(m); m.Status/100 == 2 || m.Status == http.StatusPaymentRequired {
 			answered = append(answered, m) // its key keeps this answer
@@ -156,6 +164,9 @@ const playersPatience = 2 * time.Minute
 // with it. Each try is written down.
 func (p *Players) insist(m asked) asked {
 	body := map[string]any{"txn_id": m.Txn, "customer_id": m.Customer}
+	if m.Kind == cashOut {
+		body = map[string]any{"merchant_payout_id": m.Txn, "customer_id": m.Customer, "method": "card"}
+	}
 	if m.Minor > 0 {
 		body["amount"], body["currency"] = fmt.Sprintf("%d.%02d", m.Minor/100, m.Minor%100), playersCurrency
 	}
@@ -215,6 +226,7 @@ type moved struct {
 	TxnID      string `json:"txn_id"`
 	Kind       string `json:"kind"`
 	Amount     string `json:"amount"`
+	PayoutID   string `json:"payout_id"`
 }
 
 // Judge gives what is not as the players were told: each move that was
@@ -225,7 +237,10 @@ type moved struct {
 func (p *Players) Judge(r book.Reader, rest bool) []string {
 	p.t.Helper()
 	p.mu.Lock()
-	x := trial{out: append([]string(nil), p.wrong...), there: map[string]ledger.Transfer{}, first: map[string]asked{}, kept: map[string]asked{}}
+	x := trial{
+		out: append([]string(nil), p.wrong...), there: map[string]ledger.Transfer{}, payouts: map[string]payment.Payment{},
+		first: map[string]asked{}, kept: map[string]asked{},
+	}
 	p.mu.Unlock()
 	lines := p.lines()
 	accounts := map[id.Account]ledger.Account{}
@@ -244,6 +259,18 @@ func (p *Players) Judge(r book.Reader, rest bool) []string {
 	}); err != nil {
 		p.t.Fatal(err)
 	}
+	if err := Every(r.ScanPayments, func(pay payment.Payment) id.Payment {
+		if pay.Type == payment.TypePayout && strings.HasPrefix(pay.MerchantPaymentID, p.name+"-") {
+			name := string(cashOut) + " " + pay.MerchantPaymentID
+			if before, twice := x.payouts[name]; twice {
+				x.wrong("C7: %s is made twice: as %s and %s", name, before.ID, pay.ID)
+			}
+			x.payouts[name] = pay
+		}
+		return pay.ID
+	}); err != nil {
+		p.t.Fatal(err)
+	}
 	for _, m := range lines {
 		x.line(m)
 	}
@@ -251,12 +278,12 @@ func (p *Players) Judge(r book.Reader, rest bool) []string {
 	for _, m := range lines {
 		wanted[string(m.Kind)+" "+m.Txn] = true
 	}
-	for name, t := range x.there {
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(x.there)), slices.Collect(maps.Keys(x.payouts))) {
 		if !wanted[name] {
-			x.wrong("C7: %s is there as %s, and nobody asked for it", name, t.ID)
+			x.wrong("C7: %s is there, and nobody asked for it", name)
 		}
 		if _, told := x.first[name]; rest && !told {
-			x.wrong("C7: %s is there as %s, and whoever asked was never told so", name, t.ID)
+			x.wrong("C7: %s is there, and whoever asked was never told so", name)
 		}
 	}
 	if rest {
@@ -267,10 +294,11 @@ func (p *Players) Judge(r book.Reader, rest bool) []string {
 
 // trial is one judgement.
 type trial struct {
-	out   []string
-	there map[string]ledger.Transfer // by kind and name
-	first map[string]asked           // moves that were acknowledged, by kind and name
-	kept  map[string]asked           // the first answer that a key keeps, by key
+	out     []string
+	there   map[string]ledger.Transfer // by kind and name
+	payouts map[string]payment.Payment // by the same
+	first   map[string]asked           // moves that were acknowledged, by kind and name
+	kept    map[string]asked           // the first answer that a key keeps, by key
 }
 
 func (x *trial) wrong(format string, args ...any) {
@@ -282,6 +310,11 @@ func (x *trial) line(m asked) {
 	name := string(m.Kind) + " " + m.Txn
 	accepted, final := m.Status/100 == 2, m.Status != 0 && Reply{Status: m.Status, Text: m.Text}.Final()
 	switch before, ok := x.kept[m.Key]; {
+	case m.Other && strings.HasSuffix(m.Key, again) && m.Kind == cashOut: // its name is used up
+		if accepted {
+			x.wrong("C7: %s was accepted once more, under another key: %s", name, m.Text)
+		}
+		return
 	case m.Other && strings.HasSuffix(m.Key, again):
 		if final && !accepted {
 			x.wrong("C7: %s was made, and refused under another key: %d %s", name, m.Status, m.Text)
@@ -305,7 +338,11 @@ func (x *trial) line(m asked) {
 		x.wrong("%s was answered %s: %v", name, m.Text, err)
 		return
 	}
+	payout, sent := x.payouts[name]
 	switch {
+	case m.Kind == cashOut && (!sent || is.PayoutID != id.Payout(payout.ID).String() || payout.Amount.Minor != m.Minor):
+		x.wrong("C2: %s of %d was acknowledged as %s, there is %s of %d (found: %t)", name, m.Minor, is.PayoutID, payout.ID, payout.Amount.Minor, sent)
+	case m.Kind == cashOut:
 	case is.TxnID != m.Txn || is.Kind != string(m.Kind):
 		x.wrong("C7: %s was answered as %s %s", name, is.Kind, is.TxnID)
 	case is.TransferID == "" && m.Kind == ledger.KindRollback: // found nothing, and left a tombstone
@@ -349,6 +386,11 @@ func (x *trial) balances(accounts map[id.Account]ledger.Account) {
 				undone = append(undone, m.Customer+" "+m.Round)
 			}
 			continue
+		case cashOut: // its money has left, or is reserved, unless it failed
+			change = -m.Minor
+			if x.payouts[name].Status == payment.StatusFailed {
+				change = 0
+			}
 		case ledger.KindCredit, ledger.KindWin:
 		}
 		want[of] += change

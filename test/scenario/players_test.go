@@ -11,6 +11,7 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/payment"
 	"aorta/test/scenario"
 )
 
@@ -25,23 +26,34 @@ func (x transfers) ScanTransfers(ctx context.Context, after id.Transfer, limit i
 	return x.change(rows), err
 }
 
+// payouts does so with its payments.
+type payouts struct {
+	book.Reader
+	change func([]payment.Payment) []payment.Payment
+}
+
+func (x payouts) ScanPayments(ctx context.Context, after id.Payment, limit int) ([]payment.Payment, error) {
+	rows, err := x.Reader.ScanPayments(ctx, after, limit)
+	return x.change(rows), err
+}
+
 // TestPlayersSee: what players were told is held against the books, and each way
 // in which the two can differ is seen.
 func TestPlayersSee(t *testing.T) {
 	t.Parallel()
 	d := scenario.Start(t, "", quick...)
 	plays := 0
-	played := func() *scenario.Players {
+	played := func(answers int64) *scenario.Players {
 		plays++
 		p := scenario.NewPlayers(t, fmt.Sprintf("seen%d", plays), func() scenario.Native { return scenario.Native{URL: d.Public, Key: d.APIKey} })
 		p.Go(2)
-		for deadline := time.Now().Add(20 * time.Second); p.Told() < 60 && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(20 * time.Second); p.Told() < answers && time.Now().Before(deadline); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		p.Stop()
 		return p
 	}
-	p := played()
+	p := played(200)
 	judge := func(change func([]ledger.Transfer) []ledger.Transfer) (out []string) {
 		d.Read(func(r book.Reader) error {
 			out = p.Judge(transfers{r, change}, true)
@@ -66,6 +78,17 @@ func TestPlayersSee(t *testing.T) {
 			t.Errorf("the judge says %q, want %q", wrong, want)
 		}
 	}
+	d.Read(func(r book.Reader) error {
+		for want, change := range map[string]func([]payment.Payment) []payment.Payment{
+			"payout seen1":           func([]payment.Payment) []payment.Payment { return nil },
+			"is made twice: as pay_": func(rows []payment.Payment) []payment.Payment { return append(rows, rows...) },
+		} {
+			if wrong := p.Judge(payouts{r, change}, true); !slices.ContainsFunc(wrong, func(s string) bool { return strings.Contains(s, want) }) {
+				t.Errorf("the judge says %q, want %q", wrong, want)
+			}
+		}
+		return nil
+	})
 	// What follows spoils the journal for good, one thing after the other.
 	first := func(change func(map[string]any)) func(map[string]any) bool {
 		done := false
@@ -90,7 +113,7 @@ func TestPlayersSee(t *testing.T) {
 		{"was accepted with another amount", first(func(l map[string]any) { l["other"] = true })},
 		{"was never told so", func(l map[string]any) bool { return l["kind"] != "stake" || l["status"] != 200.0 }},
 	} {
-		p = played()
+		p = played(60)
 		p.Spoil(test.spoil)
 		if wrong := judge(same); !slices.ContainsFunc(wrong, func(s string) bool { return strings.Contains(s, test.want) }) {
 			t.Errorf("the judge says %q, want %q", wrong, test.want)

@@ -3,11 +3,9 @@ package torture
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"aorta/internal/book"
-	"aorta/internal/due"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
@@ -82,34 +80,11 @@ func (w *World) Differences(r book.Reader) (out []string, err error) {
 	return out, err
 }
 
-// Waiting lists the refunds that wait for it to be sure that the provider has
-// never heard of them: it has no record, has said so, and is asked again ten
-// minutes later, before the refund is sent anew (payment-loop.md L15). Such a
-// refund has not ended, and is where it should be as long as that look-up is to
-// come, and the provider's journal lacks it indeed.
-func (w *World) Waiting(r book.Reader) (out []payment.Attempt, err error) {
-	watched := map[id.Raw]bool{}
-	if err := scenario.Every(r.ScanDue, func(d due.Due) id.Raw {
-		watched[d.ID] = d.Kind == due.Watch && d.DueUS > time.Now().Add(-time.Minute).UnixMicro()
-		return d.ID
-	}); err != nil {
-		return nil, err
-	}
-	if err := scenario.Every(r.ScanAttempts, func(a payment.Attempt) id.Attempt {
-		if a.Kind == payment.KindRefund && a.Status == payment.AttemptUnknown && a.NoRecords > 0 && watched[a.ID.Raw()] {
-			out = append(out, a)
-		}
-		return a.ID
-	}); err != nil || len(out) == 0 {
-		return nil, err
-	}
-	entries, err := w.Books()
-	if err != nil {
-		return nil, err
-	}
-	known := map[string]bool{}
-	for _, e := range entries {
-		known[e.Reference] = true
-	}
-	return slices.DeleteFunc(out, func(a payment.Attempt) bool { return known[a.ID.String()] }), nil
+// Waiting lists the refunds and payouts that wait for it to be sure that the
+// provider has never heard of them: it has no record, has said so, and is asked
+// again ten minutes later, before the refund is sent anew or the payout given up
+// (payment-loop.md L15). Such a one has not ended, and is where it should be as
+// long as that look-up is to come, and the provider's journal lacks it indeed.
+func (w *World) Waiting(r book.Reader) ([]payment.Attempt, error) {
+	return scenario.Waiting(r, w.Books)
 }

@@ -337,8 +337,8 @@ func (c *crowd) tell() {
 	}
 }
 
-// open says what is not ended; "" if all is. A refund of which the provider
-// knows nothing may wait (C11).
+// open says what is not ended; "" if all is. A refund or payout of which the
+// provider knows nothing may wait (C11).
 func (c *crowd) open() (why string) {
 	err := c.w.Read(func(r book.Reader) error {
 		if err := scenario.Every(r.ScanDue, func(d due.Due) id.Raw {
@@ -354,8 +354,8 @@ func (c *crowd) open() (why string) {
 			return err
 		}
 		if err := scenario.Every(r.ScanAttempts, func(a payment.Attempt) id.Attempt {
-			if a.Kind == payment.KindRefund && !a.Status.Final() && !slices.ContainsFunc(waiting, func(w payment.Attempt) bool { return w.ID == a.ID }) {
-				why = fmt.Sprintf("refund %s is %s", a.ID, a.Status)
+			if a.Kind != payment.KindSale && !a.Status.Final() && !slices.ContainsFunc(waiting, func(w payment.Attempt) bool { return w.ID == a.ID }) {
+				why = fmt.Sprintf("%s %s is %s", a.Kind, a.ID, a.Status)
 			}
 			return a.ID
 		}); err != nil {
@@ -370,7 +370,7 @@ func (c *crowd) open() (why string) {
 			return err
 		}
 		return scenario.Every(r.ScanPayments, func(p payment.Payment) id.Payment {
-			if !p.Status.Final() && p.Status != payment.StatusCaptured && p.Status != payment.StatusPartiallyRefunded {
+			if p.Type == payment.TypePurchase && !p.Status.Final() && p.Status != payment.StatusCaptured && p.Status != payment.StatusPartiallyRefunded {
 				why = fmt.Sprintf("payment %s is %s", p.MerchantPaymentID, p.Status)
 			}
 			return p.ID

@@ -37,8 +37,9 @@ type course struct {
 	done   func(v *victim, name string) bool // what else must be so in the end; nil: nothing
 	always []crash.Point                     // which a short run tries here too, whose turn it ever is
 
-	// A refund of which the provider knows nothing is not sent again before that
-	// is sure, which takes ten minutes (payment-loop.md L15): it may wait instead.
+	// A refund of which the provider knows nothing is not sent again before that is
+	// sure, nor is a payout given up, which takes ten minutes (payment-loop.md L15):
+	// it may wait instead.
 	mayWait bool
 }
 
@@ -142,6 +143,22 @@ func courses() []course {
 				v.wish("generic", "approve", "sale", 6)
 			},
 			act: (*victim).init, done: (*victim).captured,
+		},
+		{
+			name: "payout", mayWait: true,
+			passes: map[crash.Point][]int{
+				crash.BeforeRow: {1}, crash.AfterRow: {1}, crash.InTransaction: {1, 2, 3, 4}, crash.AfterCommit: {1, 2, 3, 4}, crash.AfterAnswer: {1},
+				crash.BeforeCall: {1}, crash.RequestSent: {1}, crash.AnswerReceived: {1}, crash.NewsVerified: {1}, crash.NewsStored: {1},
+			},
+			always: []crash.Point{crash.RequestSent, crash.AnswerReceived},
+			before: func(v *victim, name string) {
+				v.keyed()
+				v.native("/v1/wallet/credit", "credit-"+name, map[string]any{
+					"amount": "10.00", "currency": "EUR", "txn_id": "credit-" + name, "customer_id": name,
+				})
+			},
+			act:  func(v *victim, name string) { v.native(payouts, name, payoutOf(name, name)) },
+			done: (*victim).paidOut,
 		},
 		{
 			name: "round", always: []crash.Point{crash.InTransaction, crash.AfterCommit},
@@ -610,6 +627,17 @@ func (v *victim) played(name string) bool {
 		return false
 	}
 	return true
+}
+
+// paidOut reports whether a customer's payout has ended, or waits for it to be
+// sure that the provider has never heard of it.
+func (v *victim) paidOut(name string) bool {
+	c := cashier{t: v.t, w: v.w, platforms: []*torture.Platform{v.p}, key: v.key}
+	wrong := c.end(func(s string) bool { return s == name }, map[string]bool{name: true})
+	for _, s := range wrong {
+		v.t.Error(s)
+	}
+	return len(wrong) == 0
 }
 
 // quiet waits until nothing is left to do that could be taken for the next
