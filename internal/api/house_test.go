@@ -459,6 +459,10 @@ func (r reader) Transfer(ctx context.Context, k id.Transfer) (ledger.Transfer, b
 	return r.homes.of(k.Bucket()).Transfer(ctx, k)
 }
 
+func (r reader) Deposits(ctx context.Context, k id.Transfer, most int) ([]id.Payment, error) {
+	return r.homes.of(k.Bucket()).Deposits(ctx, k, most)
+}
+
 func (r reader) Round(ctx context.Context, k id.Round) (ledger.Round, bool, error) {
 	return r.homes.of(k.Bucket()).Round(ctx, k)
 }

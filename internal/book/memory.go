@@ -417,6 +417,22 @@ func (m *Memory) Transfer(_ context.Context, t id.Transfer) (ledger.Transfer, bo
 	return one(m, &m.rows.transfers, t)
 }
 
+// Deposits follows a customer's statement back.
+func (m *Memory) Deposits(_ context.Context, from id.Transfer, most int) ([]id.Payment, error) {
+	var out []id.Payment
+	for next, n := from, 0; !next.IsZero() && n < most; n++ {
+		t, _, err := one(m, &m.rows.transfers, next)
+		if err != nil {
+			return nil, err
+		}
+		if t.Kind == ledger.KindDeposit || t.Kind == ledger.KindLateCredit {
+			out = append(out, t.Payment)
+		}
+		next = t.Prev
+	}
+	return out, nil
+}
+
 // Round reads a round.
 func (m *Memory) Round(_ context.Context, r id.Round) (ledger.Round, bool, error) {
 	return one(m, &m.rows.rounds, r)

@@ -233,6 +233,10 @@ type Reader interface {
 	ListEvents(ctx context.Context, match EventFilter, before id.Event, limit int) ([]event.Event, id.Event, error)
 	Endpoint(ctx context.Context, e id.Endpoint) (event.Endpoint, bool, error)
 
+	// Deposits gives the payments that came into a customer's wallet by one of the
+	// transfers of their statement, newest first, from one on: of most transfers.
+	Deposits(ctx context.Context, from id.Transfer, most int) ([]id.Payment, error)
+
 	// Overdue lists work whose time has come, oldest first, and work leased by
 	// one of the dead epochs whatever its time.
 	Overdue(ctx context.Context, nowUS int64, dead []int64, limit int) ([]due.Due, error)

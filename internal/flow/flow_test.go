@@ -75,6 +75,10 @@ func (r reader) Transfer(ctx context.Context, t id.Transfer) (ledger.Transfer, b
 	return r.of(t.Bucket()).Transfer(ctx, t)
 }
 
+func (r reader) Deposits(ctx context.Context, t id.Transfer, most int) ([]id.Payment, error) {
+	return r.of(t.Bucket()).Deposits(ctx, t, most)
+}
+
 func (r reader) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error) {
 	return r.of(n.Bucket()).Round(ctx, n)
 }

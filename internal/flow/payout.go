@@ -189,8 +189,11 @@ func (f *Flows) RouteOf(ctx context.Context, pay payment.Payment) (Route, error)
 // they have played since costs a payout no more than that.
 const maxBack = 1000
 
+// maxWays bounds how many of them are asked for their way.
+const maxWays = 20
+
 // RouteBack gives the way back of a customer's newest deposit in a currency whose
-// PSP account can send money, of those among their newest 1,000 transfers, or
+// PSP account can send money, of the newest 20 among their newest 1,000 transfers, or
 // ErrNoRoute.
 func (f *Flows) RouteBack(ctx context.Context, pr project.Project, customerID string, c money.Currency) (Route, error) {
 	if !pr.Wallet || customerID == "" {
@@ -201,18 +204,14 @@ func (f *Flows) RouteBack(ctx context.Context, pr project.Project, customerID st
 	if err != nil {
 		return Route{}, fmt.Errorf("read available account: %w", err)
 	}
-	for next, n := a.Last, 0; !next.IsZero() && n < maxBack; n++ {
-		t, ok, err := f.read.Transfer(ctx, next)
+	deposits, err := f.read.Deposits(ctx, a.Last, maxBack)
+	if err != nil {
+		return Route{}, fmt.Errorf("read deposits: %w", err)
+	}
+	for _, k := range deposits[:min(len(deposits), maxWays)] {
+		pay, ok, err := f.read.Payment(ctx, k)
 		if err != nil || !ok {
-			return Route{}, fmt.Errorf("read transfer %s of a statement (found %t): %w", next, ok, err)
-		}
-		next = t.Prev
-		if t.Kind != ledger.KindDeposit && t.Kind != ledger.KindLateCredit {
-			continue
-		}
-		pay, ok, err := f.read.Payment(ctx, t.Payment)
-		if err != nil || !ok {
-			return Route{}, fmt.Errorf("read payment %s of a deposit (found %t): %w", t.Payment, ok, err)
+			return Route{}, fmt.Errorf("read payment %s of a deposit (found %t): %w", k, ok, err)
 		}
 		r, err := f.RouteOf(ctx, pay)
 		if !errors.Is(err, ErrNoRoute) {

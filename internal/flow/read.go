@@ -46,6 +46,14 @@ func (r reads) Transfer(ctx context.Context, t id.Transfer) (ledger.Transfer, bo
 	return row, ok, unread(err)
 }
 
+func (r reads) Deposits(ctx context.Context, from id.Transfer, most int) ([]id.Payment, error) {
+	if from.IsZero() {
+		return nil, nil
+	}
+	rows, err := r.from.Deposits(ctx, from, most)
+	return rows, unread(err)
+}
+
 func (r reads) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error) {
 	row, ok, err := r.from.Round(ctx, n)
 	return row, ok, unread(err)

@@ -246,6 +246,30 @@ const (
 		" AND ($4 = '' OR event.kind = $4) ORDER BY event.id DESC LIMIT $5"
 )
 
+// Deposits follows a customer's statement back, row by row within the statement:
+// one question, however long it is, where a thousand would take a second.
+func (r reader) Deposits(ctx context.Context, from id.Transfer, most int) ([]id.Payment, error) {
+	var out []id.Payment
+	args := []any{from.Raw(), int64(from.Bucket()), int64(most), string(ledger.KindDeposit), string(ledger.KindLateCredit)}
+	err := r.q.query(ctx, depositsOf, args, func(v values) error {
+		var p id.Payment
+		v.id(0, (*id.Raw)(&p))
+		out = append(out, p)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("follow a statement: %w", err)
+	}
+	return out, nil
+}
+
+// A chain lies in one bucket, and each step is a look-up by the whole key.
+const depositsOf = "WITH RECURSIVE line (id, bucket, prev, payment, kind, step) AS (" +
+	"SELECT transfer.id, transfer.bucket, transfer.prev, transfer.payment, transfer.kind, 1 FROM transfer WHERE transfer.id = $1 AND transfer.bucket = $2" +
+	" UNION ALL SELECT transfer.id, transfer.bucket, transfer.prev, transfer.payment, transfer.kind, line.step + 1 FROM line" +
+	" CROSS JOIN transfer WHERE transfer.id = line.prev AND transfer.bucket = line.bucket AND line.step < $3)" +
+	" SELECT line.payment FROM line WHERE line.kind IN ($4, $5) ORDER BY line.step"
+
 // leaseWindowUS is how far ahead of now a lease may end: due.LeaseUS, and the
 // same again for clocks that differ. It bounds the search for a dead process's
 // work, which would otherwise read every timer there is.

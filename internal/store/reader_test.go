@@ -244,6 +244,54 @@ func listed[R any, T id.Kind](t *testing.T, page func(before id.Of[T]) ([]R, id.
 	return got, calls
 }
 
+// TestDeposits: a statement is followed back as far as one says, and what came in
+// is found, on any store.
+func TestDeposits(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		m := new(minter)
+		l := lane(t, db)
+		kinds := []ledger.Kind{ledger.KindDeposit, ledger.KindStake, ledger.KindWin, ledger.KindLateCredit, ledger.KindPayoutReserve}
+		var c book.Changes
+		var heads [2]id.Transfer // two statements in one bucket, and a third in another
+		var want [2][]id.Payment
+		for n := range 300 {
+			who := n % 2
+			x := ledger.Transfer{
+				ID: id.Transfer(m.raw(3)), Kind: kinds[n/2%len(kinds)], Payment: id.Payment(m.raw(3)), Prev: heads[who], Postings: []ledger.Posting{
+					{Account: id.Account(m.raw(3)), Currency: "EUR", Minor: 1}, {Account: id.Account(m.raw(3)), Currency: "EUR", Minor: -1},
+				},
+			}
+			heads[who] = x.ID
+			if x.Kind == ledger.KindDeposit || x.Kind == ledger.KindLateCredit {
+				want[who] = append([]id.Payment{x.Payment}, want[who]...)
+			}
+			c.Transfers = append(c.Transfers, x)
+		}
+		other := c.Transfers[0]
+		other.ID = id.Transfer(m.raw(4))
+		c.Transfers = append(c.Transfers, other)
+		mustWrite(t, l, m.batch(), &c)
+		for who, head := range heads {
+			for most, found := range map[int]int{1000: 60, 150: 60, 149: 59, 10: 4, 1: 0} {
+				got, err := db.Deposits(t.Context(), head, most)
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(t, fmt.Sprintf("Deposits of %d in the newest %d", who, most), got, append([]id.Payment(nil), want[who][:found]...))
+			}
+		}
+		for name, from := range map[string]id.Transfer{"nothing": {}, "what is not there": id.Transfer(m.raw(3))} {
+			if got, err := db.Deposits(t.Context(), from, 10); err != nil || len(got) != 0 {
+				t.Errorf("Deposits of %s = %v, %v", name, got, err)
+			}
+		}
+		if got, err := db.Deposits(t.Context(), other.ID, 10); err != nil || len(got) != 1 {
+			t.Errorf("Deposits of the third = %v, %v", got, err)
+		}
+	})
+}
+
 func TestAbsentRows(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db storetest.DB) {

@@ -244,6 +244,10 @@ func newest[R any, T id.Kind](h homes, limit int, keyOf func(R) id.Of[T], list f
 	return out, next, nil
 }
 
+func (h homes) Deposits(ctx context.Context, k id.Transfer, most int) ([]id.Payment, error) {
+	return h.of(k.Bucket()).Deposits(ctx, k, most)
+}
+
 func (h homes) ListPayments(ctx context.Context, match book.PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
 	return newest(h, limit, func(p payment.Payment) id.Payment { return p.ID }, func(m *book.Memory) ([]payment.Payment, id.Payment, error) {
 		return m.ListPayments(ctx, match, before, limit)
