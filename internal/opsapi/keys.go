@@ -109,25 +109,28 @@ func (d door) createKey(w http.ResponseWriter, r *http.Request) error {
 	if req.ExpiresIn > 0 {
 		k.ExpiresUS = d.Keys.Now().Add(time.Duration(req.ExpiresIn) * time.Second).UnixMicro()
 	}
-	return d.makeKey(w, r, p, k)
+	v, err := d.makeKey(r.Context(), p, k)
+	if err == nil {
+		answer(w, http.StatusOK, v)
+	}
+	return err
 }
 
-// makeKey makes a key with a text of its own, and tells it.
-func (d door) makeKey(w http.ResponseWriter, r *http.Request, p project.Project, k project.Key) error {
+// makeKey makes a key with a text of its own, and gives both.
+func (d door) makeKey(ctx context.Context, p project.Project, k project.Key) (keyView, error) {
 	var bits [project.KeySecretLen * 5 / 8]byte
 	if _, err := io.ReadFull(d.Keys.Random, bits[:]); err != nil {
-		return fmt.Errorf("randomness: %w", err)
+		return keyView{}, fmt.Errorf("randomness: %w", err)
 	}
 	k.ID = d.Keys.New(p)
 	text := project.KeyText(k.ID, KeySecret(bits))
 	k.Hash, k.CreatedUS = d.Keys.Hash.Hash(text), d.Keys.Now().UnixMicro()
-	if err := d.Keys.Put(r.Context(), k); err != nil {
-		return err
+	if err := d.Keys.Put(ctx, k); err != nil {
+		return keyView{}, err
 	}
 	v := viewKey(k)
 	v.Text = text
-	answer(w, http.StatusOK, v)
-	return nil
+	return v, nil
 }
 
 // KeySecret writes random bits as the secret part of a key's text.
@@ -135,7 +138,8 @@ func KeySecret(bits [project.KeySecretLen * 5 / 8]byte) string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(bits[:]))
 }
 
-// rotateKey makes a key like another one, which ends after a while.
+// rotateKey makes a key like another one, which ends after a while: in this order,
+// so that whatever fails, the caller has a key that works.
 func (d door) rotateKey(w http.ResponseWriter, r *http.Request) error {
 	var req struct {
 		Overlap int64 `json:"overlap"` // seconds that the old key still works
@@ -159,10 +163,15 @@ func (d door) rotateKey(w http.ResponseWriter, r *http.Request) error {
 	}
 	next := old
 	next.ExpiresUS = 0
+	v, err := d.makeKey(r.Context(), p, next)
+	if err != nil {
+		return err
+	}
 	if err := d.Keys.Expire(r.Context(), old.ID, now.Add(time.Duration(req.Overlap)*time.Second).UnixMicro()); err != nil {
 		return err
 	}
-	return d.makeKey(w, r, p, next)
+	answer(w, http.StatusOK, v)
+	return nil
 }
 
 func (d door) revokeKey(w http.ResponseWriter, r *http.Request) error {
