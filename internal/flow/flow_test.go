@@ -38,6 +38,7 @@ type house struct {
 	work   []due.Due
 	behind atomic.Bool
 	mute   atomic.Value // string: a connector that can do nothing but sales
+	gone   atomic.Bool  // no PSP account is configured
 }
 
 // reader reads from whichever home has the row.
@@ -197,7 +198,7 @@ func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flo
 			if name == h.mute.Load() {
 				return struct{ connector.Connector }{h.psp}, true
 			}
-			return h.psp, true
+			return h.psp, !h.gone.Load()
 		},
 		NotifyURL: func(string, string) string { return "https://pay.example/n/paytm/demo" },
 		Now:       h.clock,

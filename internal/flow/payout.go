@@ -192,8 +192,8 @@ const maxBack = 1000
 // maxWays bounds how many of them are asked for their way.
 const maxWays = 20
 
-// RouteBack gives the way back of a customer's newest deposit in a currency whose
-// PSP account can send money, of the newest 20 among their newest 1,000 transfers, or
+// RouteBack gives the way back of a customer's newest deposit in a currency, by the
+// project, whose PSP account can send money, of the newest 20 among their newest 1,000 transfers, or
 // ErrNoRoute.
 func (f *Flows) RouteBack(ctx context.Context, pr project.Project, customerID string, c money.Currency) (Route, error) {
 	if !pr.Wallet || customerID == "" {
@@ -212,6 +212,9 @@ func (f *Flows) RouteBack(ctx context.Context, pr project.Project, customerID st
 		pay, ok, err := f.read.Payment(ctx, k)
 		if err != nil || !ok {
 			return Route{}, fmt.Errorf("read payment %s of a deposit (found %t): %w", k, ok, err)
+		}
+		if pay.ProjectID != pr.ID {
+			continue // of the same wallet, but the other project's accounts are not this one's to pay by
 		}
 		r, err := f.RouteOf(ctx, pay)
 		if !errors.Is(err, ErrNoRoute) {

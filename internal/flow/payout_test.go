@@ -374,6 +374,28 @@ func TestManyPayoutsAtOnce(t *testing.T) {
 }
 
 // The money goes back the way that it came, if that account can send money.
+// TestPayoutOfALostAccount has an unknown payout's PSP account leave the
+// configuration: nobody can be asked, a person hears of it, and nothing is freed.
+func TestPayoutOfALostAccount(t *testing.T) {
+	t.Parallel()
+	h := payer(t, 1, 1000)
+	h.psp.payout, h.psp.lookup = []connector.Outcome{{Kind: connector.Unknown}}, []connector.Outcome{approved(400)}
+	b := h.pay("p1", 400)
+	h.settle()
+	<-b.Asked
+	h.gone.Store(true)
+	h.pass(25 * time.Hour)
+	h.wantStatus(b.Payment.ID, payment.StatusUnknown, "")
+	h.wantWallet(600, 400, 0)
+	if got := h.cases(); !slices.Equal(got, []string{flow.CaseUnsettled}) {
+		t.Errorf("cases %v, want one that calls for a person", got)
+	}
+	h.gone.Store(false)
+	h.pass(time.Hour)
+	h.wantStatus(b.Payment.ID, payment.StatusPaid, "0")
+	h.wantWallet(600, 0, -400)
+}
+
 func TestRouteBack(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 1, func(p *project.Project) {
@@ -412,6 +434,10 @@ func TestRouteBack(t *testing.T) {
 	want("another currency", r, err, flow.ErrNoRoute, flow.Route{})
 	r, err = back("", "INR")
 	want("nobody", r, err, flow.ErrNoWallet, flow.Route{})
+	sister := h.pr
+	sister.ID++
+	r, err = h.flows.RouteBack(t.Context(), sister, "c1", "INR")
+	want("what was paid in by another project of the merchant's", r, err, flow.ErrNoRoute, flow.Route{})
 	r, err = h.flows.RouteOf(t.Context(), one)
 	want("of a payment", r, err, nil, paytm)
 	h.psp.sale = []connector.Outcome{{Kind: connector.Declined}}

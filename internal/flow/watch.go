@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"aorta/internal/book"
+	"aorta/internal/connector"
 	"aorta/internal/due"
 	"aorta/internal/id"
 	"aorta/internal/payment"
@@ -22,14 +23,17 @@ func (f *Flows) watch(ctx context.Context, d due.Due) error {
 	if a.Kind == payment.KindSale && a.Status.Final() {
 		return f.expire(ctx, a) // the PSP has said its last word: what ends here is the offer to try again
 	}
-	// A sale of an account that is not configured any more has nobody to ask, and ends by its time all the same.
-	if _, err := f.Confirm(ctx, a, d); err != nil && (a.Kind != payment.KindSale || !errors.Is(err, ErrNoConnector)) {
+	_, err = f.Confirm(ctx, a, d)
+	nobody := errors.Is(err, ErrNoConnector) // to ask: the account is not configured any more
+	switch {
+	case err != nil && !nobody:
 		return err
+	case a.Kind == payment.KindSale:
+		return f.expire(ctx, a) // by its time, as any other
+	case nobody:
+		return f.Apply(ctx, a, connector.Outcome{Kind: connector.Unknown}) // looked up later, and a case in the end
 	}
-	if a.Kind != payment.KindSale {
-		return nil
-	}
-	return f.expire(ctx, a)
+	return nil
 }
 
 // expire declines a sale with code 603 if its limit time is over and nothing

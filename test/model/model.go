@@ -361,9 +361,11 @@ const noRecordGapUS = 10 * 60 * 1_000_000
 
 // notTaken: it is proved that the provider did not take what it was last asked
 // for. It says so, or knows no such operation, twice and long enough apart,
-// where that is a proof: not of a customer who was sent to its page.
+// where that is a proof: not of a customer who was sent to its page. What was
+// proved may be booked after another process has heard that it knows it after
+// all, and has not booked that yet.
 func (m *Model) notTaken(a *attempt) bool {
-	first, last, count := int64(0), int64(0), 0
+	first, count := int64(0), 0
 	for _, o := range a.heard[a.provedAt:] {
 		switch {
 		case o.Kind == "not_sent":
@@ -372,13 +374,15 @@ func (m *Model) notTaken(a *attempt) bool {
 			if count == 0 {
 				first = o.AtUS
 			}
-			last = o.AtUS
 			count++
+			if count >= 2 && o.AtUS-first >= noRecordGapUS && (a.Kind != "sale" || m.s.MovesMoney) {
+				return true
+			}
 		case o.Kind != "unknown": // it knows it after all
 			count = 0
 		}
 	}
-	return count >= 2 && last-first >= noRecordGapUS && (a.Kind != "sale" || m.s.MovesMoney)
+	return false
 }
 
 // no: the provider's last word is no, or it never took it.

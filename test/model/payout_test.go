@@ -134,6 +134,15 @@ func TestPayouts(t *testing.T) {
 			c.failed("unknown", "not_sent")
 			return c.end("failed", 100, 0, 0)
 		}},
+		{name: "never taken, and heard of before that is booked", story: func(c *cashOut) []string {
+			c.unknown()
+			c.heard("pending", 0, true)
+			c.now += 600
+			c.heard("pending", 0, true)
+			c.heard("approved", 60, false)
+			c.failed("unknown", "not_sent")
+			return c.m.Wrong()
+		}},
 		{name: "the first again", story: func(c *cashOut) []string {
 			c.sent()
 			c.ask("po2", 60)
