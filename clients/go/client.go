@@ -47,13 +47,17 @@ type Options struct {
 // CallOption changes one call.
 type CallOption func(*callOptions)
 
-type callOptions struct{ key, expand string }
+type callOptions struct {
+	key, expand string
+	named       bool // the key is the caller's
+}
 
 // IdempotencyKey names what is to be done once: 1 to 255 visible characters, a new one
-// for each thing that you want done, the same one whenever you try again. Without it a
-// call that changes something has a random one, which its errors tell.
+// for each thing that you want done, the same one whenever you try again; an empty one
+// is an error. Without it a call that changes something has a random one, which its
+// errors tell.
 func IdempotencyKey(key string) CallOption {
-	return func(o *callOptions) { o.key = key }
+	return func(o *callOptions) { o.key, o.named = key, true }
 }
 
 // Expand has an answer tell more; each call says what it can.
@@ -167,6 +171,9 @@ func send[T any](ctx context.Context, c *caller, r request, opts []CallOption) (
 		}
 	}
 	if r.mutates && o.key == "" {
+		if o.named { // one of our own would do it once more each time
+			return nil, errors.New("aorta: the idempotency key is empty")
+		}
 		o.key = rand.Text()
 	}
 	c.earn()

@@ -322,6 +322,19 @@ func TestContext(t *testing.T) {
 	})
 }
 
+// TestEmptyKey: an empty idempotency key is a mistake of the caller's, who would
+// have the thing done again each time.
+func TestEmptyKey(t *testing.T) {
+	t.Parallel()
+	client, l := on(aorta.Options{}, says(200, begun))
+	if _, err := client.Payments.Init(t.Context(), fifty, aorta.IdempotencyKey("")); err == nil || len(l.sent) != 0 {
+		t.Errorf("%d tries under an empty key, then %v", len(l.sent), err)
+	}
+	if _, err := client.Payments.Init(t.Context(), fifty); err != nil || len(l.sent) != 1 || l.sent[0].key == "" {
+		t.Errorf("%d tries under a key of the client's own, then %v", len(l.sent), err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	of := func(answer func(*http.Request) (*http.Response, error)) *aorta.Error {

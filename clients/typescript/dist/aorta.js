@@ -905,13 +905,18 @@ function parseSecret(text) {
     if (!raw2 || raw2.byteLength !== 32) {
       throw wrongSecret();
     }
-    return { version: "v1a", algorithm: "Ed25519", key: crypto.subtle.importKey("raw", raw2, { name: "Ed25519" }, false, ["verify"]) };
+    return { version: "v1a", algorithm: "Ed25519", key: kept(crypto.subtle.importKey("raw", raw2, { name: "Ed25519" }, false, ["verify"])) };
   }
   const raw = base64(text.startsWith("whsec_") ? text.slice("whsec_".length) : text);
   if (!raw || raw.byteLength < 24 || raw.byteLength > 64) {
     throw wrongSecret();
   }
-  return { version: "v1", algorithm: "HMAC", key: crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]) };
+  return { version: "v1", algorithm: "HMAC", key: kept(crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["verify"])) };
+}
+function kept(key) {
+  key.catch(() => {
+  });
+  return key;
 }
 function wrongSecret() {
   return new TypeError("a webhook secret is whsec_ and the standard base64, with its padding, of 24 to 64 bytes, or whpk_ and that of an ed25519 key");

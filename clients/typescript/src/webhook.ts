@@ -101,13 +101,19 @@ function parseSecret(text: string): Key {
     if (!raw || raw.byteLength !== 32) {
       throw wrongSecret();
     }
-    return { version: "v1a", algorithm: "Ed25519", key: crypto.subtle.importKey("raw", raw, { name: "Ed25519" }, false, ["verify"]) };
+    return { version: "v1a", algorithm: "Ed25519", key: kept(crypto.subtle.importKey("raw", raw, { name: "Ed25519" }, false, ["verify"])) };
   }
   const raw = base64(text.startsWith("whsec_") ? text.slice("whsec_".length) : text);
   if (!raw || raw.byteLength < 24 || raw.byteLength > 64) {
     throw wrongSecret();
   }
-  return { version: "v1", algorithm: "HMAC", key: crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]) };
+  return { version: "v1", algorithm: "HMAC", key: kept(crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["verify"])) };
+}
+
+/** A key for later: that there is none is told to who awaits it, and ends no process that nobody has sent a message to. */
+function kept(key: Promise<CryptoKey>): Promise<CryptoKey> {
+  key.catch(() => {});
+  return key;
 }
 
 function wrongSecret(): Error {
