@@ -3,6 +3,7 @@
 # packages that are tested without the race detector. Fuzz seeds run with their packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+: "${AORTA_TEST_POSTGRES:?run me under test/postgres.sh}"
 
 # In here a judge that is missing is a failure, not a skipped test.
 export AORTA_TEST_ALL=1

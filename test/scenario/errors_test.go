@@ -95,24 +95,35 @@ func TestErrorTable(t *testing.T) {
 
 			// While the provider thinks, the same request is told to come again.
 			c.control(`{"connector":"generic","next":"slow","operation":"sale","delay_ms":3000}`)
-			ended := make(chan reply)
+			type outcome struct {
+				reply
+				err error
+			}
+			ended := make(chan outcome, 1)
 			go func() {
-				other := caller{t: t, d: c.d}
-				ended <- other.call("POST", "/v1/payments/init", c.sale("7.00"), "slow")
+				first, err := c.ask("POST", "/v1/payments/init", c.sale("7.00"), "slow")
+				ended <- outcome{first, err}
 			}()
-			for met := false; ; time.Sleep(20 * time.Millisecond) {
-				var first reply
+			met := false
+			for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+				var first outcome
 				select {
 				case first = <-ended:
 				default:
+					if time.Now().After(end) {
+						t.Fatalf("a slow payment has no answer in 20 s; the same request: %d %s", c.last.status, c.last.body)
+					}
 					if a := c.call("POST", "/v1/payments/init", c.sale("7.00"), "slow"); a.status == 409 {
 						c.wants("the same request meanwhile", a, 409, "request_in_progress")
 						met = true
 					}
 					continue
 				}
+				if first.err != nil {
+					t.Fatalf("a slow payment: %v", first.err)
+				}
 				if first.status == 409 { // this one came first
-					c.wants("the same request meanwhile", first, 409, "request_in_progress")
+					c.wants("the same request meanwhile", first.reply, 409, "request_in_progress")
 					met = true
 				}
 				again := c.call("POST", "/v1/payments/init", c.sale("7.00"), "slow")
@@ -172,13 +183,26 @@ func (c *caller) move(txn, amount string) string {
 	return fmt.Sprintf(`{"txn_id":%q,"customer_id":"errors","amount":%q,"currency":"EUR"}`, txn, amount)
 }
 
+// client waits for an answer longer than any of them takes, and not for ever.
+var client = http.Client{Timeout: 30 * time.Second}
+
 // call makes a request with the demo's key, unless the headers say otherwise; an
 // empty one takes a header away.
 func (c *caller) call(method, path, body, key string, headers ...map[string]string) reply {
 	c.t.Helper()
-	r, err := http.NewRequestWithContext(c.t.Context(), method, c.d.Public+path, strings.NewReader(body))
+	out, err := c.ask(method, path, body, key, headers...)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	c.last = out
+	return out
+}
+
+// ask is call for any goroutine.
+func (c *caller) ask(method, path, body, key string, headers ...map[string]string) (reply, error) {
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.d.Public+path, strings.NewReader(body))
+	if err != nil {
+		return reply{}, err
 	}
 	r.Header.Set("Authorization", "Bearer "+c.d.APIKey)
 	if body != "" {
@@ -194,18 +218,20 @@ func (c *caller) call(method, path, body, key string, headers ...map[string]stri
 			}
 		}
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
-		c.t.Fatal(err)
+		return reply{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	out := reply{status: resp.StatusCode, header: resp.Header, body: string(text)}
-	if err != nil || json.Unmarshal(text, &out.doc) != nil {
-		c.t.Fatalf("%s %s = %d %s: %v", method, path, resp.StatusCode, text, err)
+	if err == nil {
+		err = json.Unmarshal(text, &out.doc)
 	}
-	c.last = out
-	return out
+	if err != nil {
+		return reply{}, fmt.Errorf("%s %s = %d %s: %w", method, path, resp.StatusCode, text, err)
+	}
+	return out, nil
 }
 
 // wants checks status and code of an answer, and what every error must have.
@@ -229,7 +255,7 @@ func (c *caller) wants(what string, a reply, status int, code string) {
 
 func (c *caller) post(url, body string) []byte {
 	c.t.Helper()
-	resp, err := http.Post(url, "application/json", bytes.NewReader([]byte(body)))
+	resp, err := client.Post(url, "application/json", bytes.NewReader([]byte(body)))
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -21,15 +21,15 @@ import (
 )
 
 // all asks n times at once and gives the answers; those that invite to come
-// again do.
-func all(t *testing.T, n int, ask func(ctx context.Context, k int) (torture.Answer, error)) []torture.Answer {
+// again do, within patience.
+func all(t *testing.T, n int, patience time.Duration, ask func(ctx context.Context, k int) (torture.Answer, error)) []torture.Answer {
 	t.Helper()
 	answers, let := make([]torture.Answer, n), make(chan struct{})
 	var wg sync.WaitGroup
 	for k := range n {
 		wg.Go(func() {
 			<-let
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			for {
 				var err error
@@ -78,7 +78,7 @@ func TestT20(t *testing.T) {
 				} else if err := p.Await(project, name, "success", 20*time.Second); err != nil {
 					t.Error(err)
 				}
-				answers := all(t, many, func(ctx context.Context, k int) (torture.Answer, error) {
+				answers := all(t, many, 30*time.Second, func(ctx context.Context, k int) (torture.Answer, error) {
 					for {
 						a, err := p.Gate(ctx, "/v2/payment/wallet/paytm/refund", project, torture.Refund(name, minor, fmt.Sprintf("%s-%d", name, k)))
 						if err != nil || a.Body["code"] != "3060" { // not captured yet
@@ -169,7 +169,7 @@ func TestT21(t *testing.T) {
 		for n := range keys {
 			name, project := fmt.Sprintf("t21-%d", n), n%torture.Accounts
 			minor := func(k int) int64 { return 1000 + int64(k%2*k) }
-			answers := all(t, many, func(ctx context.Context, k int) (torture.Answer, error) {
+			answers := all(t, many, 30*time.Second, func(ctx context.Context, k int) (torture.Answer, error) {
 				body := torture.Sale(name, minor(k))
 				if k%2 == 1 {
 					body["customer"] = map[string]any{"id": fmt.Sprint("c", k), "ip_address": "192.0.2.10"}
@@ -276,7 +276,7 @@ func TestT21Keys(t *testing.T) {
 		for n := range keys {
 			call, name := keyedCalls[n%len(keyedCalls)], fmt.Sprintf("t21-key-%d", n)
 			replies := make([]scenario.Reply, many)
-			all(t, many, func(ctx context.Context, k int) (torture.Answer, error) {
+			all(t, many, 30*time.Second, func(ctx context.Context, k int) (torture.Answer, error) {
 				for {
 					r, err := native(k).Post(ctx, call.path, name, call.body(name, amount(k)))
 					if err == nil && r.Error() == "request_in_progress" {
@@ -345,6 +345,9 @@ func TestT21Keys(t *testing.T) {
 		b.compare(20 * time.Second)
 		platforms[0].Verify()
 		t.Logf("%d answers were request_in_progress", waited.Load())
+		if torture.Full() && waited.Load() == 0 {
+			t.Error("nobody was told request_in_progress: the clients never met")
+		}
 		torture.Report(t, torture.Row{
 			ID: "T21", Fault: fmt.Sprintf("one idempotency key of /v1 from 50 clients at once, at %d processes", len(platforms)), Store: store,
 			Planned: keys, Injected: keys, Survived: survived,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,9 @@ func payoutOf(customer, name string) map[string]any {
 
 const payouts = "/v1/payouts/init"
 
+// insistence is longer than insist goes on by itself, its last try included.
+const insistence = 95 * time.Second
+
 // insist asks for a payout until it is answered for good: where nobody knows
 // whether a process lives, what it was answering is taken over after 40 s.
 func (c *cashier) insist(ctx context.Context, k int, key string, body map[string]any) scenario.Reply {
@@ -71,7 +75,7 @@ func (c *cashier) insist(ctx context.Context, k int, key string, body map[string
 // atOnce asks n times at once, by the keys that key gives.
 func (c *cashier) atOnce(n int, key func(k int) string, body map[string]any) []scenario.Reply {
 	replies := make([]scenario.Reply, n)
-	all(c.t, n, func(ctx context.Context, k int) (torture.Answer, error) {
+	all(c.t, n, insistence, func(ctx context.Context, k int) (torture.Answer, error) {
 		replies[k] = c.insist(ctx, k, key(k), body)
 		return torture.Answer{}, nil
 	})
@@ -209,7 +213,7 @@ func TestT22(t *testing.T) {
 		c := newCashier(t, w, platforms...)
 		count := torture.Count(t, 500, 12)
 		c.fill("payee", 10*count)
-		survived, want := 0, map[string]bool{}
+		injected, survived, want := 0, 0, map[string]bool{}
 		var late []func() bool // what is answered later
 		for n := range count {
 			name := fmt.Sprintf("t22-%d", n)
@@ -219,9 +223,11 @@ func TestT22(t *testing.T) {
 			good := false
 			switch n % 4 {
 			case 0: // a double click
+				injected++
 				_, times := yes(c.atOnce(8, same, body))
 				good = times == 8
 			case 1: // by the same name under other keys
+				injected++
 				replies := c.atOnce(8, func(k int) string { return fmt.Sprint(name, "-", k) }, body)
 				_, times := yes(replies)
 				good = times == 1 && told(replies)["409 duplicate_payment_id"] == 7
@@ -229,14 +235,16 @@ func TestT22(t *testing.T) {
 				if err := w.Wish("generic", "slow", "payout", 1); err != nil {
 					t.Fatal(err)
 				}
-				for k := range 5 {
-					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+5*k)*time.Millisecond)
-					_, _ = c.native(n/4).Post(ctx, payouts, name, body)
-					cancel()
-				}
+				c.lose(n/4, name, body)
 				first, again := c.insist(t.Context(), n/4, name, body), c.insist(t.Context(), n/4+1, name, body)
 				good = first.Status == http.StatusOK && first.Text == again.Text
-			case 3: // the process dies when the provider has it
+				if first.Header.Get("Idempotent-Replayed") == "true" { // else no request before had reached a platform
+					injected++
+				} else {
+					t.Errorf("payout %s: no answer was lost before this one: %d %s", name, first.Status, first.Text)
+				}
+			case 3: // the process dies when the provider has it; else it is no survivor
+				injected++
 				late = append(late, c.dies(name, body))
 				continue
 			}
@@ -259,10 +267,24 @@ func TestT22(t *testing.T) {
 		b.compare(20 * time.Second)
 		platforms[0].Verify()
 		torture.Report(t, torture.Row{
-			ID: "T22", Fault: fmt.Sprintf("payout submitted twice, at %d processes", len(platforms)), Store: store, Planned: count, Injected: count, Survived: survived,
-			Violations: len(wrong),
+			ID: "T22", Fault: fmt.Sprintf("payout submitted twice, at %d processes", len(platforms)), Store: store,
+			Planned: count, Injected: injected, Survived: survived, Violations: len(wrong),
 		})
 	})
+}
+
+// lose asks for a payout five times and hears no answer: it goes away sooner or
+// later, and the last time when the answer has begun to come.
+func (c *cashier) lose(k int, name string, body map[string]any) {
+	for n := range 5 {
+		patience := time.Duration(1+5*n) * time.Millisecond
+		if n == 4 {
+			patience = 15 * time.Second
+		}
+		ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+		_, _ = c.native(k).Post(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: cancel}), payouts, name, body)
+		cancel()
+	}
 }
 
 // dies kills the process that has just handed a payout to its provider, which is
@@ -317,7 +339,7 @@ func TestT20Payouts(t *testing.T) {
 			customer := fmt.Sprintf("t20-payee-%d", n)
 			c.fill(customer, 100)
 			replies := make([]scenario.Reply, 50)
-			all(t, len(replies), func(ctx context.Context, k int) (torture.Answer, error) {
+			all(t, len(replies), insistence, func(ctx context.Context, k int) (torture.Answer, error) {
 				name := fmt.Sprintf("t20-payout-%d-%d", n, k)
 				replies[k] = c.insist(ctx, k, name, payoutOf(customer, name))
 				return torture.Answer{}, nil
