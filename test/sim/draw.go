@@ -61,7 +61,7 @@ const (
 var most = map[Fault]float64{
 	Refused: 0.5, LostRequest: 0.5, HearsLate: 0.5, LostAnswer: 0.5, SilentLookup: 0.7, UnknownDays: 0.05, PSPDown: 1, MindChanged: 0.3,
 	WrongAmount: 0.2, Leaves: 0.5, Late: 0.4, NewsTwice: 0.8, NewsLost: 0.8, NewsWrong: 0.2, NewsFalse: 0.3, NewsOfNobody: 0.3,
-	PayoutUnknown: 0.1, DoubleSubmit: 0.6, OperatorReplays: 0.6,
+	PayoutUnknown: 0.2, DoubleSubmit: 0.6, OperatorReplays: 0.6,
 	MerchantFails: 0.8, MerchantDeaf: 0.5, MerchantDown: 1, Poison: 0.05,
 	Conflict: 0.1, Away: 0.05, LostDone: 0.1, LostDead: 0.1, LostLong: 0.02, ClockJumps: 1, Frozen: 0.05,
 	CrashIdle: 0.1, CrashBeforeCommit: 0.05, CrashAfterCommit: 0.05, CrashBeforeWork: 0.05, CrashBeforeCall: 0.1, CrashDuringCall: 0.1,

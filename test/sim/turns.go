@@ -173,6 +173,10 @@ type lane struct {
 	acts  []act
 }
 
+// maxCursed is of how many acts of a batch faults are drawn: a batch of many would
+// never be written, and whoever is behind would get ever further behind.
+const maxCursed = 8
+
 // gather finds out whose acts are in the batch that begins.
 func (l *lane) gather(batch id.Batch) {
 	l.run++
@@ -190,7 +194,7 @@ func (l *lane) gather(batch id.Batch) {
 	if len(acts) == 0 {
 		return // the same acts under another name, or half of them: it goes on to count, or the same draws came again and again
 	}
-	l.acts, l.run = acts, 1
+	l.acts, l.run = acts[:min(len(acts), maxCursed)], 1
 	l.w.batches++
 	if len(acts) > 1 {
 		l.w.shared++
