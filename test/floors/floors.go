@@ -39,6 +39,7 @@ var rooms = map[string]room{
 	"event":      {floor: 0, beside: []string{"money", "id", "payment"}},
 	"due":        {floor: 0, beside: []string{"money", "id", "payment"}},
 	"limit":      {floor: 0, beside: []string{"money", "id", "payment"}},
+	"operator":   {floor: 0, beside: []string{"money", "id"}},
 	"crash":      {floor: 0}, // what kills the process is given to it
 
 	"book":      {floor: 1},

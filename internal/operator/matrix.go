@@ -1,0 +1,134 @@
+package operator
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+//go:embed matrix.txt
+var matrixText string
+
+// Told says how the log hears of a call.
+type Told string
+
+// The ways.
+const (
+	ToldNot  Told = "-"    // it neither changes anything nor shows a person's data
+	ToldCall Told = "call" // by the door, before the call is answered: what cannot be logged is not done
+	ToldAct  Told = "act"  // by the act that does it, in that act
+)
+
+// Rule says who may do a thing. Persons is how many must agree: each of them has
+// one of the roles.
+type Rule struct {
+	What    string // a route, "POST /admin/keys", or a resolution, "CASE mismatch accept"
+	Told    Told
+	Persons int
+	Roles   []Role
+	Open    bool // Bootstrap may do it, too
+}
+
+// Matrix is who may do what.
+type Matrix struct {
+	rules []Rule
+	by    map[string]Rule
+}
+
+// NewMatrix reads a matrix. Its text is one rule to a line, as matrix.txt explains.
+func NewMatrix(text string) (*Matrix, error) {
+	m := &Matrix{by: map[string]Rule{}}
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		line, _, _ = strings.Cut(line, "#")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		r, err := readRule(line)
+		if err != nil {
+			return nil, fmt.Errorf("matrix line %d: %w", n, err)
+		}
+		if _, twice := m.by[r.What]; twice {
+			return nil, fmt.Errorf("matrix line %d: %s is there before", n, r.What)
+		}
+		m.rules, m.by[r.What] = append(m.rules, r), r
+	}
+	return m, nil
+}
+
+// everyone and open are words of the file beside the roles.
+const (
+	everyone = "everyone"
+	open     = "ops_token"
+)
+
+func readRule(line string) (Rule, error) {
+	what, rest, ok := strings.Cut(line, "|")
+	fields := strings.Fields(rest)
+	r := Rule{What: strings.Join(strings.Fields(what), " ")}
+	if !ok || r.What == "" || len(fields) < 3 {
+		return r, fmt.Errorf("want what | told persons roles…")
+	}
+	switch r.Told = Told(fields[0]); r.Told {
+	case ToldNot, ToldCall, ToldAct:
+	default:
+		return r, fmt.Errorf("%q is none of %s, %s, %s", fields[0], ToldNot, ToldCall, ToldAct)
+	}
+	switch fields[1] {
+	case "1":
+		r.Persons = 1
+	case "2":
+		r.Persons = 2
+	default:
+		return r, fmt.Errorf("persons are 1 or 2, not %q", fields[1])
+	}
+	for _, name := range fields[2:] {
+		switch {
+		case name == open:
+			r.Open = true
+		case name == everyone:
+			r.Roles = append(r.Roles, AllRoles()...)
+		case Role(name).Known():
+			r.Roles = append(r.Roles, Role(name))
+		default:
+			return r, fmt.Errorf("role %q does not exist", name)
+		}
+	}
+	if r.Open && r.Persons > 1 {
+		return r, fmt.Errorf("%s is no person, so it cannot be one of two", open)
+	}
+	return r, nil
+}
+
+// House is the matrix of this program.
+func House() *Matrix { return house }
+
+var house = func() *Matrix {
+	m, err := NewMatrix(matrixText)
+	if err != nil {
+		panic(err) // it is part of the program, and every test meets it
+	}
+	return m
+}()
+
+// Rules are all rules, in the order of the file. The caller must not change them.
+func (m *Matrix) Rules() []Rule { return m.rules }
+
+// Of gives the rule of a thing; false: nobody may do it.
+func (m *Matrix) Of(what string) (Rule, bool) {
+	r, ok := m.by[what]
+	return r, ok
+}
+
+// Resolution names the way in which a case of a kind is settled, as the matrix has it.
+func Resolution(kind, how string) string { return "CASE " + kind + " " + how }
+
+// Allows reports whether an actor may do it, alone or as one of two.
+func (r Rule) Allows(a Actor) bool {
+	if !a.Person() {
+		return r.Open && a.Name == Bootstrap
+	}
+	return slices.ContainsFunc(a.Roles.List(), func(has Role) bool { return slices.Contains(r.Roles, has) })
+}
