@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"aorta/internal/instrument"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 )
@@ -105,6 +106,15 @@ type Order struct {
 	Customer    Person // what is known of the payer; may be empty
 }
 
+// Instrument is what a provider says a customer paid with, or was paid to: one card,
+// one wallet, one bank account. It never holds a card number.
+type Instrument struct {
+	Token  string // the provider's own name of it, 1 to 64 visible ASCII characters: Order.Destination of a payout; empty: it has not said
+	Kind   instrument.Kind
+	Label  string // masked, for people: "Visa ••••4242"
+	Holder string // whose it is, by the provider; empty: it does not say
+}
+
 // Person is personal data that some providers want. It is passed on, not kept.
 type Person struct {
 	FirstName, LastName, Email, Phone, IP string
@@ -134,6 +144,8 @@ type Outcome struct {
 	ProviderMessage string
 	ProviderTime    time.Time         // the provider's own time; zero if it said none
 	Amount          money.Amount      // Approved: what it says was moved
+	Instrument      Instrument        // what it was paid with, of a payout to; zero if the provider does not say
+	Unusable        bool              // Declined payout: the destination itself takes no money, now or later
 	Redirect        *payment.Redirect // Pending: where the customer goes; nil if nowhere
 	NoRecord        bool              // Pending, Unknown: the provider says that it knows no such operation
 	AskedUS         int64             // of a look-up: when it was asked, in µs by our clock; the flows note it
@@ -165,6 +177,8 @@ type News struct {
 	// rest is what such an answer would say.
 	Final        bool
 	Code         string // Declined: our decline code
+	Instrument   Instrument
+	Unusable     bool
 	ProviderID   string
 	ProviderCode string
 	ProviderTime time.Time
@@ -173,7 +187,7 @@ type News struct {
 // Outcome is what final news says, as the answer to a look-up would.
 func (n News) Outcome() Outcome {
 	out := Outcome{
-		Kind: n.Kind, Code: n.Code, ProviderID: n.ProviderID, ProviderCode: n.ProviderCode, ProviderTime: n.ProviderTime,
+		Kind: n.Kind, Code: n.Code, Instrument: n.Instrument, Unusable: n.Unusable, ProviderID: n.ProviderID, ProviderCode: n.ProviderCode, ProviderTime: n.ProviderTime,
 	}
 	if n.Kind == Approved {
 		out.Amount = n.Amount

@@ -4,6 +4,17 @@ package instrument
 
 import "aorta/internal/id"
 
+// Kind is what sort of instrument it is. A payout goes back to a customer's cards
+// first, then to wallets, then to bank accounts (limits-and-risk.md section 4.6).
+type Kind string
+
+// The kinds, in that order.
+const (
+	Card   Kind = "card"
+	Wallet Kind = "wallet"
+	Bank   Kind = "bank"
+)
+
 // Instrument is one way to pay that belongs to one customer.
 type Instrument struct {
 	ID        id.Instrument

@@ -23,6 +23,7 @@ import (
 
 	"aorta/internal/connector"
 	"aorta/internal/id"
+	"aorta/internal/instrument"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 )
@@ -65,6 +66,10 @@ type Subject struct {
 	// minor units. Needed of a Payouter.
 	PaidOut func(t *testing.T, reference string) int64
 
+	// PaidTo is the token of the instrument to which by the other side's books was
+	// paid out under a reference. nil: the provider does not name instruments.
+	PaidTo func(t *testing.T, reference string) string
+
 	// Notification waits for what the other side sends about a reference. Needed
 	// of a NotificationReader.
 	Notification func(t *testing.T, reference string) connector.Notification
@@ -101,6 +106,7 @@ func Exercise(t *testing.T, subject func(t *testing.T) Subject) {
 		{"payout declined", payoutDeclined},
 		{"payout over a broken wire", payoutFaults},
 		{"payout refused to dial", payoutUnreachable},
+		{"payout to where it came from", payoutBack},
 		{"look-up of a payout never asked", lookupPayoutNothing},
 		{"look-up of a payout over a broken wire", lookupPayoutFaults},
 		{"statement", statement},
@@ -582,6 +588,41 @@ func payoutUnreachable(t *testing.T, s Subject) {
 	}
 }
 
+// payoutBack: what a sale was paid with is said, the same each time, and is where a
+// payout that names it goes.
+func payoutBack(t *testing.T, s Subject) {
+	p := s.payouter(t)
+	if s.PaidTo == nil {
+		t.Skip("no instruments")
+	}
+	first, out := s.sold(t)
+	again := s.settled(t, first, connector.Outcome{Kind: connector.Unknown})
+	_, second := s.sold(t)
+	i := out.Instrument
+	if i.Token == "" || again.Instrument != i || second.Instrument != i {
+		t.Fatalf("one customer's sales by one method are paid with %+v, %+v when asked again, and %+v", i, again.Instrument, second.Instrument)
+	}
+	if s.Connector.Capabilities().Notifications {
+		if news, err := s.reader(t).ReadNotification(s.Notification(t, first.Reference())); err != nil || news.Final && news.Instrument != i {
+			t.Errorf("ReadNotification = %+v, %v, want %+v", news, err, i)
+		}
+	}
+	o := s.payoutOrder(t)
+	o.Method, o.Destination = first.Method, i.Token
+	out = s.payoutSettled(t, o, sound(t, "Payout", p.Payout(context.Background(), o)))
+	if out.Kind != connector.Approved || out.Instrument.Token != "" && out.Instrument != i {
+		t.Fatalf("Payout to %s = %+v", i.Token, out)
+	}
+	if got := s.PaidTo(t, o.Reference()); got != i.Token {
+		t.Errorf("paid to %q, want %q", got, i.Token)
+	}
+	stranger := s.payoutOrder(t)
+	stranger.Method, stranger.Destination = first.Method, "nobody-s-"+i.Token[:8]
+	if out := s.payoutSettled(t, stranger, sound(t, "Payout", p.Payout(context.Background(), stranger))); out.Kind != connector.Declined || !out.Unusable {
+		t.Errorf("Payout to nobody's instrument = %+v, want it declined, since there is none", out)
+	}
+}
+
 func lookupPayoutNothing(t *testing.T, s Subject) {
 	out := sound(t, "LookupPayout", s.payouter(t).LookupPayout(context.Background(), s.payoutOrder(t)))
 	if out.Kind != connector.Pending && out.Kind != connector.Unknown || !out.NoRecord {
@@ -825,6 +866,9 @@ func sound(t *testing.T, call string, out connector.Outcome) connector.Outcome {
 	if out.Kind != connector.Approved && out.Amount != (money.Amount{}) {
 		bad("an amount that did not move")
 	}
+	if out.Unusable && out.Kind != connector.Declined {
+		bad("a destination that takes no money, and yet no refusal")
+	}
 	if out.NoRecord && out.Kind != connector.Pending && out.Kind != connector.Unknown {
 		bad("no record, and yet a last word")
 	}
@@ -834,7 +878,10 @@ func sound(t *testing.T, call string, out connector.Outcome) connector.Outcome {
 			bad("a redirect that nobody can follow")
 		}
 	}
-	for _, text := range []string{out.ProviderID, out.ProviderCode, out.ProviderMessage, out.Alarm} {
+	if i := out.Instrument; i != (connector.Instrument{}) && (i.Token == "" || len(i.Token) > 64 || !slices.Contains([]instrument.Kind{instrument.Card, instrument.Wallet, instrument.Bank}, i.Kind)) {
+		bad("an instrument without a name, or of no kind")
+	}
+	for _, text := range []string{out.Instrument.Token, out.Instrument.Label, out.Instrument.Holder, out.ProviderID, out.ProviderCode, out.ProviderMessage, out.Alarm} {
 		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || len(text) > 1000 {
 			bad("a text that our rows do not take")
 		}

@@ -10,8 +10,10 @@ import (
 	"aorta/internal/connector"
 	"aorta/internal/connector/exchange"
 	"aorta/internal/id"
+	"aorta/internal/instrument"
 	"aorta/internal/money"
 	"aorta/internal/payment"
+	"aorta/internal/redact"
 )
 
 // thing is what answers and webhooks say of a payment, a refund or a payout.
@@ -26,6 +28,36 @@ type thing struct {
 	Message       string `json:"message"`
 	RedirectURL   string `json:"redirect_url"`
 	Timestamp     string `json:"timestamp"`
+
+	Instrument struct {
+		Token  string `json:"token"`
+		Kind   string `json:"kind"`
+		Label  string `json:"label"`
+		Holder string `json:"holder"`
+	} `json:"instrument"`
+}
+
+// kindsOf are the kinds of instrument by their names on the wire.
+var kindsOf = map[string]instrument.Kind{"card": instrument.Card, "wallet": instrument.Wallet, "bank": instrument.Bank}
+
+// instrument reads what a thing was paid with, or to; zero if it does not say. What
+// does not fit is as good as not said, and why is for an operator: money has moved
+// all the same.
+func (t thing) instrument() (i connector.Instrument, why string) {
+	said := t.Instrument
+	if said.Token == "" && said.Kind == "" && said.Label == "" && said.Holder == "" {
+		return i, ""
+	}
+	i = connector.Instrument{
+		Token: exchange.Visible(said.Token), Kind: kindsOf[said.Kind], Label: exchange.Clean(said.Label, 100), Holder: exchange.Clean(said.Holder, 100),
+	}
+	switch {
+	case i.Token == "" || i.Kind == "":
+		return connector.Instrument{}, "an instrument has no token of 1 to 64 visible characters, or a kind that is not agreed"
+	case redact.FindPAN(i.Token) || redact.FindPAN(i.Label) || redact.FindPAN(i.Holder):
+		return connector.Instrument{}, "an instrument's token, label or holder has a card number in it, which is not kept"
+	}
+	return i, ""
 }
 
 // refusal is a provider's signed no (L7.2).
@@ -137,6 +169,9 @@ var codes = map[string]string{
 	"expired":             payment.CodeExternalTimeout,
 }
 
+// unusable are the reasons for which a payout's destination takes no money at all.
+var unusable = map[string]bool{"destination_unknown": true, "destination_refused": true}
+
 func codeOf(reason string) string {
 	if code := codes[reason]; code != "" {
 		return code
@@ -168,7 +203,11 @@ func said(o connector.Order, t thing, known words) connector.Outcome {
 	case amount != o.Attempt.Amount:
 		return doubtful(out, "an answer names another amount than was asked for")
 	case out.Kind == connector.Declined:
-		out.Code, out.ProviderCode = codeOf(t.Code), exchange.Clean(t.Code, 64)
+		out.Code, out.ProviderCode, out.Unusable = codeOf(t.Code), exchange.Clean(t.Code, 64), unusable[t.Code]
+	}
+	i, why := t.instrument()
+	if out.Instrument = i; why != "" {
+		out.Alarm = "generic: " + why
 	}
 	return out
 }

@@ -25,6 +25,8 @@ var defects = map[string]string{
 	"payout-lost-is-declined":    "payout over a broken wire",
 	"payout-under-another-name":  "payout approved",
 	"payout-unheard-is-not-sent": "payout over a broken wire",
+	"payout-to-elsewhere":        "payout to where it came from",
+	"instrument-unsaid":          "payout to where it came from",
 	"payout-of-nothing-declined": "look-up of a payout never asked",
 	"payout-look-up-guesses":     "look-up of a payout over a broken wire",
 	"payout-declined-approved":   "payout declined",
@@ -39,7 +41,18 @@ type defective struct {
 	defect string
 }
 
+func (d defective) Lookup(ctx context.Context, o connector.Order) connector.Outcome {
+	out := d.Generic.Lookup(ctx, o)
+	if d.defect == "instrument-unsaid" {
+		out.Instrument = connector.Instrument{}
+	}
+	return out
+}
+
 func (d defective) Payout(ctx context.Context, o connector.Order) connector.Outcome {
+	if d.defect == "payout-to-elsewhere" && o.Destination != "" {
+		o.Method, o.Destination = "generic-wallet", ""
+	}
 	if d.defect == "payout-under-another-name" {
 		o.Attempt.ID = id.Attempt(id.Minter{Bits: func() uint64 {
 			var raw [8]byte

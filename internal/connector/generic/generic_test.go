@@ -144,6 +144,7 @@ func subject(t *testing.T, currencies []money.Currency) connectortest.Subject {
 			}
 			return 0
 		},
+		PaidTo: func(t *testing.T, reference string) string { return find(t, reference).Instrument },
 		Notification: func(t *testing.T, reference string) connector.Notification {
 			for range 5000 {
 				mu.Lock()

@@ -100,6 +100,7 @@ func (g *Generic) move(ctx context.Context, o connector.Order, path string, body
 		return out
 	case r.status == http.StatusUnprocessableEntity:
 		out := r.refusal.declined()
+		out.Unusable = unusable[r.refusal.Error]
 		if codes[r.refusal.Error] == "" && r.refusal.Error != "refund_exceeds_captured" {
 			out.Alarm = "generic: a refund or payout is not acceptable: " + out.ProviderCode
 		}

@@ -86,6 +86,7 @@ func (g *Generic) ReadNotification(n connector.Notification) (connector.News, er
 		Reference: w.Reference, Payment: w.PaymentID, Operation: operation, Kind: wordsOf(operation)[w.Status], EventID: w.EventID,
 		ProviderID: exchange.Visible(w.TransactionID), ProviderCode: exchange.Clean(w.Status, 64), ProviderTime: at,
 	}
+	news.Instrument, _ = w.instrument()
 	amount, err := money.ParseDecimal(w.Amount, money.Currency(w.Currency))
 	switch {
 	case err != nil:
@@ -98,7 +99,7 @@ func (g *Generic) ReadNotification(n connector.Notification) (connector.News, er
 		news.Kind = connector.Unknown
 		return news, nil
 	case connector.Declined:
-		news.Code, news.ProviderCode = codeOf(w.Code), exchange.Clean(w.Code, 64)
+		news.Code, news.ProviderCode, news.Unusable = codeOf(w.Code), exchange.Clean(w.Code, 64), unusable[w.Code]
 	case connector.Approved, connector.Pending, connector.Unknown, connector.NotSent:
 	}
 	news.Final = true

@@ -472,7 +472,7 @@ func TestItRemembers(t *testing.T) {
 		if status, out := b.call("POST", "/v1/refunds/init", `{"amount":"2.00","currency":"EUR","reference":"r_1","payment_reference":"att_paid"}`); status != 200 {
 			t.Fatalf("refund = %d %v", status, out)
 		}
-		if status, out := b.call("POST", "/v1/payouts/init", strings.Replace(b.payment("p_1", "bank", "7.00", "EUR"), "return_url", "destination", 1)); status != 200 {
+		if status, out := b.call("POST", "/v1/payouts/init", b.payment("p_1", "bank", "7.00", "EUR")); status != 200 {
 			t.Fatalf("payout = %d %v", status, out)
 		}
 		for _, of := range []string{"refunds/r_1", "payouts/p_1"} {
@@ -501,6 +501,56 @@ func TestItRemembers(t *testing.T) {
 	}
 	if status, out := b.call("POST", "/v1/refunds/init", `{"amount":"3.01","currency":"EUR","reference":"r_2","payment_reference":"att_paid"}`); status != 422 {
 		t.Errorf("a refund of more than is left, after a restart = %d %v", status, out)
+	}
+}
+
+// TestInstruments: a customer has the same card, wallet and bank account for ever,
+// and is paid to the one that is named.
+func TestInstruments(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "journal")
+	with := func(reference, method, customer, destination string) string {
+		return fmt.Sprintf(`{"amount":"5.00","currency":"EUR","method":%q,"reference":%q,"customer_id":%q,"destination":%q}`, method, reference, customer, destination)
+	}
+	told := map[string]any{} // by method
+	run := func(t *testing.T, suffix string) {
+		b := start(t, path)
+		for method, presses := range map[string][]string{"card": {"approve", "approve"}, "wallet": {"approve"}, "bank": {"approve", "approve"}} {
+			reference := "att_" + method + suffix
+			status, out := b.call("POST", "/v1/payments/init", with(reference, method, "7", ""))
+			if status != 200 || out["instrument"] != nil {
+				t.Fatalf("init = %d %v, want no instrument before one is used", status, out)
+			}
+			b.page(fmt.Sprint(out["redirect_url"]), presses...)
+			_, out = b.call("GET", "/v1/payments/"+reference, "")
+			said, _ := out["instrument"].(map[string]any)
+			if said["kind"] != method || said["label"] == "" || said["holder"] != "Customer 7" {
+				t.Errorf("paid by %s: %v", method, out)
+			}
+			if was := told[method]; was != nil && was != said["token"] {
+				t.Errorf("after a restart the %s is %v, want %v", method, said["token"], was)
+			}
+			told[method] = said["token"]
+		}
+	}
+	t.Run("before", func(t *testing.T) { run(t, "_1") })
+	run(t, "_2")
+	b := start(t, "")
+	if told["card"] == told["bank"] || told["card"] == told["wallet"] {
+		t.Fatalf("one name for two instruments: %v", told)
+	}
+	status, out := b.call("POST", "/v1/payouts/init", with("p_1", "bank", "7", fmt.Sprint(told["bank"])))
+	if said, _ := out["instrument"].(map[string]any); status != 200 || said["token"] != told["bank"] {
+		t.Errorf("payout to %v = %d %v", told["bank"], status, out)
+	}
+	for _, wrong := range []string{with("p_2", "bank", "8", fmt.Sprint(told["bank"])), with("p_2", "card", "7", fmt.Sprint(told["bank"])), with("p_2", "bank", "", fmt.Sprint(told["bank"]))} {
+		if status, out := b.call("POST", "/v1/payouts/init", wrong); status != 422 || out["error"] != "destination_unknown" {
+			t.Errorf("payout of %s = %d %v, want destination_unknown", wrong, status, out)
+		}
+	}
+	entries, _, _ := b.sim.Journal("a", 0, 10)
+	if len(entries) != 1 || entries[0].Destination != told["bank"] || entries[0].Instrument != told["bank"] || entries[0].Customer != "7" {
+		t.Errorf("journal %+v, want the one payout to %v", entries, told["bank"])
 	}
 }
 

@@ -44,6 +44,41 @@ type order struct {
 	notifyURL   string
 }
 
+// instrument is a customer's card, wallet or bank account, as it is told.
+type instrument struct {
+	Token  string `json:"token"`
+	Kind   string `json:"kind"`
+	Label  string `json:"label"`
+	Holder string `json:"holder"`
+}
+
+// makers are who issues the instruments, by method.
+var makers = map[string]string{"card": "Visa", "wallet": "Purse", "bank": "Northern Bank"}
+
+// instrumentOf is the customer's one of a kind: the same for ever, since it is made
+// from their name at this account. nil: nobody knows whose it would be.
+func (a *account) instrumentOf(customer, method string) *instrument {
+	if customer == "" || makers[method] == "" {
+		return nil
+	}
+	h := hmac.New(sha256.New, []byte(a.Secret))
+	fmt.Fprintf(h, "instrument|%s|%s|%s", a.Name, method, customer)
+	sum := h.Sum(nil)
+	return &instrument{
+		Token: "gins_" + hex.EncodeToString(sum)[:26], Kind: method, Holder: "Customer " + customer,
+		Label: fmt.Sprintf("%s ••••%04d", makers[method], (int(sum[30])<<8|int(sum[31]))%10_000),
+	}
+}
+
+// instrument is what a payment was paid with, once it is, or where a payout goes:
+// where it was asked to go, else to the customer's own of the method.
+func (o *operation) instrument() *instrument {
+	if o.kind == refunding || o.kind == sale && o.State != paid {
+		return nil
+	}
+	return o.account.instrumentOf(o.customer, o.method)
+}
+
 // line is one line of the journal: a new operation, or, without Kind, what became
 // of the one named by Seq.
 type line struct {
@@ -239,6 +274,9 @@ type Entry struct {
 	TransactionID string `json:"transaction_id"`
 	Of            string `json:"of,omitempty"` // of a refund: its payment's reference
 	Method        string `json:"method,omitempty"`
+	Customer      string `json:"customer,omitempty"`
+	Destination   string `json:"destination,omitempty"` // of a payout: the instrument that it was asked to go to
+	Instrument    string `json:"instrument,omitempty"`  // what it was paid with, or went to
 }
 
 // Journal lists the operations after a cursor, of one account or of all when it
@@ -250,11 +288,14 @@ func (s *Simulator) Journal(account string, after int64, limit int) (entries []E
 }
 
 func (o *operation) entry() Entry {
-	e := Entry{Entry: o.Fate.Entry(o.kind, o.left), PaymentID: o.paymentID, TransactionID: o.transactionID(), Method: o.method}
+	e := Entry{Entry: o.Fate.Entry(o.kind, o.left), PaymentID: o.paymentID, TransactionID: o.transactionID(), Method: o.method, Customer: o.customer, Destination: o.destination}
 	e.Account, e.Reference, e.Currency = o.account.Name, o.reference, o.currency
 	e.Amount, e.AmountMinor, e.ReportedAmount, e.RefundedMinor = decimal(o.minor, o.currency), o.minor, o.reported(), o.sum(false)
 	if o.of != nil {
 		e.Of = o.of.reference
+	}
+	if i := o.instrument(); i != nil {
+		e.Instrument = i.Token
 	}
 	return e
 }

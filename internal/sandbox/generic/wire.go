@@ -141,13 +141,15 @@ type told struct {
 	Message       string `json:"message,omitempty"`
 	RedirectURL   string `json:"redirect_url,omitempty"`
 	Timestamp     string `json:"timestamp"`
+
+	Instrument *instrument `json:"instrument,omitempty"`
 }
 
 // tell says how an operation stands. The caller holds the desk.
 func (o *operation) tell() told {
 	t := told{
 		Type: o.kind, Reference: o.reference, PaymentID: o.paymentID, TransactionID: o.transactionID(), Status: "pending",
-		Amount: o.reported(), Currency: o.currency, Timestamp: instant(o.CreatedUS),
+		Amount: o.reported(), Currency: o.currency, Timestamp: instant(o.CreatedUS), Instrument: o.instrument(),
 	}
 	if o.kind == sale {
 		t.Type = "payment"
@@ -342,7 +344,13 @@ func (s *Simulator) payoutInit(c call) (answer, crash) {
 	if refusal.status != 0 {
 		return refusal, nil
 	}
-	return s.end(c)(s.begin(c, asked, nothingMore))
+	return s.end(c)(s.begin(c, asked, func() (*operation, answer) {
+		// A destination is the customer's own, of the kind that is asked for: nothing else was ever told them.
+		if own := c.account.instrumentOf(asked.customer, asked.method); asked.destination != "" && (own == nil || own.Token != asked.destination) {
+			return nil, refuse(http.StatusUnprocessableEntity, "destination_unknown", "The customer has no such instrument of that method.")
+		}
+		return nil, answer{}
+	}))
 }
 
 // find is a look-up of one kind.
