@@ -1,0 +1,116 @@
+package risk
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"regexp"
+
+	"aorta/internal/money"
+)
+
+// ErrNoRate says that the rate table lacks a currency, so that a threshold
+// cannot be said in it. Hold a payout, review a deposit; never let it pass.
+var ErrNoRate = errors.New("risk: no rate for the currency")
+
+// Rates are an exchange rate table. The zero Rates know no currency but the
+// reference currency.
+type Rates struct {
+	AsOf  string            // the day that they are of, "2026-11-22"; empty: not said
+	Per   map[string]string // currency → how much of it one unit of the reference currency is, "1.0842"
+	exact map[money.Currency]*big.Rat
+}
+
+// rateForm keeps rates exact and small.
+var rateForm = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,12})?$`)
+
+// set takes a rate into the table.
+func (t *Rates) set(c money.Currency, text string) error {
+	if !c.Valid() {
+		return fmt.Errorf("%q is no ISO 4217 currency", string(c))
+	}
+	rate, ok := new(big.Rat).SetString(text)
+	if !rateForm.MatchString(text) || !ok || rate.Sign() <= 0 {
+		return fmt.Errorf("%q is no rate: write how much of %s one unit of the reference currency is, as digits in quotes, above zero: \"1.0842\"", text, c)
+	}
+	if t.exact == nil {
+		t.exact, t.Per = map[money.Currency]*big.Rat{}, map[string]string{}
+	}
+	t.exact[c], t.Per[string(c)] = rate, text
+	return nil
+}
+
+// Convert says an amount in another currency, by the rate table: exactly, and
+// then rounded half up to a whole minor unit, once.
+//
+// ErrNoRate when the table lacks one of the two, money.ErrRange when the answer
+// does not fit.
+func (r *Rules) Convert(a money.Amount, to money.Currency) (money.Amount, error) {
+	if a.Currency == to {
+		return a, nil
+	}
+	from, err := r.rate(a.Currency)
+	if err != nil {
+		return money.Amount{}, err
+	}
+	per, err := r.rate(to)
+	if err != nil {
+		return money.Amount{}, err
+	}
+	x := new(big.Rat).SetInt64(a.Minor)
+	x.Mul(x, per)
+	x.Quo(x, from)
+	x.Mul(x, scale(to.Exponent()-a.Currency.Exponent()))
+	// Half up: the floor of x + 1/2.
+	x.Add(x, big.NewRat(1, 2))
+	whole := new(big.Int).Div(x.Num(), x.Denom()) // Euclidean, and the denominator is positive: the floor
+	if !whole.IsInt64() {
+		return money.Amount{}, fmt.Errorf("%s %s in %s: %w", a.Decimal(), a.Currency, to, money.ErrRange)
+	}
+	return money.Amount{Minor: whole.Int64(), Currency: to}, nil
+}
+
+// rate is how much of c one unit of the reference currency is.
+func (r *Rules) rate(c money.Currency) (*big.Rat, error) {
+	if c == r.Reference && c.Valid() {
+		return big.NewRat(1, 1), nil
+	}
+	if rate, ok := r.Rates.exact[c]; ok {
+		return rate, nil
+	}
+	return nil, fmt.Errorf("%w: %q", ErrNoRate, string(c))
+}
+
+// scale is 10 to the power of n, −4..4.
+func scale(n int) *big.Rat {
+	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(n, -n))), nil)
+	if n < 0 {
+		return new(big.Rat).SetFrac(big.NewInt(1), power)
+	}
+	return new(big.Rat).SetInt(power)
+}
+
+// threshold says an amount of the rules in the currency that is asked about.
+func (r *Rules) threshold(minor int64, c money.Currency) (int64, error) {
+	a, err := r.Convert(money.Amount{Minor: minor, Currency: r.Reference}, c)
+	return a.Minor, err
+}
+
+// Sum is money in several currencies, one amount each, as a customer's windows
+// have it.
+type Sum []money.Amount
+
+// total gives all of it in one currency.
+func (r *Rules) total(s Sum, c money.Currency) (int64, error) {
+	sum := money.Amount{Currency: c}
+	for _, each := range s {
+		a, err := r.Convert(each, c)
+		if err != nil {
+			return 0, err
+		}
+		if sum, err = sum.Add(a); err != nil {
+			return 0, err
+		}
+	}
+	return sum.Minor, nil
+}
