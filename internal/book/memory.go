@@ -16,6 +16,8 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 )
@@ -90,6 +92,15 @@ type memoryRows struct {
 	due         memoryTable[due.Due, id.Raw]
 	keys        memoryTable[project.Key, id.Key]
 	answers     memoryTable[payment.Answer, id.Answer]
+	windows     memoryTable[limit.Window, id.Window]
+	sources     memoryTable[limit.Sources, id.Sources]
+	checks      memoryTable[customer.Check, id.Check]
+	persons     memoryTable[customer.Person, id.Person]
+	reviews     memoryTable[payment.Review, id.Raw]
+	operators   memoryTable[operator.Operator, id.Operator]
+	auditHeads  memoryTable[operator.Head, id.Raw]
+	notes       memoryTable[customer.Note, id.Note]
+	audit       memoryTable[operator.Entry, id.Audit]
 	transfers   memoryTable[ledger.Transfer, id.Transfer]
 	events      memoryTable[event.Event, id.Event]
 	requests    memoryTable[payment.Request, id.Raw]
@@ -119,6 +130,15 @@ func NewMemory() *Memory {
 			due:         tableOf(dueKey, compareRaw),
 			keys:        tableOf(keyKey, id.Key.Compare),
 			answers:     tableOf(answerKey, id.Answer.Compare),
+			windows:     tableOf(windowKey, id.Window.Compare),
+			sources:     tableOf(sourcesKey, id.Sources.Compare),
+			checks:      tableOf(checkKey, id.Check.Compare),
+			persons:     tableOf(personKey, id.Person.Compare),
+			reviews:     tableOf(reviewKey, compareRaw),
+			operators:   tableOf(operatorKey, id.Operator.Compare),
+			auditHeads:  tableOf(auditHeadKey, compareRaw),
+			notes:       tableOf(func(r customer.Note) id.Note { return r.ID }, id.Note.Compare),
+			audit:       tableOf(func(r operator.Entry) id.Audit { return r.ID }, id.Audit.Compare),
 			transfers:   tableOf(func(t ledger.Transfer) id.Transfer { return t.ID }, id.Transfer.Compare),
 			events:      tableOf(func(e event.Event) id.Event { return e.ID }, id.Event.Compare),
 			requests:    tableOf(func(r payment.Request) id.Raw { return r.ID }, compareRaw),
@@ -221,6 +241,7 @@ func (l *memoryLane) load(k *Keys) *Found {
 		Accounts: loadRows(l, r.accounts, k.Accounts), Deliveries: loadRows(l, r.deliveries, k.Deliveries), Inbox: loadRows(l, r.inbox, k.Inbox),
 		Cases: loadRows(l, r.cases, k.Cases), Rounds: loadRows(l, r.rounds, k.Rounds), Endpoints: loadRows(l, r.endpoints, k.Endpoints), Due: loadRows(l, r.due, k.Due),
 		Keys: loadRows(l, r.keys, k.Keys), Answers: loadRows(l, r.answers, k.Answers),
+		Windows: loadRows(l, r.windows, k.Windows), Sources: loadRows(l, r.sources, k.Sources), Checks: loadRows(l, r.checks, k.Checks), Persons: loadRows(l, r.persons, k.Persons), Reviews: loadRows(l, r.reviews, k.Reviews), Operators: loadRows(l, r.operators, k.Operators), AuditHeads: loadRows(l, r.auditHeads, k.AuditHeads),
 	}
 }
 
@@ -261,7 +282,7 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	if !(fits(r.refs, c.Refs) && fits(r.customers, c.Customers) && fits(r.instruments, c.Instruments) && fits(r.payments, c.Payments) &&
 		fits(r.operations, c.Operations) && fits(r.attempts, c.Attempts) && fits(r.accounts, c.Accounts) && fits(r.deliveries, c.Deliveries) &&
 		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.rounds, c.Rounds) && fits(r.endpoints, c.Endpoints) && fits(r.due, c.Due) &&
-		fits(r.keys, c.Keys) && fits(r.answers, c.Answers)) {
+		fits(r.keys, c.Keys) && fits(r.answers, c.Answers) && fits(r.windows, c.Windows) && fits(r.sources, c.Sources) && fits(r.checks, c.Checks) && fits(r.persons, c.Persons) && fits(r.reviews, c.Reviews) && fits(r.operators, c.Operators) && fits(r.auditHeads, c.AuditHeads)) {
 		return ErrConflict
 	}
 	write(r.refs, c.Refs)
@@ -279,6 +300,15 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	write(r.due, withoutCarry(c.Due))
 	write(r.keys, c.Keys)
 	write(r.answers, c.Answers)
+	write(r.windows, c.Windows)
+	write(r.sources, c.Sources)
+	write(r.checks, c.Checks)
+	write(r.persons, c.Persons)
+	write(r.reviews, c.Reviews)
+	write(r.operators, c.Operators)
+	write(r.auditHeads, c.AuditHeads)
+	write(r.notes, Change[customer.Note, id.Note]{Insert: c.Notes})
+	write(r.audit, Change[operator.Entry, id.Audit]{Insert: c.Audit})
 	write(r.transfers, Change[ledger.Transfer, id.Transfer]{Insert: c.Transfers})
 	write(r.events, Change[event.Event, id.Event]{Insert: c.Events})
 	write(r.requests, Change[payment.Request, id.Raw]{Insert: c.Requests})
@@ -448,6 +478,56 @@ func (m *Memory) Answer(_ context.Context, a id.Answer) (payment.Answer, bool, e
 	return one(m, &m.rows.answers, a)
 }
 
+// Instrument reads an instrument.
+func (m *Memory) Instrument(_ context.Context, i id.Instrument) (instrument.Instrument, bool, error) {
+	return one(m, &m.rows.instruments, i)
+}
+
+// Window reads what its name says.
+func (m *Memory) Window(_ context.Context, k id.Window) (limit.Window, bool, error) {
+	return one(m, &m.rows.windows, k)
+}
+
+// Sources reads what its name says.
+func (m *Memory) Sources(_ context.Context, k id.Sources) (limit.Sources, bool, error) {
+	return one(m, &m.rows.sources, k)
+}
+
+// Check reads what its name says.
+func (m *Memory) Check(_ context.Context, k id.Check) (customer.Check, bool, error) {
+	return one(m, &m.rows.checks, k)
+}
+
+// Person reads what its name says.
+func (m *Memory) Person(_ context.Context, k id.Person) (customer.Person, bool, error) {
+	return one(m, &m.rows.persons, k)
+}
+
+// Review reads what its name says.
+func (m *Memory) Review(_ context.Context, k id.Raw) (payment.Review, bool, error) {
+	return one(m, &m.rows.reviews, k)
+}
+
+// Operator reads what its name says.
+func (m *Memory) Operator(_ context.Context, k id.Operator) (operator.Operator, bool, error) {
+	return one(m, &m.rows.operators, k)
+}
+
+// AuditHead reads what its name says.
+func (m *Memory) AuditHead(_ context.Context, k id.Raw) (operator.Head, bool, error) {
+	return one(m, &m.rows.auditHeads, k)
+}
+
+// Note reads what its name says.
+func (m *Memory) Note(_ context.Context, k id.Note) (customer.Note, bool, error) {
+	return one(m, &m.rows.notes, k)
+}
+
+// AuditEntry reads what its name says.
+func (m *Memory) AuditEntry(_ context.Context, k id.Audit) (operator.Entry, bool, error) {
+	return one(m, &m.rows.audit, k)
+}
+
 // ListPayments lists payments that match, newest first.
 func (m *Memory) ListPayments(_ context.Context, match PaymentFilter, before id.Payment, limit int) ([]payment.Payment, id.Payment, error) {
 	return newest(m, &m.rows.payments, before, match.From, limit, match.Matches)
@@ -612,6 +692,56 @@ func (m *Memory) ScanKeys(_ context.Context, after id.Key, limit int) ([]project
 // ScanAnswers pages through all answers.
 func (m *Memory) ScanAnswers(_ context.Context, after id.Answer, limit int) ([]payment.Answer, error) {
 	return scan(m, &m.rows.answers, after, limit, nil)
+}
+
+// ScanInstruments pages through all instruments.
+func (m *Memory) ScanInstruments(_ context.Context, after id.Instrument, limit int) ([]instrument.Instrument, error) {
+	return scan(m, &m.rows.instruments, after, limit, nil)
+}
+
+// ScanWindows pages through all rows of the kind.
+func (m *Memory) ScanWindows(_ context.Context, after id.Window, limit int) ([]limit.Window, error) {
+	return scan(m, &m.rows.windows, after, limit, nil)
+}
+
+// ScanSources pages through all rows of the kind.
+func (m *Memory) ScanSources(_ context.Context, after id.Sources, limit int) ([]limit.Sources, error) {
+	return scan(m, &m.rows.sources, after, limit, nil)
+}
+
+// ScanChecks pages through all rows of the kind.
+func (m *Memory) ScanChecks(_ context.Context, after id.Check, limit int) ([]customer.Check, error) {
+	return scan(m, &m.rows.checks, after, limit, nil)
+}
+
+// ScanPersons pages through all rows of the kind.
+func (m *Memory) ScanPersons(_ context.Context, after id.Person, limit int) ([]customer.Person, error) {
+	return scan(m, &m.rows.persons, after, limit, nil)
+}
+
+// ScanReviews pages through all rows of the kind.
+func (m *Memory) ScanReviews(_ context.Context, after id.Raw, limit int) ([]payment.Review, error) {
+	return scan(m, &m.rows.reviews, after, limit, nil)
+}
+
+// ScanOperators pages through all rows of the kind.
+func (m *Memory) ScanOperators(_ context.Context, after id.Operator, limit int) ([]operator.Operator, error) {
+	return scan(m, &m.rows.operators, after, limit, nil)
+}
+
+// ScanAuditHeads pages through all rows of the kind.
+func (m *Memory) ScanAuditHeads(_ context.Context, after id.Raw, limit int) ([]operator.Head, error) {
+	return scan(m, &m.rows.auditHeads, after, limit, nil)
+}
+
+// ScanNotes pages through all rows of the kind.
+func (m *Memory) ScanNotes(_ context.Context, after id.Note, limit int) ([]customer.Note, error) {
+	return scan(m, &m.rows.notes, after, limit, nil)
+}
+
+// ScanAudit pages through all rows of the kind.
+func (m *Memory) ScanAudit(_ context.Context, after id.Audit, limit int) ([]operator.Entry, error) {
+	return scan(m, &m.rows.audit, after, limit, nil)
 }
 
 // Enter registers a process.

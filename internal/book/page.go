@@ -12,6 +12,8 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 )
@@ -38,10 +40,19 @@ type Page struct {
 	Due         *Rows[due.Due, id.Raw]
 	Keys        *Rows[project.Key, id.Key]
 	Answers     *Rows[payment.Answer, id.Answer]
+	Windows     *Rows[limit.Window, id.Window]
+	Sources     *Rows[limit.Sources, id.Sources]
+	Checks      *Rows[customer.Check, id.Check]
+	Persons     *Rows[customer.Person, id.Person]
+	Reviews     *Rows[payment.Review, id.Raw]
+	Operators   *Rows[operator.Operator, id.Operator]
+	AuditHeads  *Rows[operator.Head, id.Raw]
 
 	Transfers *Log[ledger.Transfer]
 	Events    *Log[event.Event]
 	Requests  *Log[payment.Request]
+	Notes     *Log[customer.Note]
+	Audit     *Log[operator.Entry]
 
 	tables []table
 	out    Changes
@@ -508,9 +519,25 @@ func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number fun
 		func(k *Keys) *[]id.Key { return &k.Keys }, func(c *Changes) *Change[project.Key, id.Key] { return &c.Keys })
 	p.Answers = newRows(p, answerKey, bucketOf[id.Answer], id.Answer.Compare, func(f *Found) *[]Stored[payment.Answer] { return &f.Answers },
 		func(k *Keys) *[]id.Answer { return &k.Answers }, func(c *Changes) *Change[payment.Answer, id.Answer] { return &c.Answers })
+	p.Windows = newRows(p, windowKey, bucketOf[id.Window], id.Window.Compare, func(f *Found) *[]Stored[limit.Window] { return &f.Windows },
+		func(k *Keys) *[]id.Window { return &k.Windows }, func(c *Changes) *Change[limit.Window, id.Window] { return &c.Windows })
+	p.Sources = newRows(p, sourcesKey, bucketOf[id.Sources], id.Sources.Compare, func(f *Found) *[]Stored[limit.Sources] { return &f.Sources },
+		func(k *Keys) *[]id.Sources { return &k.Sources }, func(c *Changes) *Change[limit.Sources, id.Sources] { return &c.Sources })
+	p.Checks = newRows(p, checkKey, bucketOf[id.Check], id.Check.Compare, func(f *Found) *[]Stored[customer.Check] { return &f.Checks },
+		func(k *Keys) *[]id.Check { return &k.Checks }, func(c *Changes) *Change[customer.Check, id.Check] { return &c.Checks })
+	p.Persons = newRows(p, personKey, bucketOf[id.Person], id.Person.Compare, func(f *Found) *[]Stored[customer.Person] { return &f.Persons },
+		func(k *Keys) *[]id.Person { return &k.Persons }, func(c *Changes) *Change[customer.Person, id.Person] { return &c.Persons })
+	p.Reviews = newRows(p, reviewKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[payment.Review] { return &f.Reviews },
+		func(k *Keys) *[]id.Raw { return &k.Reviews }, func(c *Changes) *Change[payment.Review, id.Raw] { return &c.Reviews })
+	p.Operators = newRows(p, operatorKey, bucketOf[id.Operator], id.Operator.Compare, func(f *Found) *[]Stored[operator.Operator] { return &f.Operators },
+		func(k *Keys) *[]id.Operator { return &k.Operators }, func(c *Changes) *Change[operator.Operator, id.Operator] { return &c.Operators })
+	p.AuditHeads = newRows(p, auditHeadKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[operator.Head] { return &f.AuditHeads },
+		func(k *Keys) *[]id.Raw { return &k.AuditHeads }, func(c *Changes) *Change[operator.Head, id.Raw] { return &c.AuditHeads })
 	p.Transfers = newLog(p, func(t ledger.Transfer) id.Bucket { return t.ID.Bucket() }, func(c *Changes) *[]ledger.Transfer { return &c.Transfers })
 	p.Events = newLog(p, func(e event.Event) id.Bucket { return e.ID.Bucket() }, func(c *Changes) *[]event.Event { return &c.Events })
 	p.Requests = newLog(p, func(r payment.Request) id.Bucket { return r.ID.Bucket() }, func(c *Changes) *[]payment.Request { return &c.Requests })
+	p.Notes = newLog(p, func(r customer.Note) id.Bucket { return r.ID.Bucket() }, func(c *Changes) *[]customer.Note { return &c.Notes })
+	p.Audit = newLog(p, func(r operator.Entry) id.Bucket { return r.ID.Bucket() }, func(c *Changes) *[]operator.Entry { return &c.Audit })
 	return p
 }
 
@@ -605,7 +632,8 @@ func (c *Changes) empty() bool {
 	return c.Refs.empty() && c.Customers.empty() && c.Instruments.empty() && c.Payments.empty() && c.Operations.empty() &&
 		c.Attempts.empty() && c.Accounts.empty() && c.Deliveries.empty() && c.Inbox.empty() && c.Cases.empty() && c.Rounds.empty() && c.Endpoints.empty() && c.Due.empty() &&
 		c.Keys.empty() && c.Answers.empty() &&
-		len(c.Transfers)+len(c.Events)+len(c.Requests) == 0
+		c.Windows.empty() && c.Sources.empty() && c.Checks.empty() && c.Persons.empty() && c.Reviews.empty() && c.Operators.empty() && c.AuditHeads.empty() &&
+		len(c.Transfers)+len(c.Events)+len(c.Requests)+len(c.Notes)+len(c.Audit) == 0
 }
 
 func (c *Change[R, K]) empty() bool {

@@ -13,6 +13,8 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 )
@@ -92,6 +94,13 @@ type Keys struct {
 	Due         []id.Raw
 	Keys        []id.Key
 	Answers     []id.Answer
+	Windows     []id.Window
+	Sources     []id.Sources
+	Checks      []id.Check
+	Persons     []id.Person
+	Reviews     []id.Raw
+	Operators   []id.Operator
+	AuditHeads  []id.Raw
 }
 
 // Stored is a row with the version that the store holds.
@@ -123,6 +132,13 @@ type Found struct {
 	Due         []Stored[due.Due]
 	Keys        []Stored[project.Key]
 	Answers     []Stored[payment.Answer]
+	Windows     []Stored[limit.Window]
+	Sources     []Stored[limit.Sources]
+	Checks      []Stored[customer.Check]
+	Persons     []Stored[customer.Person]
+	Reviews     []Stored[payment.Review]
+	Operators   []Stored[operator.Operator]
+	AuditHeads  []Stored[operator.Head]
 }
 
 // Change is what a batch does to one kind of row. Update and Delete carry the
@@ -156,10 +172,19 @@ type Changes struct {
 	Due         Change[due.Due, id.Raw]
 	Keys        Change[project.Key, id.Key]
 	Answers     Change[payment.Answer, id.Answer]
+	Windows     Change[limit.Window, id.Window]
+	Sources     Change[limit.Sources, id.Sources]
+	Checks      Change[customer.Check, id.Check]
+	Persons     Change[customer.Person, id.Person]
+	Reviews     Change[payment.Review, id.Raw]
+	Operators   Change[operator.Operator, id.Operator]
+	AuditHeads  Change[operator.Head, id.Raw]
 
 	Transfers []ledger.Transfer
 	Events    []event.Event
 	Requests  []payment.Request
+	Notes     []customer.Note
+	Audit     []operator.Entry
 }
 
 type bucketed interface{ Bucket() id.Bucket }
@@ -180,6 +205,13 @@ func endpointKey(r event.Endpoint) id.Endpoint            { return r.ID }
 func dueKey(r due.Due) id.Raw                             { return r.ID }
 func keyKey(r project.Key) id.Key                         { return r.ID }
 func answerKey(r payment.Answer) id.Answer                { return r.ID }
+func windowKey(r limit.Window) id.Window                  { return r.ID }
+func sourcesKey(r limit.Sources) id.Sources               { return r.ID }
+func checkKey(r customer.Check) id.Check                  { return r.ID }
+func personKey(r customer.Person) id.Person               { return r.ID }
+func reviewKey(r payment.Review) id.Raw                   { return r.ID }
+func operatorKey(r operator.Operator) id.Operator         { return r.ID }
+func auditHeadKey(r operator.Head) id.Raw                 { return r.ID }
 func bucketOf[K bucketed](k K) id.Bucket                  { return k.Bucket() }
 func refBucket(k payment.RefKey) id.Bucket                { return k.Bucket }
 
@@ -222,6 +254,16 @@ type Reader interface {
 	Round(ctx context.Context, r id.Round) (ledger.Round, bool, error)
 	Key(ctx context.Context, k id.Key) (project.Key, bool, error)
 	Answer(ctx context.Context, a id.Answer) (payment.Answer, bool, error)
+	Instrument(ctx context.Context, i id.Instrument) (instrument.Instrument, bool, error)
+	Window(ctx context.Context, k id.Window) (limit.Window, bool, error)
+	Sources(ctx context.Context, k id.Sources) (limit.Sources, bool, error)
+	Check(ctx context.Context, k id.Check) (customer.Check, bool, error)
+	Person(ctx context.Context, k id.Person) (customer.Person, bool, error)
+	Review(ctx context.Context, k id.Raw) (payment.Review, bool, error)
+	Operator(ctx context.Context, k id.Operator) (operator.Operator, bool, error)
+	AuditHead(ctx context.Context, k id.Raw) (operator.Head, bool, error)
+	Note(ctx context.Context, k id.Note) (customer.Note, bool, error)
+	AuditEntry(ctx context.Context, k id.Audit) (operator.Entry, bool, error)
 
 	// ListPayments lists payments that match, newest first, from the one before a
 	// key on. It looks at a bounded number of rows and says at which it stopped:
@@ -265,6 +307,16 @@ type Reader interface {
 	ScanDue(ctx context.Context, after id.Raw, limit int) ([]due.Due, error)
 	ScanKeys(ctx context.Context, after id.Key, limit int) ([]project.Key, error)
 	ScanAnswers(ctx context.Context, after id.Answer, limit int) ([]payment.Answer, error)
+	ScanInstruments(ctx context.Context, after id.Instrument, limit int) ([]instrument.Instrument, error)
+	ScanWindows(ctx context.Context, after id.Window, limit int) ([]limit.Window, error)
+	ScanSources(ctx context.Context, after id.Sources, limit int) ([]limit.Sources, error)
+	ScanChecks(ctx context.Context, after id.Check, limit int) ([]customer.Check, error)
+	ScanPersons(ctx context.Context, after id.Person, limit int) ([]customer.Person, error)
+	ScanReviews(ctx context.Context, after id.Raw, limit int) ([]payment.Review, error)
+	ScanOperators(ctx context.Context, after id.Operator, limit int) ([]operator.Operator, error)
+	ScanAuditHeads(ctx context.Context, after id.Raw, limit int) ([]operator.Head, error)
+	ScanNotes(ctx context.Context, after id.Note, limit int) ([]customer.Note, error)
+	ScanAudit(ctx context.Context, after id.Audit, limit int) ([]operator.Entry, error)
 }
 
 // PaymentFilter is what a list of payments is to have. Ids are ordered by time,

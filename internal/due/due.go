@@ -17,6 +17,9 @@ const (
 	Watch    Kind = "watch"     // attempt: look it up, or end it at its limit time
 	Deliver  Kind = "deliver"   // delivery: send the callback
 	Notice   Kind = "notice"    // inbox row: apply the notification
+	Payout   Kind = "payout"    // payout: go on with one that waited
+	Check    Kind = "check"     // check: start it, look it up, end what it proved
+	Link     Kind = "link"      // customer: tell their restriction to the customers who are the same person
 )
 
 // Due is one piece of work. A subject has at most one at a time, so the

@@ -95,7 +95,7 @@ func (f *Flows) Handle(ctx context.Context, d due.Due) error {
 		return f.ask(ctx, d)
 	case due.Watch:
 		return f.watch(ctx, d)
-	case due.Deliver, due.Notice:
+	case due.Deliver, due.Notice, due.Payout, due.Check, due.Link:
 	}
 	return fmt.Errorf("flow has no work of kind %q", d.Kind)
 }

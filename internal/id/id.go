@@ -51,6 +51,13 @@ type (
 	answerKind     struct{}
 	endpointKind   struct{}
 	payoutKind     struct{}
+	noteKind       struct{}
+	windowKind     struct{}
+	sourcesKind    struct{}
+	checkKind      struct{}
+	personKind     struct{}
+	operatorKind   struct{}
+	auditKind      struct{}
 )
 
 func (paymentKind) prefix() string    { return "pay_" }
@@ -70,6 +77,13 @@ func (keyKind) prefix() string        { return "key_" }
 func (answerKind) prefix() string     { return "ans_" }
 func (endpointKind) prefix() string   { return "we_" }
 func (payoutKind) prefix() string     { return "po_" }
+func (noteKind) prefix() string       { return "nte_" }
+func (windowKind) prefix() string     { return "win_" }
+func (sourcesKind) prefix() string    { return "src_" }
+func (checkKind) prefix() string      { return "kyc_" }
+func (personKind) prefix() string     { return "per_" }
+func (operatorKind) prefix() string   { return "opr_" }
+func (auditKind) prefix() string      { return "aud_" }
 
 // The ids of the house.
 type (
@@ -89,6 +103,13 @@ type (
 	Key        = Of[keyKind]
 	Answer     = Of[answerKind]
 	Endpoint   = Of[endpointKind]
+	Note       = Of[noteKind]
+	Window     = Of[windowKind]
+	Sources    = Of[sourcesKind]
+	Check      = Of[checkKind]
+	Person     = Of[personKind]
+	Operator   = Of[operatorKind]
+	Audit      = Of[auditKind]
 
 	// Payout is what a Payment is called outside that pays a customer out: the
 	// same 16 bytes, so each is made of the other by conversion.
@@ -183,6 +204,15 @@ func ParseDelivery(text string) (Delivery, error) { return parse[deliveryKind](t
 
 // ParseEndpoint reads we_….
 func ParseEndpoint(text string) (Endpoint, error) { return parse[endpointKind](text) }
+
+// ParseCase reads case_….
+func ParseCase(text string) (Case, error) { return parse[caseKind](text) }
+
+// ParseCheck reads kyc_….
+func ParseCheck(text string) (Check, error) { return parse[checkKind](text) }
+
+// ParseOperator reads opr_….
+func ParseOperator(text string) (Operator, error) { return parse[operatorKind](text) }
 
 // ParseInbox reads in_….
 func ParseInbox(text string) (Inbox, error) { return parse[inboxKind](text) }

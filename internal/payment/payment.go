@@ -311,6 +311,21 @@ type Request struct {
 	Body string // JSON
 }
 
+// Review is what a payout waits for before it is sent, who has approved it, and
+// what was decided on what figures (limits-and-risk.md section 4).
+type Review struct {
+	ID            id.Raw // the payout's
+	Customer      id.Customer
+	State         string
+	Reason        string // for the merchant and the customer: never a rule's name
+	RequiredLevel int64  // of verification that it waits for; 0: none
+	Approvals     string // JSON: who has approved, and when
+	Editor        string // who changed it last
+	Log           string // JSON: each decision with its rules' hash, inputs, values and thresholds
+	NextUS        int64  // when it is looked at again by itself; 0: not
+	ChangedUS     int64
+}
+
 // Answer is what a request was answered that its sender may repeat under a key,
 // so that a repeat is answered alike (errors.md section 4). It lies where a ref
 // of the scope AnswerScope and the key as text says.
@@ -367,6 +382,11 @@ type Case struct {
 	Details   string // JSON, no personal data
 	CreatedUS int64
 	ChangedUS int64
+
+	Customer   id.Customer // whom it is about, if it is about one
+	Owner      string      // the operator who works on it; empty: nobody
+	Log        string      // JSON: evidence and steps, in order
+	Resolution string      // how it ended
 }
 
 // Ref is a name that must be unique: (scope, text) → id (design section 3).

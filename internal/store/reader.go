@@ -13,7 +13,10 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
+	"aorta/internal/instrument"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 )
@@ -166,6 +169,56 @@ func (r reader) Key(ctx context.Context, k id.Key) (project.Key, bool, error) {
 // Answer reads what a request was answered.
 func (r reader) Answer(ctx context.Context, a id.Answer) (payment.Answer, bool, error) {
 	return one(ctx, r.q, &answers.kind, a.Raw())
+}
+
+// Instrument reads an instrument.
+func (r reader) Instrument(ctx context.Context, i id.Instrument) (instrument.Instrument, bool, error) {
+	return one(ctx, r.q, &instruments.kind, i.Raw())
+}
+
+// Window reads what its name says.
+func (r reader) Window(ctx context.Context, k id.Window) (limit.Window, bool, error) {
+	return one(ctx, r.q, &windows.kind, k.Raw())
+}
+
+// Sources reads what its name says.
+func (r reader) Sources(ctx context.Context, k id.Sources) (limit.Sources, bool, error) {
+	return one(ctx, r.q, &sources.kind, k.Raw())
+}
+
+// Check reads what its name says.
+func (r reader) Check(ctx context.Context, k id.Check) (customer.Check, bool, error) {
+	return one(ctx, r.q, &checks.kind, k.Raw())
+}
+
+// Person reads what its name says.
+func (r reader) Person(ctx context.Context, k id.Person) (customer.Person, bool, error) {
+	return one(ctx, r.q, &persons.kind, k.Raw())
+}
+
+// Review reads what its name says.
+func (r reader) Review(ctx context.Context, k id.Raw) (payment.Review, bool, error) {
+	return one(ctx, r.q, &reviews.kind, k)
+}
+
+// Operator reads what its name says.
+func (r reader) Operator(ctx context.Context, k id.Operator) (operator.Operator, bool, error) {
+	return one(ctx, r.q, &operators.kind, k.Raw())
+}
+
+// AuditHead reads what its name says.
+func (r reader) AuditHead(ctx context.Context, k id.Raw) (operator.Head, bool, error) {
+	return one(ctx, r.q, &auditHeads.kind, k)
+}
+
+// Note reads what its name says.
+func (r reader) Note(ctx context.Context, k id.Note) (customer.Note, bool, error) {
+	return one(ctx, r.q, &customerNotes.kind, k.Raw())
+}
+
+// AuditEntry reads what its name says.
+func (r reader) AuditEntry(ctx context.Context, k id.Audit) (operator.Entry, bool, error) {
+	return one(ctx, r.q, &audit.kind, k.Raw())
 }
 
 // newest lists the rows of a kind that match, newest first, from the one before a
@@ -419,6 +472,56 @@ func (r reader) ScanKeys(ctx context.Context, after id.Key, limit int) ([]projec
 // ScanAnswers pages through all answers.
 func (r reader) ScanAnswers(ctx context.Context, after id.Answer, limit int) ([]payment.Answer, error) {
 	return page(ctx, r.q, &answers.kind, after.Raw(), limit)
+}
+
+// ScanInstruments pages through all instruments.
+func (r reader) ScanInstruments(ctx context.Context, after id.Instrument, limit int) ([]instrument.Instrument, error) {
+	return page(ctx, r.q, &instruments.kind, after.Raw(), limit)
+}
+
+// ScanWindows pages through all rows of the kind.
+func (r reader) ScanWindows(ctx context.Context, after id.Window, limit int) ([]limit.Window, error) {
+	return page(ctx, r.q, &windows.kind, after.Raw(), limit)
+}
+
+// ScanSources pages through all rows of the kind.
+func (r reader) ScanSources(ctx context.Context, after id.Sources, limit int) ([]limit.Sources, error) {
+	return page(ctx, r.q, &sources.kind, after.Raw(), limit)
+}
+
+// ScanChecks pages through all rows of the kind.
+func (r reader) ScanChecks(ctx context.Context, after id.Check, limit int) ([]customer.Check, error) {
+	return page(ctx, r.q, &checks.kind, after.Raw(), limit)
+}
+
+// ScanPersons pages through all rows of the kind.
+func (r reader) ScanPersons(ctx context.Context, after id.Person, limit int) ([]customer.Person, error) {
+	return page(ctx, r.q, &persons.kind, after.Raw(), limit)
+}
+
+// ScanReviews pages through all rows of the kind.
+func (r reader) ScanReviews(ctx context.Context, after id.Raw, limit int) ([]payment.Review, error) {
+	return page(ctx, r.q, &reviews.kind, after, limit)
+}
+
+// ScanOperators pages through all rows of the kind.
+func (r reader) ScanOperators(ctx context.Context, after id.Operator, limit int) ([]operator.Operator, error) {
+	return page(ctx, r.q, &operators.kind, after.Raw(), limit)
+}
+
+// ScanAuditHeads pages through all rows of the kind.
+func (r reader) ScanAuditHeads(ctx context.Context, after id.Raw, limit int) ([]operator.Head, error) {
+	return page(ctx, r.q, &auditHeads.kind, after, limit)
+}
+
+// ScanNotes pages through all rows of the kind.
+func (r reader) ScanNotes(ctx context.Context, after id.Note, limit int) ([]customer.Note, error) {
+	return page(ctx, r.q, &customerNotes.kind, after.Raw(), limit)
+}
+
+// ScanAudit pages through all rows of the kind.
+func (r reader) ScanAudit(ctx context.Context, after id.Audit, limit int) ([]operator.Entry, error) {
+	return page(ctx, r.q, &audit.kind, after.Raw(), limit)
 }
 
 // enterTries bounds how often Enter is tried when several processes enter at

@@ -152,6 +152,27 @@ func keysOf(c *book.Changes) *book.Keys {
 	for _, r := range c.Due.Insert {
 		k.Due = append(k.Due, r.ID)
 	}
+	for _, r := range c.Windows.Insert {
+		k.Windows = append(k.Windows, r.ID)
+	}
+	for _, r := range c.Sources.Insert {
+		k.Sources = append(k.Sources, r.ID)
+	}
+	for _, r := range c.Checks.Insert {
+		k.Checks = append(k.Checks, r.ID)
+	}
+	for _, r := range c.Persons.Insert {
+		k.Persons = append(k.Persons, r.ID)
+	}
+	for _, r := range c.Reviews.Insert {
+		k.Reviews = append(k.Reviews, r.ID)
+	}
+	for _, r := range c.Operators.Insert {
+		k.Operators = append(k.Operators, r.ID)
+	}
+	for _, r := range c.AuditHeads.Insert {
+		k.AuditHeads = append(k.AuditHeads, r.ID)
+	}
 	return &k
 }
 

@@ -138,7 +138,7 @@ func (h *house) pump() {
 		h.work = h.work[1:]
 		var err error
 		switch d.Kind {
-		case due.Ask, due.AskLater, due.Watch:
+		case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link:
 			err = h.flows.Handle(h.t.Context(), d)
 		case due.Deliver:
 			err = h.callbacks.Handle(h.t.Context(), d)
@@ -464,6 +464,16 @@ func allRows(t *testing.T, m *book.Memory) rows {
 	c.Due.Insert = read(t, m.ScanDue)
 	c.Answers.Insert = read(t, m.ScanAnswers)
 	c.Keys.Insert = read(t, m.ScanKeys)
+	c.Instruments.Insert = read(t, m.ScanInstruments)
+	c.Windows.Insert = read(t, m.ScanWindows)
+	c.Sources.Insert = read(t, m.ScanSources)
+	c.Checks.Insert = read(t, m.ScanChecks)
+	c.Persons.Insert = read(t, m.ScanPersons)
+	c.Reviews.Insert = read(t, m.ScanReviews)
+	c.Operators.Insert = read(t, m.ScanOperators)
+	c.AuditHeads.Insert = read(t, m.ScanAuditHeads)
+	c.Notes = read(t, m.ScanNotes)
+	c.Audit = read(t, m.ScanAudit)
 	c.Transfers = read(t, m.ScanTransfers)
 	c.Events = read(t, m.ScanEvents)
 	return rows{&c}

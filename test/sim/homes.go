@@ -11,7 +11,10 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
+	"aorta/internal/instrument"
 	"aorta/internal/ledger"
+	limits "aorta/internal/limit"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 )
@@ -269,6 +272,96 @@ func (h homes) ListEvents(ctx context.Context, match book.EventFilter, before id
 func (h homes) ScanKeys(ctx context.Context, after id.Key, limit int) ([]project.Key, error) {
 	order := func(a, b project.Key) int { return a.ID.Compare(b.ID) }
 	return scan(ctx, h, after, limit, order, (*book.Memory).ScanKeys)
+}
+
+func (h homes) Instrument(ctx context.Context, k id.Instrument) (instrument.Instrument, bool, error) {
+	return h.of(k.Bucket()).Instrument(ctx, k)
+}
+
+func (h homes) ScanInstruments(ctx context.Context, after id.Instrument, limit int) ([]instrument.Instrument, error) {
+	order := func(a, b instrument.Instrument) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanInstruments)
+}
+
+func (h homes) Window(ctx context.Context, k id.Window) (limits.Window, bool, error) {
+	return h.of(k.Bucket()).Window(ctx, k)
+}
+
+func (h homes) ScanWindows(ctx context.Context, after id.Window, limit int) ([]limits.Window, error) {
+	order := func(a, b limits.Window) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanWindows)
+}
+
+func (h homes) Sources(ctx context.Context, k id.Sources) (limits.Sources, bool, error) {
+	return h.of(k.Bucket()).Sources(ctx, k)
+}
+
+func (h homes) ScanSources(ctx context.Context, after id.Sources, limit int) ([]limits.Sources, error) {
+	order := func(a, b limits.Sources) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanSources)
+}
+
+func (h homes) Check(ctx context.Context, k id.Check) (customer.Check, bool, error) {
+	return h.of(k.Bucket()).Check(ctx, k)
+}
+
+func (h homes) ScanChecks(ctx context.Context, after id.Check, limit int) ([]customer.Check, error) {
+	order := func(a, b customer.Check) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanChecks)
+}
+
+func (h homes) Person(ctx context.Context, k id.Person) (customer.Person, bool, error) {
+	return h.of(k.Bucket()).Person(ctx, k)
+}
+
+func (h homes) ScanPersons(ctx context.Context, after id.Person, limit int) ([]customer.Person, error) {
+	order := func(a, b customer.Person) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanPersons)
+}
+
+func (h homes) Review(ctx context.Context, k id.Raw) (payment.Review, bool, error) {
+	return h.of(k.Bucket()).Review(ctx, k)
+}
+
+func (h homes) ScanReviews(ctx context.Context, after id.Raw, limit int) ([]payment.Review, error) {
+	order := func(a, b payment.Review) int { return compareRaw(a.ID, b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanReviews)
+}
+
+func (h homes) Operator(ctx context.Context, k id.Operator) (operator.Operator, bool, error) {
+	return h.of(k.Bucket()).Operator(ctx, k)
+}
+
+func (h homes) ScanOperators(ctx context.Context, after id.Operator, limit int) ([]operator.Operator, error) {
+	order := func(a, b operator.Operator) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanOperators)
+}
+
+func (h homes) AuditHead(ctx context.Context, k id.Raw) (operator.Head, bool, error) {
+	return h.of(k.Bucket()).AuditHead(ctx, k)
+}
+
+func (h homes) ScanAuditHeads(ctx context.Context, after id.Raw, limit int) ([]operator.Head, error) {
+	order := func(a, b operator.Head) int { return compareRaw(a.ID, b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanAuditHeads)
+}
+
+func (h homes) Note(ctx context.Context, k id.Note) (customer.Note, bool, error) {
+	return h.of(k.Bucket()).Note(ctx, k)
+}
+
+func (h homes) ScanNotes(ctx context.Context, after id.Note, limit int) ([]customer.Note, error) {
+	order := func(a, b customer.Note) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanNotes)
+}
+
+func (h homes) AuditEntry(ctx context.Context, k id.Audit) (operator.Entry, bool, error) {
+	return h.of(k.Bucket()).AuditEntry(ctx, k)
+}
+
+func (h homes) ScanAudit(ctx context.Context, after id.Audit, limit int) ([]operator.Entry, error) {
+	order := func(a, b operator.Entry) int { return a.ID.Compare(b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanAudit)
 }
 
 func (h homes) ScanAnswers(ctx context.Context, after id.Answer, limit int) ([]payment.Answer, error) {

@@ -255,7 +255,7 @@ func (p *process) work(d due.Due) {
 	}
 	var err error
 	switch d.Kind {
-	case due.Ask, due.AskLater, due.Watch:
+	case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link:
 		err = p.flows.Handle(context.Background(), d)
 	case due.Deliver:
 		err = p.callbacks.Handle(context.Background(), d)
@@ -300,6 +300,9 @@ func (w *world) label(d due.Due) string {
 		if a, ok, err := w.store.Attempt(ctx, id.Attempt(d.ID)); ok && err == nil {
 			name = fmt.Sprint(w.nameOf(a.Payment), "/", a.Kind)
 		}
+	case due.Payout:
+		name = fmt.Sprint(w.nameOf(id.Payment(d.ID)), "/goes on")
+	case due.Check, due.Link: // of customers, who have no name here
 	case due.Deliver:
 		if x, ok, err := w.store.Delivery(ctx, id.Delivery(d.ID)); ok && err == nil {
 			switch {

@@ -1,0 +1,50 @@
+// Package limit has what a customer did lately, as exact figures that acts read
+// and change together with the money (limits-and-risk.md section 0).
+package limit
+
+import (
+	"aorta/internal/id"
+	"aorta/internal/money"
+)
+
+// Kind is what a window counts.
+type Kind string
+
+// The kinds of window.
+const (
+	Deposits Kind = "deposit"
+	Payouts  Kind = "payout"
+	Play     Kind = "play" // stakes and wins
+)
+
+// Window is what a customer did lately of one kind in one currency.
+type Window struct {
+	ID          id.Window
+	Customer    id.Customer
+	Kind        Kind
+	Currency    money.Currency
+	EverMinor   int64  // deposits captured, payouts paid, for ever
+	SinceMinor  int64  // deposits captured since the last payout that was paid
+	StakedMinor int64  // the customer's own money staked since then
+	Entries     string // the newest, packed
+	ChangedUS   int64
+}
+
+// WindowID is the id of a customer's window: it needs no look-up, and lies with the customer.
+func WindowID(c id.Customer, k Kind, cur money.Currency) id.Window {
+	return id.Window(id.Derive(c.Bucket(), "window", c.String(), string(k), string(cur)))
+}
+
+// Sources is what each instrument of a customer has paid in and got back, in one currency.
+type Sources struct {
+	ID        id.Sources
+	Customer  id.Customer
+	Currency  money.Currency
+	Entries   string // JSON
+	ChangedUS int64
+}
+
+// SourcesID is the id of a customer's sources in a currency.
+func SourcesID(c id.Customer, cur money.Currency) id.Sources {
+	return id.Sources(id.Derive(c.Bucket(), "sources", c.String(), string(cur)))
+}
