@@ -1,5 +1,3 @@
-// Package operator has the people who run the house, and the chain of entries
-// that says what they did (security.md S08, S34).
 package operator
 
 import "aorta/internal/id"
