@@ -34,8 +34,8 @@ var rooms = map[string]room{
 	"instrument": {floor: 0, beside: []string{"money", "id"}},
 	"sign":       {floor: 0, beside: []string{"money", "id"}},
 	"redact":     {floor: 0, beside: []string{"money", "id"}},
-	"customer":   {floor: 0, beside: []string{"money", "id", "payment"}},
-	"project":    {floor: 0, beside: []string{"money", "id", "payment", "sign"}}, // its secret is a signing key
+	"customer":   {floor: 0, beside: []string{"money", "id", "payment", "limit"}}, // their limits are for its periods
+	"project":    {floor: 0, beside: []string{"money", "id", "payment", "sign"}},  // its secret is a signing key
 	"event":      {floor: 0, beside: []string{"money", "id", "payment"}},
 	"due":        {floor: 0, beside: []string{"money", "id", "payment"}},
 	"limit":      {floor: 0, beside: []string{"money", "id", "payment"}},

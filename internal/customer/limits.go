@@ -1,0 +1,387 @@
+package customer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"aorta/internal/limit"
+	"aorta/internal/money"
+)
+
+// LimitKind is what a limit bounds (limits-and-risk.md section 1.1).
+type LimitKind string
+
+// The kinds of limit. Each but the single deposit is for a period.
+const (
+	LimitDeposit       LimitKind = "deposit"        // what is paid in; payouts and refunds give no room back
+	LimitNetDeposit    LimitKind = "net_deposit"    // what is paid in less what was paid out
+	LimitLoss          LimitKind = "loss"           // stakes less wins
+	LimitStake         LimitKind = "stake"          // stakes
+	LimitSingleDeposit LimitKind = "single_deposit" // one deposit
+)
+
+// LimitKinds are all of them.
+func LimitKinds() []LimitKind {
+	return []LimitKind{LimitDeposit, LimitNetDeposit, LimitLoss, LimitStake, LimitSingleDeposit}
+}
+
+// Periods are those that a limit of the kind can be for.
+func (k LimitKind) Periods() []limit.Period {
+	switch k {
+	case LimitDeposit, LimitNetDeposit, LimitLoss, LimitStake:
+		return limit.Periods()
+	case LimitSingleDeposit:
+		return []limit.Period{limit.Once}
+	}
+	return nil
+}
+
+// OfPlay reports whether the limit bounds play, not deposits.
+func (k LimitKind) OfPlay() bool { return k == LimitLoss || k == LimitStake }
+
+// Limit is one bound that holds, or is about to.
+type Limit struct {
+	Kind     LimitKind
+	Period   limit.Period
+	House    bool         // set by the house: the customer cannot raise or remove it
+	Amount   money.Amount // what holds
+	SetUS    int64        // since when
+	LowerUS  int64        // when it was last lowered, or set for the first time
+	Pending  Pending
+	HasAsked bool // Pending is something
+}
+
+// Pending is a raise or removal that was asked for and does not hold yet.
+type Pending struct {
+	Remove  bool
+	Amount  money.Amount // if not Remove
+	AskedUS int64
+	FromUS  int64 // from when on the customer may confirm it
+	UntilUS int64 // and until when; then it lapses
+}
+
+// Delays are how long a raise takes.
+type Delays struct {
+	Raise   time.Duration // until it can be confirmed
+	Confirm time.Duration // and after that, until it lapses
+}
+
+func (d Delays) pending(nowUS int64) Pending {
+	from := nowUS + d.Raise.Microseconds()
+	return Pending{AskedUS: nowUS, FromUS: from, UntilUS: from + d.Confirm.Microseconds()}
+}
+
+// Limits are a customer's own and the house's for them. The zero value is none.
+type Limits struct {
+	// Currencies are those in which the customer has a window of deposits: a limit in
+	// one currency counts what was paid in in all of them.
+	Currencies []money.Currency
+
+	// List has at most one limit of each kind and period of the customer's and one of
+	// the house's, in the order in which they were first set.
+	List []Limit
+
+	// Restraints are all that were made and may still hold, the strongest first. The
+	// customer's row shows that one.
+	Restraints []Restraint
+}
+
+var (
+	// ErrNoLimit: there is no such limit.
+	ErrNoLimit = errors.New("no such limit")
+	// ErrNotPending: no raise waits, or it has lapsed.
+	ErrNotPending = errors.New("no raise of the limit is pending")
+	// ErrTooEarly: the delay of the raise is not over. Pending.FromUS says when.
+	ErrTooEarly = errors.New("the delay of the raise is not over")
+	// ErrHouseLimit: the house's own limit is lower, and the customer cannot go above it.
+	ErrHouseLimit = errors.New("the house's limit is lower")
+)
+
+// Change is what became of a wish.
+type Change string
+
+// What becomes of a wish.
+const (
+	ChangeNone    Change = "unchanged" // it held already
+	ChangeNow     Change = "effective"
+	ChangePending Change = "pending"
+)
+
+// Get finds a limit.
+func (l Limits) Get(k LimitKind, p limit.Period, house bool) (Limit, bool) {
+	if at := l.find(k, p, house); at >= 0 {
+		return l.List[at], true
+	}
+	return Limit{}, false
+}
+
+func (l Limits) find(k LimitKind, p limit.Period, house bool) int {
+	return slices.IndexFunc(l.List, func(x Limit) bool { return x.Kind == k && x.Period == p && x.House == house })
+}
+
+// Asks gives what waits for the customer's confirmation at nowUS; false if nothing
+// does any more.
+func (x Limit) Asks(nowUS int64) (Pending, bool) {
+	return x.Pending, x.HasAsked && nowUS < x.Pending.UntilUS
+}
+
+// Set is the customer's wish for a limit, and gives the limits as they are then (section 1.2): the first
+// one and a lower one hold at once; a raise waits its delay and then for Confirm, and
+// a second raise starts the delay again. Whatever holds at once ends a pending raise.
+//
+// The amount is in the currency of the limit there is (In changes that). ErrHouseLimit:
+// it is above the house's.
+func (l Limits) Set(k LimitKind, p limit.Period, a money.Amount, nowUS int64, delays Delays) (Limits, Change, error) {
+	if h, ok := l.Get(k, p, true); ok && h.Amount.Currency == a.Currency && a.Minor > h.Amount.Minor {
+		return l, ChangeNone, ErrHouseLimit
+	}
+	at := l.find(k, p, false)
+	if at < 0 {
+		l.List = append(slices.Clone(l.List), Limit{Kind: k, Period: p, Amount: a, SetUS: nowUS, LowerUS: nowUS})
+		return l, ChangeNow, nil
+	}
+	x := l.List[at]
+	if x.Amount.Currency != a.Currency {
+		return l, ChangeNone, money.ErrCurrency
+	}
+	_, asks := x.Asks(nowUS)
+	switch {
+	case a.Minor > x.Amount.Minor:
+		x.Pending, x.HasAsked = delays.pending(nowUS), true
+		x.Pending.Amount = a
+		return l.with(at, x), ChangePending, nil
+	case a.Minor == x.Amount.Minor && !asks:
+		return l, ChangeNone, nil
+	case a.Minor < x.Amount.Minor:
+		x.Amount, x.SetUS, x.LowerUS = a, nowUS, nowUS
+	}
+	x.Pending, x.HasAsked = Pending{}, false
+	return l.with(at, x), ChangeNow, nil
+}
+
+// Remove is the customer's wish to be without a limit; it waits like a raise.
+func (l Limits) Remove(k LimitKind, p limit.Period, nowUS int64, delays Delays) (Limits, error) {
+	at := l.find(k, p, false)
+	if at < 0 {
+		return l, ErrNoLimit
+	}
+	x := l.List[at]
+	x.Pending, x.HasAsked = delays.pending(nowUS), true
+	x.Pending.Remove = true
+	return l.with(at, x), nil
+}
+
+// Confirm is the customer's word that they still want what is pending, and gives the
+// limits with it.
+func (l Limits) Confirm(k LimitKind, p limit.Period, nowUS int64) (Limits, error) {
+	at := l.find(k, p, false)
+	if at < 0 {
+		return l, ErrNoLimit
+	}
+	x := l.List[at]
+	want, asks := x.Asks(nowUS)
+	switch {
+	case !asks:
+		return l, ErrNotPending
+	case nowUS < want.FromUS:
+		return l, ErrTooEarly
+	case want.Remove:
+		l.List = slices.Delete(slices.Clone(l.List), at, at+1)
+		return l, nil
+	}
+	if h, ok := l.Get(k, p, true); ok && (h.Amount.Currency != want.Amount.Currency || want.Amount.Minor > h.Amount.Minor) {
+		return l, ErrHouseLimit // it came after the wish
+	}
+	x.Amount, x.SetUS = want.Amount, nowUS
+	x.Pending, x.HasAsked = Pending{}, false
+	return l.with(at, x), nil
+}
+
+// SetHouse sets the house's limit for the customer, at once.
+func (l Limits) SetHouse(k LimitKind, p limit.Period, a money.Amount, nowUS int64) Limits {
+	x := Limit{Kind: k, Period: p, House: true, Amount: a, SetUS: nowUS, LowerUS: nowUS}
+	at := l.find(k, p, true)
+	if at < 0 {
+		l.List = append(slices.Clone(l.List), x)
+		return l
+	}
+	if was := l.List[at]; was.Amount.Currency == a.Currency && a.Minor >= was.Amount.Minor {
+		x.LowerUS = was.LowerUS
+	}
+	return l.with(at, x)
+}
+
+// RemoveHouse takes the house's limit away.
+func (l Limits) RemoveHouse(k LimitKind, p limit.Period) (Limits, error) {
+	at := l.find(k, p, true)
+	if at < 0 {
+		return l, ErrNoLimit
+	}
+	l.List = slices.Delete(slices.Clone(l.List), at, at+1)
+	return l, nil
+}
+
+// In gives the limits with one of the customer's in another currency, as convert gives
+// its amounts, which it must round down (section 1.2).
+func (l Limits) In(k LimitKind, p limit.Period, convert func(money.Amount) (money.Amount, error)) (Limits, error) {
+	at := l.find(k, p, false)
+	if at < 0 {
+		return l, ErrNoLimit
+	}
+	x := l.List[at]
+	var err error
+	if x.Amount, err = convert(x.Amount); err != nil {
+		return l, err
+	}
+	if x.HasAsked && !x.Pending.Remove {
+		if x.Pending.Amount, err = convert(x.Pending.Amount); err != nil {
+			return l, err
+		}
+	}
+	return l.with(at, x), nil
+}
+
+func (l Limits) with(at int, x Limit) Limits {
+	l.List = slices.Clone(l.List)
+	l.List[at] = x
+	return l
+}
+
+// Counted gives the limits with a currency among those that count.
+func (l Limits) Counted(c money.Currency) (Limits, bool) {
+	if slices.Contains(l.Currencies, c) {
+		return l, false
+	}
+	l.Currencies = append(slices.Clone(l.Currencies), c)
+	return l, true
+}
+
+// Encode writes the limits as the stores keep them: a word for each, its parts behind
+// one another: "EUR,SEK deposit/day/10000EUR/… !cool_off/…"; nothing is "".
+func (l Limits) Encode() string {
+	if len(l.Currencies)+len(l.List)+len(l.Restraints) == 0 {
+		return ""
+	}
+	out := make([]byte, 0, 64*(1+len(l.List)))
+	for n, c := range l.Currencies {
+		if n > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, c...)
+	}
+	for _, x := range l.List {
+		out = append(out, ' ')
+		if x.House {
+			out = append(out, '=')
+		}
+		out = append(out, x.Kind...)
+		out = append(append(out, '/'), x.Period...)
+		out = appendAmount(out, x.Amount)
+		out = appendNumber(out, x.SetUS)
+		out = appendNumber(out, x.LowerUS)
+		if x.HasAsked {
+			if x.Pending.Remove {
+				out = append(out, "/-"...)
+			} else {
+				out = appendAmount(out, x.Pending.Amount)
+			}
+			out = appendNumber(out, x.Pending.AskedUS)
+			out = appendNumber(out, x.Pending.FromUS)
+			out = appendNumber(out, x.Pending.UntilUS)
+		}
+	}
+	for _, r := range l.Restraints {
+		out = append(append(out, " !"...), r.Restriction...)
+		out = appendNumber(out, r.SinceUS)
+		out = appendNumber(out, r.UntilUS)
+		out = appendNumber(out, r.EndingUS)
+	}
+	return string(out)
+}
+
+func appendAmount(out []byte, a money.Amount) []byte {
+	return append(appendNumber(out, a.Minor), a.Currency...)
+}
+
+func appendNumber(out []byte, n int64) []byte { return strconv.AppendInt(append(out, '/'), n, 10) }
+
+// errLimits: the text was not written by Encode. Always a bug.
+var errLimits = errors.New("customer: not the limits of a customer")
+
+// DecodeLimits reads what Encode wrote.
+func DecodeLimits(text string) (Limits, error) {
+	var l Limits
+	if text == "" {
+		return l, nil
+	}
+	first, rest, more := strings.Cut(text, " ")
+	if first != "" {
+		for c := range strings.SplitSeq(first, ",") {
+			l.Currencies = append(l.Currencies, money.Currency(c))
+		}
+	}
+	for more {
+		var word string
+		word, rest, more = strings.Cut(rest, " ")
+		p := parts{left: word}
+		if restraint, ok := strings.CutPrefix(word, "!"); ok {
+			p.left = restraint
+			l.Restraints = append(l.Restraints, Restraint{Restriction: Restriction(p.next()), SinceUS: p.number(), UntilUS: p.number(), EndingUS: p.number()})
+		} else {
+			l.List = append(l.List, p.limit())
+		}
+		if p.bad || p.left != "" {
+			return l, fmt.Errorf("%w: %q", errLimits, word)
+		}
+	}
+	return l, nil
+}
+
+// parts reads the parts of a word one by one.
+type parts struct {
+	left string
+	bad  bool
+}
+
+func (p *parts) next() string {
+	var s string
+	s, p.left, _ = strings.Cut(p.left, "/")
+	return s
+}
+
+func (p *parts) number() int64 {
+	n, err := strconv.ParseInt(p.next(), 10, 64)
+	p.bad = p.bad || err != nil
+	return n
+}
+
+func (p *parts) amount() money.Amount { return p.amountOf(p.next()) }
+
+func (p *parts) amountOf(s string) money.Amount {
+	digits := 0
+	for digits < len(s) && (s[digits] == '-' || s[digits] >= '0' && s[digits] <= '9') {
+		digits++
+	}
+	n, err := strconv.ParseInt(s[:digits], 10, 64)
+	p.bad = p.bad || err != nil || digits == len(s)
+	return money.Amount{Minor: n, Currency: money.Currency(s[digits:])}
+}
+
+func (p *parts) limit() Limit {
+	kind, house := strings.CutPrefix(p.next(), "=")
+	x := Limit{House: house, Kind: LimitKind(kind), Period: limit.Period(p.next()), Amount: p.amount(), SetUS: p.number(), LowerUS: p.number()}
+	if p.left != "" {
+		x.HasAsked = true
+		if s := p.next(); s == "-" {
+			x.Pending.Remove = true
+		} else {
+			x.Pending.Amount = p.amountOf(s)
+		}
+		x.Pending.AskedUS, x.Pending.FromUS, x.Pending.UntilUS = p.number(), p.number(), p.number()
+	}
+	return x
+}

@@ -1,0 +1,307 @@
+package customer_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"aorta/internal/customer"
+	"aorta/internal/limit"
+	"aorta/internal/money"
+)
+
+const (
+	dayUS   = 24 * int64(time.Hour/time.Microsecond)
+	deposit = customer.LimitDeposit
+)
+
+var delay = customer.Delays{Raise: 24 * time.Hour, Confirm: 30 * 24 * time.Hour}
+
+func eur(minor int64) money.Amount { return money.Amount{Minor: minor, Currency: "EUR"} }
+
+// wish is one step of a customer with a limit of deposits a day.
+type wish struct {
+	at      int64 // in days
+	set     int64 // 0: not this
+	remove  bool
+	confirm bool
+
+	holds  int64 // what holds after it; 0: no limit
+	change customer.Change
+	err    error
+}
+
+// TestChanges plays the table of limits-and-risk.md 1.2.
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	now, pending := customer.ChangeNow, customer.ChangePending
+	tests := []struct {
+		name  string
+		steps []wish
+	}{
+		{"the first holds at once, so does a lower one", []wish{{set: 100, holds: 100, change: now}, {set: 40, holds: 40, change: now}}},
+		{"the same again changes nothing", []wish{{set: 100, holds: 100, change: now}, {set: 100, holds: 100, change: customer.ChangeNone}}},
+		{"a raise waits, and for a word", []wish{
+			{set: 100, holds: 100, change: now},
+			{set: 200, holds: 100, change: pending},
+			{at: 0, confirm: true, holds: 100, err: customer.ErrTooEarly},
+			{at: 1, holds: 100},
+			{at: 1, confirm: true, holds: 200},
+			{at: 1, confirm: true, holds: 200, err: customer.ErrNotPending},
+		}},
+		{"unconfirmed it lapses", []wish{
+			{set: 100, holds: 100, change: now},
+			{set: 200, holds: 100, change: pending},
+			{at: 31, confirm: true, holds: 100, err: customer.ErrNotPending},
+			{at: 31, set: 300, holds: 100, change: pending},
+			{at: 61, confirm: true, holds: 300},
+		}},
+		{"a lower one ends the raise", []wish{
+			{set: 100, holds: 100, change: now},
+			{set: 200, holds: 100, change: pending},
+			{set: 90, holds: 90, change: now},
+			{at: 2, confirm: true, holds: 90, err: customer.ErrNotPending},
+		}},
+		{"what holds, said again, ends the raise", []wish{
+			{set: 100, holds: 100, change: now},
+			{set: 200, holds: 100, change: pending},
+			{set: 100, holds: 100, change: now},
+			{at: 2, confirm: true, holds: 100, err: customer.ErrNotPending},
+		}},
+		{"a second raise starts again", []wish{
+			{set: 100, holds: 100, change: now},
+			{set: 200, holds: 100, change: pending},
+			{at: 1, set: 150, holds: 100, change: pending},
+			{at: 1, confirm: true, holds: 100, err: customer.ErrTooEarly},
+			{at: 2, confirm: true, holds: 150},
+		}},
+		{"to be rid of it waits too", []wish{
+			{set: 100, holds: 100, change: now},
+			{remove: true, holds: 100},
+			{confirm: true, holds: 100, err: customer.ErrTooEarly},
+			{at: 1, confirm: true},
+			{at: 1, remove: true, err: customer.ErrNoLimit},
+			{at: 1, confirm: true, err: customer.ErrNoLimit},
+		}},
+	}
+	for _, tt := range tests {
+		var l customer.Limits
+		for n, w := range tt.steps {
+			var got customer.Change
+			var err error
+			switch at := w.at * dayUS; {
+			case w.set != 0:
+				l, got, err = l.Set(deposit, limit.Day, eur(w.set), at, delay)
+			case w.remove:
+				l, err = l.Remove(deposit, limit.Day, at, delay)
+			case w.confirm:
+				l, err = l.Confirm(deposit, limit.Day, at)
+			}
+			x, _ := l.Get(deposit, limit.Day, false)
+			if got != w.change || !errors.Is(err, w.err) || x.Amount.Minor != w.holds {
+				t.Errorf("%s, step %d: %q, %v, %d holds; want %q, %v, %d", tt.name, n, got, err, x.Amount.Minor, w.change, w.err, w.holds)
+			}
+			again, err := customer.DecodeLimits(l.Encode())
+			if err != nil || again.Encode() != l.Encode() || len(l.List) > 0 && !reflect.DeepEqual(again, l) {
+				t.Errorf("%s, step %d: %+v is read back as %+v (%v)", tt.name, n, l, again, err)
+			}
+		}
+	}
+}
+
+func TestHouseLimit(t *testing.T) {
+	t.Parallel()
+	var l customer.Limits
+	l, _, _ = l.Set(deposit, limit.Day, eur(100), 0, delay)
+	l, _, _ = l.Set(deposit, limit.Day, eur(500), 0, delay)
+	l = l.SetHouse(deposit, limit.Day, eur(300), 1)
+	if _, _, err := l.Set(deposit, limit.Day, eur(301), 2, delay); !errors.Is(err, customer.ErrHouseLimit) {
+		t.Errorf("a raise above the house's limit: %v", err)
+	}
+	if _, err := l.Confirm(deposit, limit.Day, dayUS); !errors.Is(err, customer.ErrHouseLimit) {
+		t.Errorf("a raise that was asked for before the house's limit: %v", err)
+	}
+	if _, change, err := l.Set(deposit, limit.Day, eur(300), 2, delay); err != nil || change != customer.ChangePending {
+		t.Errorf("a raise up to it: %q, %v", change, err)
+	}
+	if h, _ := l.Get(deposit, limit.Day, true); h.LowerUS != 1 {
+		t.Errorf("the house's limit was lowered at %d", h.LowerUS)
+	}
+	l = l.SetHouse(deposit, limit.Day, eur(400), 5)
+	if h, _ := l.Get(deposit, limit.Day, true); h.LowerUS != 1 || h.SetUS != 5 {
+		t.Errorf("a house's limit that is raised: %+v", h)
+	}
+}
+
+func TestAnotherCurrency(t *testing.T) {
+	t.Parallel()
+	var l customer.Limits
+	l, _, _ = l.Set(deposit, limit.Day, eur(100), 0, delay)
+	if _, _, err := l.Set(deposit, limit.Day, money.Amount{Minor: 5, Currency: "SEK"}, 0, delay); !errors.Is(err, money.ErrCurrency) {
+		t.Errorf("another currency: %v", err)
+	}
+	l, err := l.In(deposit, limit.Day, func(a money.Amount) (money.Amount, error) {
+		return money.Amount{Minor: a.Minor * 11, Currency: "SEK"}, nil
+	})
+	if x, _ := l.Get(deposit, limit.Day, false); err != nil || x.Amount != (money.Amount{Minor: 1100, Currency: "SEK"}) {
+		t.Errorf("converted: %+v, %v", x, err)
+	}
+}
+
+func TestCurrenciesAreKept(t *testing.T) {
+	t.Parallel()
+	l, added := customer.Limits{}.Counted("EUR")
+	l, _ = l.Counted("SEK")
+	if _, twice := l.Counted("EUR"); !added || twice {
+		t.Errorf("a currency is added: %t, twice: %t", added, twice)
+	}
+	again, err := customer.DecodeLimits(l.Encode())
+	if err != nil || !reflect.DeepEqual(again, l) {
+		t.Errorf("%+v is read back as %+v (%v)", l, again, err)
+	}
+	for _, bad := range []string{"EUR deposit/day", "EUR x", "EUR deposit/day/5EUR/1/2/3", "EUR !cool_off/1", "EUR deposit/day/EUR/1/2", "EUR deposit/day/1EUR/1/2/-/3/4/5/6"} {
+		if got, err := customer.DecodeLimits(bad); err == nil {
+			t.Errorf("%q is read as %+v", bad, got)
+		}
+	}
+}
+
+func TestRestrictionLengths(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2026, 2, 28, 0, 0, 0, 0, time.UTC).UnixMicro()
+	tests := []struct {
+		name string
+		got  customer.Restraint
+		want string
+	}{
+		{"24 h", customer.CoolOffFor(24, from), "2026-03-01T00:00:00Z"},
+		{"42 d", customer.CoolOffFor(42*24, from), "2026-04-11T00:00:00Z"},
+		{"6 months", customer.ExcludeFor(6, from), "2026-08-28T00:00:00Z"},
+		{"60 months", customer.ExcludeFor(60, from), "2031-02-28T00:00:00Z"},
+	}
+	for _, tt := range tests {
+		if got := time.UnixMicro(tt.got.UntilUS).UTC().Format(time.RFC3339); got != tt.want {
+			t.Errorf("%s: until %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	if r := customer.ExcludeFor(0, from); r.UntilUS != 0 || r.SinceUS != from {
+		t.Errorf("without end: %+v", r)
+	}
+}
+
+// holder is a customer with what is decoded of them.
+type holder struct {
+	customer.Customer
+	limits customer.Limits
+}
+
+func (h *holder) restrict(t *testing.T, r customer.Restraint, now int64, want error) {
+	t.Helper()
+	var err error
+	if h.Customer, h.limits, err = h.Restrict(h.limits, r, now); !errors.Is(err, want) {
+		t.Errorf("restrict to %+v: %v, want %v", r, err, want)
+	}
+	again, err := customer.DecodeLimits(h.Limits)
+	if err != nil || !reflect.DeepEqual(again.Restraints, h.limits.Restraints) {
+		t.Errorf("the restraints %+v are read back as %+v (%v)", h.limits.Restraints, again.Restraints, err)
+	}
+}
+
+func (h *holder) is(t *testing.T, when string, now int64, want customer.Restriction) {
+	t.Helper()
+	if got := h.Restrained(h.limits, now).Restriction; got != want {
+		t.Errorf("%s: %q holds, want %q", when, got, want)
+	}
+}
+
+func TestCoolOffEndsByItself(t *testing.T) {
+	t.Parallel()
+	var h holder
+	day := customer.CoolOffFor(24, 0)
+	h.restrict(t, day, 0, nil)
+	h.is(t, "at once", 0, customer.CoolOff)
+	h.is(t, "to the end", dayUS-1, customer.CoolOff)
+	h.is(t, "after it", dayUS, customer.Unrestricted)
+	week := customer.CoolOffFor(7*24, 1)
+	h.restrict(t, week, 1, nil)
+	h.restrict(t, day, 2, customer.ErrRestricted)
+	h.is(t, "made longer, not shorter", 7*dayUS, customer.CoolOff)
+	if _, _, _, err := h.AskEnd(h.limits, 2*dayUS, 6, wait); !errors.Is(err, customer.ErrNotEnding) {
+		t.Errorf("a cool-off is asked to end: %v", err)
+	}
+}
+
+func wait(r customer.Restraint) time.Duration {
+	if r.UntilUS == 0 {
+		return 7 * 24 * time.Hour
+	}
+	return 24 * time.Hour
+}
+
+func TestExclusionEndsWhenAsked(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name      string
+		restraint customer.Restraint
+		from      int64 // days until it can be asked
+		more      int64 // days after that
+	}{
+		{"six months", customer.ExcludeFor(6, 0), 181, 1},
+		{"without end", customer.ExcludeFor(0, 0), 181, 7},
+	}
+	for _, tt := range tests {
+		var h holder
+		h.limits, _, _ = h.limits.Set(deposit, limit.Day, eur(100), 0, delay)
+		h.limits, _, _ = h.limits.Set(deposit, limit.Day, eur(200), 0, delay)
+		h.restrict(t, tt.restraint, 0, nil)
+		if x, _ := h.limits.Get(deposit, limit.Day, false); x.HasAsked {
+			t.Errorf("%s: a raise is still pending", tt.name)
+		}
+		if _, _, r, err := h.AskEnd(h.limits, tt.from*dayUS-1, 6, wait); !errors.Is(err, customer.ErrNotEnding) {
+			t.Errorf("%s: asked to end too early: %+v, %v", tt.name, r, err)
+		}
+		h.is(t, tt.name+": long after its time", 10*tt.from*dayUS, customer.SelfExcluded)
+		asked := tt.from * dayUS
+		var err error
+		for range 2 { // the second time changes nothing
+			if h.Customer, h.limits, _, err = h.AskEnd(h.limits, asked, 6, wait); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.is(t, tt.name+": still waiting", asked+tt.more*dayUS-1, customer.SelfExcluded)
+		h.is(t, tt.name+": over", asked+tt.more*dayUS, customer.Unrestricted)
+		r := customer.ExcludeFor(6, asked)
+		h.restrict(t, r, asked, nil)
+		h.is(t, tt.name+": excluded again meanwhile", asked+10*dayUS, customer.SelfExcluded)
+	}
+}
+
+// What the customer has chosen goes on beneath what the house does.
+func TestHouseRestrictionLeavesTheOwn(t *testing.T) {
+	t.Parallel()
+	var h holder
+	half := customer.ExcludeFor(6, 0)
+	day := customer.CoolOffFor(24, 0)
+	h.restrict(t, half, 0, nil)
+	h.restrict(t, day, 0, nil)
+	h.is(t, "the stronger", 0, customer.SelfExcluded)
+	h.restrict(t, customer.Restraint{Restriction: customer.Frozen}, 1, nil)
+	h.is(t, "frozen", 2, customer.Frozen)
+	if h.Restriction != customer.Frozen || h.RestrictedUntilUS != 0 {
+		t.Errorf("the row says %q until %d", h.Restriction, h.RestrictedUntilUS)
+	}
+	lifted := false
+	if h.Customer, h.limits, lifted = h.Lift(h.limits, customer.Frozen, 3); !lifted {
+		t.Error("not lifted")
+	}
+	h.is(t, "lifted", 3, customer.SelfExcluded)
+	if h.Restriction != customer.SelfExcluded || h.RestrictedUntilUS != half.UntilUS {
+		t.Errorf("the row says %q until %d", h.Restriction, h.RestrictedUntilUS)
+	}
+	if _, _, lifted = h.Lift(h.limits, customer.Frozen, 4); lifted {
+		t.Error("lifted twice")
+	}
+	h.restrict(t, customer.Restraint{Restriction: customer.SelfExcluded}, 4, nil)
+	h.restrict(t, half, 5, customer.ErrRestricted)
+}
