@@ -140,10 +140,6 @@ func (s *Sandbox) clearControl(w http.ResponseWriter, r *http.Request) {
 func (s *Sandbox) showJournal(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	name := query.Get("connector")
-	if name != "paytm" && name != "generic" {
-		s.refuse(w, fmt.Errorf("connector %q keeps no journal; paytm and generic do", name))
-		return
-	}
 	after, limit := int64(0), 1_000
 	var err1, err2 error
 	if text := query.Get("after"); text != "" {
@@ -159,10 +155,16 @@ func (s *Sandbox) showJournal(w http.ResponseWriter, r *http.Request) {
 	var entries any
 	var next int64
 	var more bool
-	if name == "paytm" {
+	switch name {
+	case "paytm":
 		entries, next, more = s.paytm.Journal(query.Get("mid"), after, limit)
-	} else {
+	case "generic":
 		entries, next, more = s.generic.Journal(query.Get("mid"), after, limit)
+	case "kyc":
+		entries, next, more = s.kyc.Journal(query.Get("mid"), after, limit)
+	default:
+		s.refuse(w, fmt.Errorf("connector %q keeps no journal; paytm, generic and kyc do", name))
+		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"connector": name, "entries": entries, "next": next, "more": more})
 }
@@ -170,11 +172,11 @@ func (s *Sandbox) showJournal(w http.ResponseWriter, r *http.Request) {
 // notify is POST /control/notify?connector=paytm: a provider tells now, signed
 // right, what of its books the platform has taken no notification of.
 func (s *Sandbox) notify(w http.ResponseWriter, r *http.Request) {
-	providers := map[string]func(context.Context) (told, taken int){"paytm": s.paytm.TellAll, "generic": s.generic.TellAll}
+	providers := map[string]func(context.Context) (told, taken int){"paytm": s.paytm.TellAll, "generic": s.generic.TellAll, "kyc": s.kyc.TellAll}
 	name := r.URL.Query().Get("connector")
 	tellAll, ok := providers[name]
 	if !ok {
-		s.refuse(w, fmt.Errorf("connector %q notifies nobody; paytm and generic do", name))
+		s.refuse(w, fmt.Errorf("connector %q notifies nobody; paytm, generic and kyc do", name))
 		return
 	}
 	told, taken := tellAll(r.Context())

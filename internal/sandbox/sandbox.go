@@ -1,5 +1,5 @@
 // Package sandbox is the other side, for the demo, tests and benchmarks: a
-// payment provider, a merchant who is called back, a small shop, and one door
+// payment provider, one that checks customers, a merchant who is called back, a small shop, and one door
 // through which a tester makes them misbehave (design.md sections 4 and 6).
 //
 // It knows wire protocols only and imports nothing of the platform, so it can
@@ -24,6 +24,7 @@ import (
 	"aorta/internal/sandbox/fault"
 	"aorta/internal/sandbox/generic"
 	"aorta/internal/sandbox/journal"
+	"aorta/internal/sandbox/kyc"
 	"aorta/internal/sandbox/merchant"
 	"aorta/internal/sandbox/paytm"
 	"aorta/internal/sandbox/shop"
@@ -35,6 +36,9 @@ type PaytmAccount = paytm.Account
 
 // GenericAccount is one platform at the generic provider's simulator.
 type GenericAccount = generic.Account
+
+// KYCAccount is one platform at the simulator of a provider that checks customers.
+type KYCAccount = kyc.Account
 
 // The names of the demo's Paytm account: the connector's account name at the
 // platform and what the provider knows it by.
@@ -57,6 +61,7 @@ type Options struct {
 	ProjectSecret string            // which the shop signs with and callbacks are verified with
 	Paytm         []PaytmAccount    // nil means DemoAccount alone
 	Generic       []GenericAccount  // nil means DemoAccountName alone, with ProjectSecret
+	KYC           []KYCAccount      // nil means DemoAccountName alone, with ProjectSecret, which is its person key too
 	PublicURL     string            // of the platform, for the shop; or SetPublicURL
 	OwnURL        string            // of this listener, for the shop; or SetOwnURL
 	StatePath     string            // the journal file; empty keeps memory only
@@ -80,6 +85,7 @@ type Sandbox struct {
 	journal    *journal.Journal
 	paytm      *paytm.Simulator
 	generic    *generic.Simulator
+	kyc        *kyc.Simulator
 	merchant   *merchant.Merchant
 	connectors map[string]connector
 	public     atomic.Pointer[string]
@@ -98,6 +104,9 @@ func New(opts Options) (*Sandbox, error) {
 	if opts.Generic == nil && opts.ProjectSecret != "" {
 		opts.Generic = []GenericAccount{{Name: DemoAccountName, Secret: opts.ProjectSecret}}
 	}
+	if opts.KYC == nil && opts.ProjectSecret != "" {
+		opts.KYC = []KYCAccount{{Name: DemoAccountName, Secret: opts.ProjectSecret, PersonKey: opts.ProjectSecret}}
+	}
 	if opts.Rand == nil {
 		opts.Rand = rand.Reader
 	}
@@ -107,6 +116,7 @@ func New(opts Options) (*Sandbox, error) {
 	s := &Sandbox{connectors: map[string]connector{
 		"paytm":    {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: paytm.Operations},
 		"generic":  {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: generic.Operations},
+		"kyc":      {faults: &fault.Queue{}, behaviours: kyc.Behaviours},
 		"merchant": {faults: &fault.Queue{}, behaviours: merchant.Behaviours, operations: merchant.Operations},
 	}}
 	s.public.Store(&opts.PublicURL)
@@ -115,13 +125,14 @@ func New(opts Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.journal, err = journal.Open(opts.StatePath, map[string]journal.Keeper{"paytm": s.paytm, "generic": s.generic, "merchant": s.merchant})
+	s.journal, err = journal.Open(opts.StatePath, map[string]journal.Keeper{"paytm": s.paytm, "generic": s.generic, "kyc": s.kyc, "merchant": s.merchant})
 	if err != nil {
 		return nil, err
 	}
 	s.handler = s.routes(front)
 	s.paytm.Start()
 	s.generic.Start()
+	s.kyc.Start()
 	return s, nil
 }
 
@@ -150,6 +161,14 @@ func (s *Sandbox) assemble(opts Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.kyc, err = kyc.New(opts.KYC, opts.Clock, kyc.Options{
+		Prefix: "/kyc", Own: func() string { return *s.own.Load() }, Faults: s.connectors["kyc"].faults, Append: appendFor("kyc"), Rand: opts.Rand,
+		Log: opts.Log, Transport: opts.Transport, Roots: opts.Roots, DecideAfter: opts.DecideAfter, LateAfter: opts.LateAfter,
+		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, NotifyUnit: opts.NotifyUnit, MaxRecords: opts.MaxRecords,
+	})
+	if err != nil {
+		return nil, err
+	}
 	s.merchant, err = merchant.New(opts.ProjectSecret, opts.Clock, merchant.Options{
 		Faults: s.connectors["merchant"].faults, Append: appendFor("merchant"), Log: opts.Log,
 		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, MaxCallbacks: opts.MaxCallbacks,
@@ -167,6 +186,7 @@ func (s *Sandbox) routes(front http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/paytm/", s.paytm)
 	mux.Handle("/generic/", s.generic)
+	mux.Handle("/kyc/", s.kyc)
 	mux.Handle("/merchant/", s.merchant)
 	mux.Handle("/shop", front)
 	mux.Handle("/shop/", front)
@@ -182,7 +202,7 @@ func (s *Sandbox) routes(front http.Handler) http.Handler {
 	return mux
 }
 
-// Handler serves /paytm/, /generic/, /merchant/, /shop, /control and /healthz. "timeout"
+// Handler serves /paytm/, /generic/, /kyc/, /merchant/, /shop, /control and /healthz. "timeout"
 // holds a connection for HoldFor, so the server needs a longer WriteTimeout.
 func (s *Sandbox) Handler() http.Handler { return s.handler }
 
@@ -201,9 +221,12 @@ func (s *Sandbox) SetGenericNotifyURL(account, url string) bool {
 	return s.generic.SetNotifyURL(account, url)
 }
 
+// SetKYCNotifyURL is SetNotifyURL of an account at the provider that checks customers.
+func (s *Sandbox) SetKYCNotifyURL(account, url string) bool { return s.kyc.SetNotifyURL(account, url) }
+
 // Close stops notifying, lets go of held connections and closes the journal.
 // Shut the HTTP server down afterwards: it would wait for those connections.
 func (s *Sandbox) Close(ctx context.Context) error {
 	s.merchant.Close()
-	return errors.Join(s.paytm.Close(ctx), s.generic.Close(ctx), s.journal.Close())
+	return errors.Join(s.paytm.Close(ctx), s.generic.Close(ctx), s.kyc.Close(ctx), s.journal.Close())
 }

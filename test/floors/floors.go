@@ -45,6 +45,8 @@ var rooms = map[string]room{
 	"book":      {floor: 1},
 	"store":     {floor: 1, beside: []string{"book"}},
 	"connector": {floor: 1},
+	// Who checks customers is reached, and tells its news, as a PSP does.
+	"verification": {floor: 1, beside: []string{"connector"}},
 
 	"route":    {floor: 2},
 	"risk":     {floor: 2},

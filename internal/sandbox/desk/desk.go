@@ -97,6 +97,7 @@ var plans = map[fault.Behaviour]Plan{
 	fault.WrongAmount:    {Becomes: Paid, Copies: 1},    // every report carries another amount
 	fault.WrongSignature: {Becomes: Paid, Copies: 1},    // the notification is signed with another key
 	fault.Slow:           {Becomes: Paid, Copies: 1},    // every answer for it takes Options.SlowFor
+	fault.Expire:         {Becomes: Paid, Copies: 1},    // what that was soon holds no more
 	fault.None:           {Becomes: Waiting, Copies: 1}, // a person decides
 }
 
@@ -320,6 +321,9 @@ func (d *Desk[O]) after(o O) time.Duration {
 	}
 	if f.Next == fault.Slow {
 		return OrElse(f.Delay, d.opts.SlowFor) + usual
+	}
+	if f.Next == fault.Expire {
+		return usual // its delay is that of the end
 	}
 	return OrElse(f.Delay, usual)
 }

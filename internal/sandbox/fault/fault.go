@@ -33,6 +33,7 @@ const (
 	HTTP429        Behaviour = "http_429"
 	Slow           Behaviour = "slow"
 	Redirect       Behaviour = "redirect"
+	Expire         Behaviour = "expire"
 )
 
 // Bounds of one rule and of the queue.

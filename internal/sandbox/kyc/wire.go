@@ -1,0 +1,280 @@
+package kyc
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"aorta/internal/sandbox/desk"
+	"aorta/internal/sandbox/fault"
+)
+
+// sign is the protocol's signature of a text.
+func sign(secret, text string) string {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte(text))
+	return "sha256=" + hex.EncodeToString(h.Sum(nil))
+}
+
+// call is a request whose sender is known.
+type call struct {
+	http    *http.Request
+	account *account
+	body    []byte
+}
+
+// answer is what a call is answered: a body for 200, a refusal for all else.
+type answer struct {
+	status int
+	body   any
+}
+
+// crash is an answer that is none: it does what a fault rule says with the
+// connection.
+type crash func(w http.ResponseWriter, r *http.Request)
+
+// no is a refusal.
+type no struct {
+	Error   string         `json:"error"`
+	Message string         `json:"message"`
+	TraceID string         `json:"trace_id"`
+	Details map[string]any `json:"details"`
+}
+
+func refuse(status int, code, message string) answer {
+	return answer{status, no{Error: code, Message: message, Details: map[string]any{}}}
+}
+
+// signed wraps a handler of the API: it knows the sender by account and signature
+// and signs the answer, so that it is one to this very request. Who cannot be
+// known gets an answer that nobody has signed.
+func (s *Simulator) signed(h func(c call) (answer, crash)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		a := s.accounts[r.Header.Get("X-Account")]
+		target := strings.TrimPrefix(r.URL.RequestURI(), s.opts.Prefix)
+		at, signature := r.Header.Get("X-Timestamp"), r.Header.Get("X-Signature")
+		if err != nil || a == nil ||
+			!hmac.Equal([]byte(signature), []byte(sign(a.Secret, at+"\n"+r.Method+"\n"+target+"\n"+string(body)))) {
+			s.send(w, nil, "", refuse(http.StatusUnauthorized, "invalid_signature", "The account or the signature is wrong."))
+			return
+		}
+		seconds, err := strconv.ParseInt(at, 10, 64)
+		if skew := s.clock().Sub(time.Unix(seconds, 0)); err != nil || skew > clockSkew || skew < -clockSkew {
+			s.send(w, a, signature, refuse(http.StatusUnauthorized, "invalid_signature", "The request's time is too far from ours."))
+			return
+		}
+		out, broken := h(call{r, a, body})
+		if broken != nil {
+			broken(w, r)
+			return
+		}
+		s.send(w, a, signature, out)
+	}
+}
+
+// send writes an answer, signed by the account's secret; nil: by nobody.
+func (s *Simulator) send(w http.ResponseWriter, a *account, request string, out answer) {
+	if n, is := out.body.(no); is {
+		n.TraceID = s.traceID()
+		out.body = n
+	}
+	text, err := json.Marshal(out.body)
+	if err != nil {
+		s.opts.Log.Error("kyc sandbox: write an answer", "error", err)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	if a != nil {
+		h.Set("X-Signature", sign(a.Secret, strconv.Itoa(out.status)+"\n"+request+"\n"+string(text)))
+	}
+	w.WriteHeader(out.status)
+	_, _ = w.Write(text) // the client going away is its own affair
+}
+
+func (s *Simulator) traceID() string {
+	var raw [16]byte
+	if _, err := io.ReadFull(s.opts.Rand, raw[:]); err != nil {
+		panic("kyc sandbox: no randomness: " + err.Error())
+	}
+	return hex.EncodeToString(raw[:])
+}
+
+// asked is the body of a request for a check.
+type asked struct {
+	Reference  string `json:"reference"`
+	Level      int64  `json:"level"`
+	CustomerID string `json:"customer_id"`
+	ReturnURL  string `json:"return_url"`
+	NotifyURL  string `json:"notify_url"`
+}
+
+// told is what is said of a check, in answers and webhooks.
+type told struct {
+	EventID   string `json:"event_id,omitempty"`
+	Reference string `json:"reference"`
+	CheckID   string `json:"check_id"`
+	Level     int64  `json:"level"`
+	Status    string `json:"status"`
+	Reason    string `json:"reason,omitempty"`
+	URL       string `json:"url,omitempty"`
+	Person    string `json:"person,omitempty"`
+	Holder    string `json:"holder,omitempty"`
+	ExpiresAt string `json:"expires_at,omitempty"`
+	Timestamp string `json:"timestamp"`
+}
+
+// tell says how a check stands. The caller holds the desk.
+func (s *Simulator) tell(c *check) told {
+	t := told{Reference: c.reference, CheckID: c.checkID(), Level: c.level, Status: "pending", Timestamp: instant(time.UnixMicro(c.CreatedUS))}
+	switch c.State {
+	case desk.Paid:
+		until := s.until(c)
+		t.Status, t.Person, t.Holder = "passed", c.Person, c.Holder
+		t.ExpiresAt, t.Timestamp = instant(until), instant(time.UnixMicro(c.DecidedUS))
+		if !s.clock().Before(until) {
+			t.Status, t.Reason, t.Timestamp = "expired", "document_expired", instant(until)
+		}
+	case desk.Failed:
+		t.Status, t.Reason, t.Timestamp = "failed", desk.OrElse(c.why, "mismatch"), instant(time.UnixMicro(c.DecidedUS))
+	case desk.Waiting:
+	}
+	return t
+}
+
+func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// letter is the webhook about a check, signed over its bytes: what was decided,
+// even if the papers have ended since.
+func (s *Simulator) letter(c *check, forged bool) (desk.Letter, error) {
+	t := s.tell(c)
+	if t.Status == "expired" {
+		t.Status, t.Reason, t.Timestamp = "passed", "", instant(time.UnixMicro(c.DecidedUS))
+	}
+	t.EventID = c.eventID()
+	body, err := json.Marshal(t)
+	secret := c.account.Secret
+	if forged {
+		secret = "not " + secret
+	}
+	return desk.Letter{Header: http.Header{"X-Signature": {sign(secret, string(body))}}, Body: body}, err
+}
+
+// begin is POST /v1/checks: it records a new check, or finds that of an identical
+// request.
+func (s *Simulator) begin(c call) (answer, crash) {
+	var b asked
+	decoder := json.NewDecoder(strings.NewReader(string(c.body)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&b); err != nil {
+		return refuse(http.StatusBadRequest, "malformed_json", "The body is not a request for a check."), nil
+	}
+	idempotency := c.http.Header.Get("Idempotency-Key")
+	switch {
+	case idempotency == "":
+		return refuse(http.StatusBadRequest, "idempotency_key_missing", "The header Idempotency-Key is missing."), nil
+	case idempotency != b.Reference || !isReference(b.Reference):
+		return refuse(http.StatusBadRequest, "bad_header", "The header Idempotency-Key must be the reference, 1 to 64 of a-z, A-Z, 0-9, _ and -."), nil
+	case b.Level < 1 || b.Level > 3:
+		return refuse(http.StatusUnprocessableEntity, "validation_failed", "level must be 1, 2 or 3."), nil
+	case b.CustomerID == "" || len(b.CustomerID) > maxText:
+		return refuse(http.StatusUnprocessableEntity, "validation_failed", "customer_id is missing or too long."), nil
+	case !isAddress(b.ReturnURL) || !isAddress(b.NotifyURL):
+		return refuse(http.StatusUnprocessableEntity, "validation_failed", "return_url and notify_url must be http or https addresses."), nil
+	}
+	found, refusal, broken := s.open(c.account, order{
+		reference: b.Reference, level: b.Level, customer: b.CustomerID, returnURL: b.ReturnURL, notifyURL: b.NotifyURL,
+	})
+	if found == nil {
+		return refusal, broken
+	}
+	return s.about(c, found)
+}
+
+// open records a check unless it is there.
+func (s *Simulator) open(a *account, asked order) (*check, answer, crash) {
+	s.desk.Lock()
+	defer s.desk.Unlock()
+	if c := s.known[key{a.Name, asked.reference}]; c != nil {
+		if c.order != asked {
+			return nil, refuse(http.StatusConflict, "idempotency_conflict", "The reference was used for another request."), nil
+		}
+		return c, answer{}, nil
+	}
+	rule := s.opts.Faults.Take("check")
+	if rule.Next == fault.HTTP500 {
+		return nil, answer{}, func(w http.ResponseWriter, r *http.Request) { s.desk.Crash(w, r, rule) }
+	}
+	c := newCheck(a, asked, rule)
+	papers, err := a.read(c.sample(), s.clock())
+	if err == nil {
+		c.shown = papers
+		err = s.desk.Add(c)
+	}
+	if err != nil {
+		if !errors.Is(err, desk.ErrFull) {
+			s.opts.Log.Error("kyc sandbox: record a check", "error", err)
+		}
+		return nil, answer{}, func(w http.ResponseWriter, r *http.Request) { s.desk.Crash(w, r, fault.Rule{}) }
+	}
+	s.index(c)
+	if c.Next == fault.Timeout {
+		return nil, answer{}, func(_ http.ResponseWriter, r *http.Request) { s.desk.Unanswered(r, &c.Fate) }
+	}
+	return c, answer{}, nil
+}
+
+func isReference(text string) bool {
+	bad := func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '-')
+	}
+	return text != "" && len(text) <= 64 && !strings.ContainsFunc(text, bad)
+}
+
+// isAddress takes no address, or one that a browser can be led to.
+func isAddress(text string) bool {
+	u, err := url.Parse(text)
+	return text == "" || err == nil && len(text) <= maxText && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+// about says how a check stands when the answer leaves, slow as it may be.
+func (s *Simulator) about(c call, found *check) (answer, crash) {
+	s.desk.Drag(c.http, &found.Fate)
+	s.desk.Lock()
+	defer s.desk.Unlock()
+	t := s.tell(found)
+	if found.State == desk.Waiting {
+		t.URL = s.own(c.http) + "/check/" + found.account.Name + "/" + found.reference + "?token=" + found.token()
+	}
+	return answer{http.StatusOK, t}, nil
+}
+
+// own is where a browser finds the simulator.
+func (s *Simulator) own(r *http.Request) string {
+	if s.opts.Own != nil && s.opts.Own() != "" {
+		return strings.TrimSuffix(s.opts.Own(), "/") + s.opts.Prefix
+	}
+	return "http://" + r.Host + s.opts.Prefix
+}
+
+// find is GET /v1/checks/{reference}.
+func (s *Simulator) find(c call) (answer, crash) {
+	s.desk.Lock()
+	found := s.known[key{c.account.Name, c.http.PathValue("reference")}]
+	s.desk.Unlock()
+	if found == nil {
+		return refuse(http.StatusNotFound, "not_found", "There is no check of that reference."), nil
+	}
+	return s.about(c, found)
+}
