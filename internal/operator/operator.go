@@ -2,13 +2,14 @@ package operator
 
 import "aorta/internal/id"
 
-// Operator is a person with a token of their own for the operators' door.
+// Operator is a person with a token of their own for the operators' door. The
+// token's text, op_01k4…_…, is told once, to who has made the operator.
 type Operator struct {
-	ID        id.Operator
-	Name      string
-	Roles     string // separated by spaces
-	Hash      string // keyed, of the token, which is told once
-	CreatedBy string
+	ID        id.Operator // follows from the name: KeyOf
+	Name      string      // unique for ever
+	Roles     string      // as Roles has them
+	Hash      string      // keyed, of the token, as Hasher makes it
+	CreatedBy string      // and, behind a space, the second person who agreed: see Waiting
 	CreatedUS int64
 	RevokedUS int64 // 0: not
 }
