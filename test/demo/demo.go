@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -58,11 +57,6 @@ var binary = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("AORTA_BIN"); path != "" {
 		return path, nil
 	}
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		return "", fmt.Errorf("the sources are not where they were compiled")
-	}
-	root := filepath.Dir(filepath.Dir(filepath.Dir(file)))
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -73,10 +67,10 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built := filepath.Join(dir, fmt.Sprintf("aorta-%d", os.Getpid()))
-	cmd := exec.Command("go", "build", "-o", built, "./cmd/aorta")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0") // as it is released: static, and no thread maps 8 MiB of stack
+	cmd := exec.Command("go", "build", "-o", built, "aorta/cmd/aorta") // of the module that the tests run in
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released: static, and no thread maps 8 MiB of stack
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build ./cmd/aorta: %w\n%s", err, out)
+		return "", fmt.Errorf("build aorta/cmd/aorta: %w\n%s", err, out)
 	}
 	path := filepath.Join(dir, "aorta")
 	return path, os.Rename(built, path)

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 )
@@ -22,10 +21,6 @@ func CrashBinary(t testing.TB) string {
 }
 
 var crashBinary = sync.OnceValues(func() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		return "", fmt.Errorf("the sources are not where they were compiled")
-	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -36,11 +31,10 @@ var crashBinary = sync.OnceValues(func() (string, error) {
 	}
 	built := filepath.Join(dir, fmt.Sprintf("aorta-crash-%d", os.Getpid()))
 	// Without the profile: it would only take time, and its dependencies are compiled so for tests already.
-	cmd := exec.Command("go", "build", "-tags", "crashpoints", "-pgo=off", "-o", built, "./cmd/aorta")
+	cmd := exec.Command("go", "build", "-tags", "crashpoints", "-pgo=off", "-o", built, "aorta/cmd/aorta")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	cmd.Dir = filepath.Dir(filepath.Dir(filepath.Dir(file)))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build ./cmd/aorta with crash points: %w\n%s", err, out)
+		return "", fmt.Errorf("build aorta/cmd/aorta with crash points: %w\n%s", err, out)
 	}
 	path := filepath.Join(dir, "aorta-crash")
 	return path, os.Rename(built, path)
