@@ -148,6 +148,7 @@ type Outcome struct {
 	Unusable        bool              // Declined payout: the destination itself takes no money, now or later
 	Redirect        *payment.Redirect // Pending: where the customer goes; nil if nowhere
 	NoRecord        bool              // Pending, Unknown: the provider says that it knows no such operation
+	Mismatch        string            // not empty: it knows the operation, but says what does not fit what we asked for; nothing else of it counts
 	AskedUS         int64             // of a look-up: when it was asked, in µs by our clock; the flows note it
 	Alarm           string            // not empty: our configuration is wrong, an operator must look
 }

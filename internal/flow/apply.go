@@ -126,16 +126,20 @@ func (x *application) apply() error {
 	if x.attempt.Status.Final() {
 		return x.afterFinal()
 	}
+	if x.out.Mismatch != "" && x.attempt.Kind == payment.KindSale {
+		x.mismatch() // no more than a hint: its look-ups and its time decide
+		return nil
+	}
 	x.hear()
+	if x.out.Mismatch != "" || x.out.Kind == connector.Approved && x.out.Amount != x.attempt.Amount {
+		x.mismatch()
+		if x.attempt.Kind != payment.KindSale {
+			x.attempt.Status = payment.AttemptAccepted // it knows it: that it later does not frees no money, and sends none again
+		}
+		return x.wait()
+	}
 	switch x.out.Kind {
 	case connector.Approved:
-		if x.out.Amount != x.attempt.Amount {
-			x.open(CaseMismatch, map[string]any{"asked": x.attempt.Amount, "said": x.out.Amount})
-			if x.attempt.Kind == payment.KindPayout {
-				x.attempt.Status = payment.AttemptAccepted // it knows it: that it later does not frees no money
-			}
-			return x.wait()
-		}
 		return x.approve()
 	case connector.Declined:
 		return x.decline(payment.AttemptDeclined)
@@ -147,6 +151,15 @@ func (x *application) apply() error {
 		return x.notSent()
 	}
 	return fmt.Errorf("outcome of kind %q", x.out.Kind)
+}
+
+// mismatch has a person look: what the PSP says does not fit what we asked for.
+func (x *application) mismatch() {
+	details := map[string]any{"asked": x.attempt.Amount, "said": x.out.Amount}
+	if x.out.Mismatch != "" {
+		details["mismatch"] = x.out.Mismatch
+	}
+	x.open(CaseMismatch, details)
 }
 
 // hear notes the PSP's own words on the attempt.
@@ -167,6 +180,10 @@ func (x *application) hear() {
 // afterFinal handles news of an attempt on which the PSP had said its last
 // word. The same word again is known; another one is a case for a person.
 func (x *application) afterFinal() error {
+	if x.out.Mismatch != "" {
+		x.mismatch()
+		return nil
+	}
 	said := map[connector.Kind]payment.AttemptStatus{
 		connector.Approved: payment.AttemptApproved, connector.Declined: payment.AttemptDeclined,
 	}[x.out.Kind]
@@ -312,6 +329,11 @@ func (x *application) again() error {
 
 // notSent: proved that the PSP did not take it.
 func (x *application) notSent() error {
+	if x.attempt.Kind != payment.KindSale && x.attempt.Status == payment.AttemptAccepted {
+		// It has taken it all the same, and said so by itself: what became of it only a look-up can tell.
+		x.open(CaseConflict, map[string]any{"attempt": x.attempt.Status, "said": x.out.Kind})
+		return x.wait()
+	}
 	x.attempt.NoRecords, x.attempt.NoRecordUS = 0, 0
 	if x.out.Code == "" {
 		x.out.Code = payment.CodeProviderUnavailable

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -996,6 +997,44 @@ func TestRefundWhoseAnswerIsLost(t *testing.T) {
 	h.wantStatus(b.Payment.ID, payment.StatusRefunded, "0")
 	if len(h.psp.refunds) != 1 {
 		t.Errorf("refund was sent %d times, want once: an unknown outcome is looked up", len(h.psp.refunds))
+	}
+}
+
+// A refund of which the PSP has named another amount is known there: that it later
+// knows nothing of it neither sends it again nor frees its money.
+func TestRefundOfAnotherAmountIsKnown(t *testing.T) {
+	t.Parallel()
+	for name, out := range map[string]connector.Outcome{
+		"looked up": approved(999), "its own word": {Kind: connector.Approved, Amount: inr(999), Mismatch: "amount"},
+		"its own word, no": {Kind: connector.Declined, Amount: inr(999), Mismatch: "amount"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, 1, nil)
+			h.psp.sale = []connector.Outcome{approved(1000)}
+			h.psp.refund = []connector.Outcome{{Kind: connector.Unknown}}
+			h.psp.lookup = []connector.Outcome{{Kind: connector.Unknown, NoRecord: true}}
+			b := h.begin("order-1", 1000)
+			h.settle()
+			r, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: h.payment(b.Payment.ID), Description: "all"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.settle()
+			h.apply(r.Attempt, out)
+			h.pass(23 * time.Hour)
+			if a, _, _ := h.read.Attempt(t.Context(), r.Attempt.ID); a.Status != payment.AttemptAccepted || len(h.psp.refunds) != 1 {
+				t.Errorf("attempt is %s and was sent %d times, want accepted, and once", a.Status, len(h.psp.refunds))
+			}
+			h.wantBalances(map[string]int64{"clearing": 1000, "reserved": 1000})
+			cases := h.cases()
+			if slices.Sort(cases); !slices.Equal(cases, []string{flow.CaseConflict, flow.CaseMismatch}) {
+				t.Errorf("cases %v, want the contradiction and the mismatch", cases)
+			}
+			h.psp.lookup = []connector.Outcome{approved(1000)}
+			h.pass(2 * time.Hour)
+			h.wantStatus(b.Payment.ID, payment.StatusRefunded, "0")
+		})
 	}
 }
 

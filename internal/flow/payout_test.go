@@ -74,10 +74,12 @@ func TestPayouts(t *testing.T) {
 	t.Parallel()
 	lost, accepted, silent := connector.Outcome{Kind: connector.Unknown}, connector.Outcome{Kind: connector.Pending}, connector.Outcome{Kind: connector.Unknown, NoRecord: true}
 	no := connector.Outcome{Kind: connector.Declined, Code: payment.CodeExternalLimit}
+	odd := []connector.Outcome{{Kind: connector.Approved, Amount: inr(401), Mismatch: "amount"}}
 	tests := []struct {
 		name                          string
 		says                          connector.Outcome
 		lookup                        []connector.Outcome
+		news                          []connector.Outcome // that comes by itself, before any look-up
 		wait                          time.Duration
 		status                        payment.Status
 		code                          string
@@ -149,6 +151,27 @@ func TestPayouts(t *testing.T) {
 			attempt: payment.AttemptAccepted, available: 600, reserved: 400, events: []event.Kind{event.PayoutPending}, cases: []string{flow.CaseConflict, flow.CaseMismatch},
 		},
 		{
+			name: "unknown, and its news does not fit, and then there is no such payout", says: lost, lookup: []connector.Outcome{silent}, news: odd, wait: time.Hour,
+			status: payment.StatusUnknown, attempt: payment.AttemptAccepted, available: 600, reserved: 400, events: []event.Kind{event.PayoutPending, event.PayoutUnknown},
+			cases: []string{flow.CaseConflict, flow.CaseMismatch},
+		},
+		{
+			name: "unknown, and a refusal of another amount, and then it is paid", says: lost, lookup: []connector.Outcome{silent, approved(400)}, wait: time.Hour,
+			news:   []connector.Outcome{{Kind: connector.Declined, Amount: inr(399), Mismatch: "amount"}},
+			status: payment.StatusPaid, code: "0", attempt: payment.AttemptApproved, available: 600, clearing: -400,
+			events: []event.Kind{event.PayoutPending, event.PayoutUnknown, event.PayoutPaid}, cases: []string{flow.CaseConflict, flow.CaseMismatch},
+		},
+		{
+			name: "news that does not fit of one that is paid", says: approved(400), news: odd, status: payment.StatusPaid, code: "0", attempt: payment.AttemptApproved,
+			available: 600, clearing: -400, events: []event.Kind{event.PayoutPending, event.PayoutPaid}, cases: []string{flow.CaseMismatch},
+		},
+		{
+			name: "taken, as its news shows, and then said to be not sent", says: lost, lookup: []connector.Outcome{accepted}, wait: time.Hour,
+			news:   append(slices.Clone(odd), connector.Outcome{Kind: connector.NotSent}),
+			status: payment.StatusUnknown, attempt: payment.AttemptAccepted, available: 600, reserved: 400, events: []event.Kind{event.PayoutPending, event.PayoutUnknown},
+			cases: []string{flow.CaseConflict, flow.CaseMismatch},
+		},
+		{
 			name: "another currency, then the right one", says: connector.Outcome{Kind: connector.Approved, Amount: money.Amount{Minor: 400, Currency: "EUR"}},
 			lookup: []connector.Outcome{approved(400)}, wait: time.Hour, status: payment.StatusPaid, code: "0", attempt: payment.AttemptApproved,
 			available: 600, clearing: -400, events: []event.Kind{event.PayoutPending, event.PayoutPaid}, cases: []string{flow.CaseMismatch},
@@ -163,6 +186,9 @@ func TestPayouts(t *testing.T) {
 			h.wantWallet(600, 400, 0)
 			h.settle()
 			<-b.Asked
+			for _, out := range test.news {
+				h.apply(b.Attempt, out)
+			}
 			h.pass(test.wait)
 			h.wantStatus(b.Payment.ID, test.status, test.code)
 			h.wantWallet(test.available, test.reserved, test.clearing)

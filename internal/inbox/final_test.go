@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"aorta/internal/connector"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
@@ -72,6 +73,40 @@ func TestFinalNewsThatDoesNotFit(t *testing.T) {
 			h.wantBalance("merchant:1", ledger.Payable, 0)
 			h.wantRow(payment.InboxApplied, "mismatch", 1)
 			h.wantCases(flow.CaseMismatch)
+		})
+	}
+}
+
+// The PSP's own word of a refund in another amount says that it knows the refund:
+// no later "no such operation" sends it again.
+func TestFinalNewsOfAnotherAmountShowsThatItIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, change := range []string{"minor=251", "currency=USD", "kind=declined minor=249", "mid=M2"} {
+		t.Run(change, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			b := h.sale("order-1")
+			h.post(h.final(b))
+			h.settle()
+			pay, _, err := h.home.Payment(t.Context(), b.Payment.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := h.flows.BeginRefund(t.Context(), flow.RefundRequest{Project: h.pr, Payment: pay})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.settle()
+			h.post(h.final(flow.Begun{Payment: pay, Attempt: r.Attempt}, append(strings.Fields(change), "event=evt-2", "operation=refund")...))
+			h.settle()
+			h.psps["demo"].says(connector.Outcome{Kind: connector.Unknown, NoRecord: true})
+			h.pass(5 * time.Hour)
+			a, _, err := h.home.Attempt(t.Context(), r.Attempt.ID)
+			if err != nil || a.Status != payment.AttemptAccepted {
+				t.Errorf("attempt is %s (%v), want accepted: the PSP has spoken of it", a.Status, err)
+			}
+			h.wantBalance("merchant:1", ledger.Reserved, 250)
+			h.wantCases(flow.CaseConflict, flow.CaseMismatch)
 		})
 	}
 }

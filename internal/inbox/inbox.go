@@ -342,7 +342,17 @@ func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
 	case !known:
 		return n.end(ctx, k, verdict{again: true, reason: "names no attempt of ours"})
 	}
-	if why := mismatch(work, a); why != "" {
+	why, knows := mismatch(work, a)
+	if why != "" && knows {
+		// Its own word: that the PSP knows of it counts, whatever else it says.
+		out := work.news.Outcome()
+		out.Amount, out.Mismatch = work.news.Amount, why
+		if err := n.opts.Flows.Hear(ctx, a, out, d); err != nil {
+			return err
+		}
+		return n.end(ctx, k, verdict{reason: "mismatch: " + why})
+	}
+	if why != "" {
 		if err := n.openCase(ctx, a.Payment, flow.CaseMismatch, a.ID.String(), map[string]any{"attempt": a.ID.String(), "mismatch": why}); err != nil {
 			return err
 		}
@@ -463,21 +473,23 @@ func reason(err error) string {
 }
 
 // mismatch says what in the news does not fit what we asked for; empty: nothing.
-func mismatch(work *notice, a payment.Attempt) string {
+// knows: it is the PSP's own word of this very attempt, in another amount or one
+// that cannot be read.
+func mismatch(work *notice, a payment.Attempt) (why string, knows bool) {
 	switch {
-	case work.news.Mismatch != "":
-		return work.news.Mismatch
 	case a.Connector != work.row.Connector || a.Account != work.row.Account:
-		return "attempt belongs to another account"
+		return "attempt belongs to another account", false
 	case work.news.Payment != "" && work.news.Payment != a.Payment.String():
-		return "attempt belongs to another payment"
+		return "attempt belongs to another payment", false
 	case work.news.Operation != "" && work.news.Operation != a.Kind:
-		return "attempt is of another operation"
+		return "attempt is of another operation", false
+	case work.news.Mismatch != "":
+		return work.news.Mismatch, work.news.Final
 	case work.news.Amount.Currency != "" && work.news.Amount != a.Amount,
 		work.news.Final && work.news.Amount.Currency == "": // final news names what it is about, or is none
-		return "amount or currency"
+		return "amount or currency", work.news.Final
 	}
-	return ""
+	return "", false
 }
 
 func agrees(k connector.Kind, s payment.AttemptStatus) bool {

@@ -69,6 +69,15 @@ func (p *psp) Lookup(context.Context, connector.Order) connector.Outcome {
 	return out
 }
 
+// Refund never answers.
+func (p *psp) Refund(context.Context, connector.Order) connector.Outcome {
+	return connector.Outcome{Kind: connector.Unknown}
+}
+
+func (p *psp) LookupRefund(ctx context.Context, o connector.Order) connector.Outcome {
+	return p.Lookup(ctx, o)
+}
+
 func (p *psp) says(answers ...connector.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -309,6 +309,9 @@ func (c *checker) judgeCases(ctx context.Context) error {
 				c.violation(C13, "Case %s is about payment %s, which does not exist.", rows[n].ID, rows[n].Payment)
 			}
 			c.takeCase(&rows[n])
+			if err := c.judgeMismatch(ctx, &rows[n]); err != nil {
+				return err
+			}
 			after = rows[n].ID
 		}
 		if len(rows) < page {
@@ -337,6 +340,36 @@ func (c *checker) takeCase(x *payment.Case) {
 		return
 	}
 	delete(c.late, about.Attempt)
+}
+
+// judgeMismatch: a refund or payout of which the PSP has named another amount is
+// known there, so it is neither sent again nor taken for not sent (C5).
+func (c *checker) judgeMismatch(ctx context.Context, x *payment.Case) error {
+	var about struct {
+		Attempt id.Attempt      `json:"attempt"`
+		Said    json.RawMessage `json:"said"`
+	}
+	if x.Kind != "mismatch" || json.Unmarshal([]byte(x.Details), &about) != nil || about.Said == nil {
+		return nil
+	}
+	a, ok, err := c.read.Attempt(ctx, about.Attempt)
+	if err != nil {
+		return fmt.Errorf("read attempt of a case: %w", err)
+	}
+	if !ok || a.Kind == payment.KindSale {
+		return nil
+	}
+	switch a.Status {
+	case payment.AttemptAsking, payment.AttemptUnknown:
+	case payment.AttemptNotSent:
+		if a.ChangedUS <= x.CreatedUS {
+			return nil // the PSP was heard of too late
+		}
+	case payment.AttemptAccepted, payment.AttemptApproved, payment.AttemptDeclined:
+		return nil
+	}
+	c.violation(C5, "Attempt %s (%s) is %s, though its PSP has named another amount and so knows it.", a.ID, a.Kind, a.Status)
+	return nil
 }
 
 // rawText shows an id whose kind is not known.

@@ -478,6 +478,24 @@ func TestCorruptions(t *testing.T) {
 			x.ID, x.Details = mint(x.ID), `{"attempt":"`+r.attempt("pending").ID.String()+`"}`
 			r.Cases.Insert = append(r.Cases.Insert, x)
 		}, want: "did not take"},
+		{name: "known by another amount, and taken for unknown", check: verify.C5, corrupt: func(r rows) {
+			a := pick(r.Attempts.Insert, func(a *payment.Attempt) bool {
+				return a.Kind == payment.KindRefund && a.Status == payment.AttemptAccepted
+			})
+			a.Status = payment.AttemptUnknown
+			x := r.Cases.Insert[0]
+			x.ID, x.Kind, x.Details = mint(x.ID), "mismatch", `{"attempt":"`+a.ID.String()+`","said":{"Minor":1,"Currency":"INR"}}`
+			r.Cases.Insert = append(r.Cases.Insert, x)
+		}, want: "has named another amount"},
+		{name: "known by another amount, and taken for not sent", check: verify.C5, corrupt: func(r rows) {
+			a := pick(r.Attempts.Insert, func(a *payment.Attempt) bool {
+				return a.Kind == payment.KindRefund && a.Status == payment.AttemptAccepted
+			})
+			x := r.Cases.Insert[0]
+			a.Status, a.ChangedUS = payment.AttemptNotSent, x.CreatedUS+1
+			x.ID, x.Kind, x.Details = mint(x.ID), "mismatch", `{"attempt":"`+a.ID.String()+`","said":{"Minor":1,"Currency":"INR"}}`
+			r.Cases.Insert = append(r.Cases.Insert, x)
+		}, want: "has named another amount"},
 		{name: "case about nothing", check: verify.C13, corrupt: func(r rows) { r.Cases.Insert[0].Payment = mint(r.Cases.Insert[0].Payment) }, want: "is about payment"},
 		{name: "ref to nothing", check: verify.C13, corrupt: func(r rows) {
 			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "payment:1", Text: "ghost"}, Target: id.Raw{7}})

@@ -309,6 +309,16 @@ func (m *Model) News(o Outcome, ownWord bool) {
 	}
 }
 
+// NewsTaken: the platform is done with news that it had stored. That the provider
+// names another amount says at least that it knows the refund or payout: no later
+// "no such operation" may free its money, or have it sent again (L15).
+func (m *Model) NewsTaken(o Outcome, ownWord bool) {
+	a := m.atts[o.Attempt]
+	if a != nil && ownWord && a.Kind != "sale" && a.differs(o) && (a.Status == "asking" || a.Status == "unknown") {
+		m.fault("%s is %s after news of another amount, which says that it is known (L15, L6.4)", m.name(a), a.Status)
+	}
+}
+
 // Restarted: the platform has died and begins again.
 func (m *Model) Restarted() { m.restarts++ }
 
@@ -329,22 +339,24 @@ func (m *Model) name(a *attempt) string {
 
 // What the inputs prove.
 
-// said reports whether an outcome of this kind was heard of an attempt.
+// said reports whether an outcome of this kind was heard of an attempt, and of no
+// other amount than was asked for.
 func (a *attempt) said(kind string) bool {
 	for _, o := range a.heard {
-		if o.Kind == kind && !o.NoRecord {
+		if o.Kind == kind && !o.NoRecord && !a.differs(o) {
 			return true
 		}
 	}
 	return false
 }
 
-// other reports whether the provider has said that another amount has moved.
-func (a *attempt) other() bool {
-	return slices.ContainsFunc(a.heard, func(o Outcome) bool {
-		return o.Kind == "approved" && (o.Minor != a.Minor || o.Currency != a.Currency)
-	})
+// differs: the outcome is of another amount (L6.4).
+func (a *attempt) differs(o Outcome) bool {
+	return (o.Kind == "approved" || o.Currency != "") && (o.Minor != a.Minor || o.Currency != a.Currency)
 }
+
+// other reports whether the provider has named another amount.
+func (a *attempt) other() bool { return slices.ContainsFunc(a.heard, a.differs) }
 
 // paid: the provider says that this very amount has moved (L3.2, L6.4).
 func (a *attempt) paid() bool {

@@ -272,8 +272,8 @@ func (v attemptMove) String() string {
 const leaseUS = 30 * 1_000_000
 
 var (
-	// That a payout is paid in another amount says at least that it is known.
-	taken   = func(_ *Model, a *attempt, _ int64) bool { return a.said("pending") || a.Kind == "payout" && a.other() }
+	// That another amount is named of a refund or payout says at least that it is known.
+	taken   = func(_ *Model, a *attempt, _ int64) bool { return a.said("pending") || a.Kind != "sale" && a.other() }
 	booked  = func(_ *Model, a *attempt, _ int64) bool { return a.booked }
 	refused = func(_ *Model, a *attempt, _ int64) bool { return a.said("declined") }
 	// Where nobody asked, the one who was to ask may say so after another has taken it for dead: it knows.

@@ -240,6 +240,35 @@ func TestPayouts(t *testing.T) {
 			c.m.PayoutRefused(c.asked, model.RefusedShort)
 			return c.m.Wrong()
 		}},
+		{name: "unknown after news of another amount", want: "which says that it is known", story: func(c *cashOut) []string {
+			c.unknown()
+			odd := model.Outcome{Attempt: "atp", Kind: "approved", Currency: "INR", Minor: 61, AtUS: 9 * second}
+			c.m.News(odd, true)
+			c.m.NewsTaken(odd, true)
+			return c.m.Wrong()
+		}},
+		{name: "known by news of another amount, and taken for not sent", want: "no rule lets it become not_sent from accepted", story: func(c *cashOut) []string {
+			c.unknown()
+			odd := model.Outcome{Attempt: "atp", Kind: "declined", Currency: "INR", Minor: 61, AtUS: 9 * second}
+			c.m.News(odd, true)
+			known := model.Attempt{ID: "atp", Operation: "opp", Payment: "po", Kind: "payout", Status: "accepted", PSP: "psp:x:one", Currency: "INR", Minor: 60}
+			c.m.Committed(model.Commit{Attempts: []model.Attempt{known}})
+			c.m.NewsTaken(odd, true)
+			if wrong := c.m.Wrong(); len(wrong) > 0 {
+				return wrong
+			}
+			c.heard("pending", 0, true)
+			c.now += 600
+			c.heard("pending", 0, true)
+			c.failed("unknown", "not_sent")
+			return c.m.Wrong()
+		}},
+		{name: "refused in another amount", want: "without the provider's no", story: func(c *cashOut) []string {
+			c.sent()
+			c.m.Heard(model.Outcome{Attempt: "atp", Kind: "declined", Currency: "INR", Minor: 61, AtUS: 9 * second})
+			c.failed("submitting", "declined")
+			return c.m.Wrong()
+		}},
 		{name: "open in the end", want: "is unknown in the end", story: func(c *cashOut) []string {
 			c.unknown()
 			return c.end("unknown", 40, 60, 0)

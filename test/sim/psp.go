@@ -276,8 +276,8 @@ func (p *psp) decide(ref string, e *deed) {
 func (p *psp) settle(ref string, e *deed, to connector.Kind) {
 	e.state, e.no = to, to == connector.Declined
 	switch {
-	case to != connector.Approved || e.refund || !p.w.chance(WrongAmount, e.name):
-	case e.payout:
+	case to != connector.Approved || !p.w.chance(WrongAmount, e.name):
+	case e.payout, e.refund:
 		e.errs = p.w.now.Add(p.w.span(2*time.Hour, "errs", e.name))
 		p.w.planted.mayBe(flow.CaseMismatch, ref)
 	default:
@@ -287,7 +287,7 @@ func (p *psp) settle(ref string, e *deed, to connector.Kind) {
 	if to == connector.Declined {
 		p.maybeChange(ref, e)
 	}
-	if !e.refund {
+	if !e.refund || p.ownWord {
 		p.notify(ref, e)
 	}
 }
@@ -399,7 +399,7 @@ func (p *psp) maybeSilent(ref string, e *deed) {
 	days := time.Duration((1 + 2*w.draw("days", e.name)) * float64(24*time.Hour))
 	e.silent = w.now.Add(days)
 	w.planted.mayBe(flow.CaseUnsettled, ref)
-	if p.ownWord && e.payout { // its news may come before
+	if p.ownWord { // its news may come before
 		return
 	}
 	if days > 25*time.Hour {
@@ -481,9 +481,9 @@ func (p *psp) giveBack(ref string, e *deed) {
 	case more: // one that was taken for not sent was heard of after all
 		e.state, e.no = connector.Declined, true
 	case x < 0.4:
-		e.state = connector.Approved
+		p.settle(ref, e, connector.Approved)
 	case x < 0.55:
-		e.state, e.no = connector.Declined, true
+		p.settle(ref, e, connector.Declined)
 	default:
 		w.later(w.span(time.Hour, "refund", e.name), e.name, func() { p.decide(ref, e) })
 	}

@@ -369,16 +369,27 @@ func (w *Witness) committed(c *book.Changes) {
 		w.accounts[a.ID] = accounts[n].AccountName
 	}
 	for _, n := range c.Inbox.Insert {
-		// What was stored was verified; it is read again here, as bytes.
-		if news, err := w.inner.ReadNotification(connector.Notification{Method: "POST", Header: headerOf(n), Body: []byte(n.Body)}); err == nil {
-			w.model.News(w.outcome(news.Reference, connector.Outcome{Kind: news.Kind, Amount: news.Amount}), news.Final)
-		}
+		w.news(n, w.model.News)
 	}
 	w.model.Committed(model.Commit{
 		Payments: list(rows(c.Payments), paymentRow), Operations: list(rows(c.Operations), operationRow), Attempts: list(rows(c.Attempts), attemptRow),
 		Events: list(ofPayments(c.Events), eventRow), Transfers: w.pairs(c.Transfers), Accounts: accounts, Rounds: list(rows(c.Rounds), roundRow),
 		Cases: list(rows(c.Cases), func(c payment.Case) model.Case { return model.Case{Payment: c.Payment.String(), Kind: c.Kind} }),
 	})
+	for _, u := range c.Inbox.Update {
+		if u.Row.State == payment.InboxApplied {
+			w.news(u.Row, w.model.NewsTaken)
+		}
+	}
+}
+
+// news tells the model of a notification. What was stored was verified; it is read
+// again here, as bytes.
+func (w *Witness) news(n payment.Inbox, tell func(o model.Outcome, ownWord bool)) {
+	news, err := w.inner.ReadNotification(connector.Notification{Method: "POST", Header: headerOf(n), Body: []byte(n.Body)})
+	if err == nil {
+		tell(w.outcome(news.Reference, connector.Outcome{Kind: news.Kind, Amount: news.Amount}), news.Final)
+	}
 }
 
 // ofPayments leaves out what is about endpoints of a merchant and moves nothing.
