@@ -54,6 +54,7 @@ type Options struct {
 	Projects  func(projectID int64) (project.Project, bool) // required
 	PayURL    func(id.Payment) string                       // where a customer goes on to pay; required
 	PublicURL func() string                                 // as clients reach us; required
+	Cursors   Cursors                                       // of the master key; required
 	KeyHash   project.KeyHasher                             // of the master key, as those who make keys have it; required
 	Now       func() time.Time                              // required
 	Random    io.Reader                                     // names requests; read by many goroutines at once; required

@@ -287,7 +287,7 @@ func build(h *house, change []setting) *house {
 	})
 	o := api.Options{
 		Flows: h.flows, Read: h.reader(), Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
-		PublicURL: func() string { return "https://pay.example" }, KeyHash: keyHash, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{2})},
+		PublicURL: func() string { return "https://pay.example" }, KeyHash: keyHash, Cursors: api.NewCursors([32]byte{9}), Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{2})},
 		News: func(ctx context.Context, header http.Header, body []byte) error {
 			return h.inbox.Accept(ctx, []inbox.Account{{Connector: "generic", Name: "demo"}}, header, body)
 		},
@@ -417,7 +417,7 @@ func (h *house) restart(dead bool) {
 	})
 	h.api = api.New(api.Options{
 		Flows: h.flows, Read: h.reader(), Projects: find, PayURL: func(p id.Payment) string { return "https://pay.example/payment/s/" + p.String() },
-		PublicURL: func() string { return "https://pay.example" }, KeyHash: keyHash, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{3})},
+		PublicURL: func() string { return "https://pay.example" }, KeyHash: keyHash, Cursors: api.NewCursors([32]byte{9}), Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{3})},
 		Endpoints: h.hooks, ReplayTo: h.calls.ReplayTo,
 	})
 }

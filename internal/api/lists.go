@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"aorta/internal/book"
+	"aorta/internal/customer"
 	"aorta/internal/event"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
@@ -199,7 +200,7 @@ func (a *API) getEvent(ctx context.Context, c *call) (any, error) {
 
 type customerQuery struct {
 	Limit  string `json:"limit" kind:"limit" doc:"How many at most, 1 to 100; 20 if you do not say." ex:"20"`
-	Cursor string `json:"cursor" kind:"customer_cursor" doc:"next_cursor of the page before." ex:"cus_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Cursor string `json:"cursor" kind:"sealed" doc:"next_cursor of the page before." ex:"cur_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	Expand string `json:"expand" kind:"enum:balances" doc:"What else to tell: balances." ex:"balances"`
 }
 
@@ -213,7 +214,7 @@ type customerLine struct {
 type customerPage struct {
 	Data       []customerLine `json:"data" need:"yes" doc:"Customers, in no order that means anything."`
 	HasMore    bool           `json:"has_more" kind:"boolean" need:"yes" doc:"Whether there may be more." ex:"false"`
-	NextCursor string         `json:"next_cursor,omitempty" kind:"customer_cursor" doc:"Where to go on." ex:"cus_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	NextCursor string         `json:"next_cursor,omitempty" kind:"sealed" doc:"Where to go on." ex:"cur_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 }
 
 // listCustomers lists the merchant's customers with wallets; where the project
@@ -224,37 +225,28 @@ func (a *API) listCustomers(ctx context.Context, c *call) (any, error) {
 	if !c.project.Wallet {
 		return out, nil
 	}
-	var after id.Customer
-	_ = after.UnmarshalText([]byte(q.Cursor)) // the schema has found it to be an id, or absent
-	limit := limitOf(q.Limit)
-	for seen := 0; seen < book.ListWindow; {
-		rows, err := a.opts.Read.ScanCustomers(ctx, after, accountPage)
-		if err != nil {
-			return nil, away(err)
-		}
-		for _, x := range rows {
-			after = x.ID
-			seen++
-			if x.MerchantID != c.project.MerchantID {
-				continue
-			}
-			line := customerLine{CustomerID: x.Name, CreatedAt: instant(x.CreatedUS)}
-			if q.Expand == "balances" {
-				if line.Balances, err = a.balances(ctx, c, x.Name); err != nil {
-					return nil, err
-				}
-			}
-			out.Data = append(out.Data, line)
-			if len(out.Data) == limit {
-				out.HasMore, out.NextCursor = true, after.String()
-				return out, nil
-			}
-		}
-		if len(rows) < accountPage {
-			return out, nil
-		}
+	after, err := opened(a, a.opts.Cursors.customers, q.Cursor, id.Customer{})
+	if err != nil {
+		return nil, err
 	}
-	out.HasMore, out.NextCursor = true, after.String()
+	next, err := walk(ctx, after, limitOf(q.Limit), a.opts.Read.ScanCustomers, func(x customer.Customer) (id.Customer, bool, error) {
+		if x.MerchantID != c.project.MerchantID {
+			return x.ID, false, nil
+		}
+		line := customerLine{CustomerID: x.Name, CreatedAt: instant(x.CreatedUS)}
+		if q.Expand == "balances" {
+			var err error
+			if line.Balances, err = a.balances(ctx, c, x.Name); err != nil {
+				return x.ID, false, err
+			}
+		}
+		out.Data = append(out.Data, line)
+		return x.ID, true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.HasMore, out.NextCursor = !next.IsZero(), sealed(a.opts.Cursors.customers, next)
 	return out, nil
 }
 

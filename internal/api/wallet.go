@@ -421,7 +421,7 @@ func limitOf(text string) int {
 
 type accountQuery struct {
 	Limit  string `json:"limit" kind:"limit" doc:"How many at most, 1 to 100; 20 if you do not say." ex:"20"`
-	Cursor string `json:"cursor" kind:"account_id" doc:"next_cursor of the page before." ex:"acc_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Cursor string `json:"cursor" kind:"sealed" doc:"next_cursor of the page before." ex:"cur_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 }
 
 // accountView is an account of the ledger.
@@ -436,39 +436,29 @@ type accountView struct {
 type accountList struct {
 	Data       []accountView `json:"data" need:"yes" doc:"Accounts, in no order that means anything."`
 	HasMore    bool          `json:"has_more" kind:"boolean" need:"yes" doc:"Whether there may be more." ex:"false"`
-	NextCursor string        `json:"next_cursor,omitempty" kind:"account_id" doc:"Where to go on." ex:"acc_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	NextCursor string        `json:"next_cursor,omitempty" kind:"sealed" doc:"Where to go on." ex:"cur_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 }
 
 // listAccounts shows the merchant's accounts and their customers'; all, where the
 // house has no other merchant. It looks at book.ListWindow rows at most.
 func (a *API) listAccounts(ctx context.Context, c *call) (any, error) {
 	q := c.query.(*accountQuery)
-	var after id.Account
-	_ = after.UnmarshalText([]byte(q.Cursor)) // the schema has found it to be an id, or absent
-	limit, seen := limitOf(q.Limit), 0
-	out := accountList{Data: []accountView{}}
-	for seen < accountsSeen {
-		rows, err := a.opts.Read.ScanAccounts(ctx, after, accountPage)
-		if err != nil {
-			return nil, away(err)
-		}
-		for _, x := range rows {
-			after = x.ID
-			seen++
-			if !a.shows(c.project, x.Owner) {
-				continue
-			}
-			out.Data = append(out.Data, accountView{x.ID.String(), x.Owner, string(x.Purpose), string(x.Currency), decimal(x.Balance(), x.Currency)})
-			if len(out.Data) == limit {
-				out.HasMore, out.NextCursor = true, after.String()
-				return out, nil
-			}
-		}
-		if len(rows) < accountPage {
-			return out, nil
-		}
+	after, err := opened(a, a.opts.Cursors.accounts, q.Cursor, id.Account{})
+	if err != nil {
+		return nil, err
 	}
-	out.HasMore, out.NextCursor = true, after.String()
+	out := accountList{Data: []accountView{}}
+	next, err := walk(ctx, after, limitOf(q.Limit), a.opts.Read.ScanAccounts, func(x ledger.Account) (id.Account, bool, error) {
+		shown := a.shows(c.project, x.Owner)
+		if shown {
+			out.Data = append(out.Data, accountView{x.ID.String(), x.Owner, string(x.Purpose), string(x.Currency), decimal(x.Balance(), x.Currency)})
+		}
+		return x.ID, shown, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.HasMore, out.NextCursor = !next.IsZero(), sealed(a.opts.Cursors.accounts, next)
 	return out, nil
 }
 
@@ -477,9 +467,3 @@ func (a *API) shows(p project.Project, owner string) bool {
 	merchant := strconv.FormatInt(p.MerchantID, 10)
 	return a.opts.Sole || owner == "merchant:"+merchant || strings.HasPrefix(owner, "customer:"+merchant+":")
 }
-
-// The bounds of one list of accounts, in rows.
-const (
-	accountPage  = 500
-	accountsSeen = 5000
-)

@@ -58,6 +58,7 @@ type (
 	personKind     struct{}
 	operatorKind   struct{}
 	auditKind      struct{}
+	cursorKind     struct{}
 )
 
 func (paymentKind) prefix() string    { return "pay_" }
@@ -84,6 +85,7 @@ func (checkKind) prefix() string      { return "kyc_" }
 func (personKind) prefix() string     { return "per_" }
 func (operatorKind) prefix() string   { return "opr_" }
 func (auditKind) prefix() string      { return "aud_" }
+func (cursorKind) prefix() string     { return "cur_" }
 
 // The ids of the house.
 type (
@@ -114,6 +116,9 @@ type (
 	// Payout is what a Payment is called outside that pays a customer out: the
 	// same 16 bytes, so each is made of the other by conversion.
 	Payout = Of[payoutKind]
+
+	// Cursor is how far a list has got, sealed: the door that made it knows of what.
+	Cursor = Of[cursorKind]
 )
 
 // Crockford's alphabet in lower case: no i, l, o, u.
