@@ -339,6 +339,26 @@ func (s Rounds) Win(ctx context.Context, params RoundParams, opts ...CallOption)
 // Transfers are the calls of /v1/transfers.
 type Transfers struct{ c *caller }
 
+// ListAllTransfers lists what moved by the project's payments and payouts, and by what it asked for
+// itself, newest first. A page may have less than limit while has_more is true.
+//
+// It asks for the next page when the one before is used up. It needs the scope read.
+func (s Transfers) ListAllTransfers(ctx context.Context, params AllTransferListParams, opts ...CallOption) iter.Seq2[TransferDetail, error] {
+	return all(params.Cursor, func(cursor string) (*Page[TransferDetail], error) {
+		params := params
+		params.Cursor = cursor
+		return s.ListAllTransfersPage(ctx, params, opts...)
+	})
+}
+
+// ListAllTransfersPage gives one page of ListAllTransfers. It needs the scope read.
+// With Expand("payment") it tells more.
+func (s Transfers) ListAllTransfersPage(ctx context.Context, params AllTransferListParams, opts ...CallOption) (*Page[TransferDetail], error) {
+	return send[Page[TransferDetail]](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/transfers"}, query: params.query(),
+	}, opts)
+}
+
 // Get gives a transfer of the ledger, and what it changed. It needs the scope read.
 // With Expand("payment") it tells more.
 func (s Transfers) Get(ctx context.Context, transferID string, opts ...CallOption) (*TransferDetail, error) {
@@ -464,6 +484,28 @@ func (s WebhookEndpoints) Test(ctx context.Context, endpointID string, opts ...C
 		method: "POST", path: []string{"/v1/webhook_endpoints/", endpointID, "/test"}, body: struct{}{}, mutates: true,
 	}, opts)
 }
+
+// AllTransferKind is one of the words below; later versions may have more.
+type AllTransferKind string
+
+const (
+	AllTransferKindDeposit       AllTransferKind = "deposit"
+	AllTransferKindLateSuccess   AllTransferKind = "late_success"
+	AllTransferKindLateCredit    AllTransferKind = "late_credit"
+	AllTransferKindRefundReserve AllTransferKind = "refund_reserve"
+	AllTransferKindRefund        AllTransferKind = "refund"
+	AllTransferKindRefundRelease AllTransferKind = "refund_release"
+	AllTransferKindPayoutReserve AllTransferKind = "payout_reserve"
+	AllTransferKindPayoutSettle  AllTransferKind = "payout_settle"
+	AllTransferKindPayoutRelease AllTransferKind = "payout_release"
+	AllTransferKindStake         AllTransferKind = "stake"
+	AllTransferKindWin           AllTransferKind = "win"
+	AllTransferKindRollback      AllTransferKind = "rollback"
+	AllTransferKindDebit         AllTransferKind = "debit"
+	AllTransferKindCredit        AllTransferKind = "credit"
+	AllTransferKindBonusGrant    AllTransferKind = "bonus_grant"
+	AllTransferKindBonusRelease  AllTransferKind = "bonus_release"
+)
 
 // DeliveryState is one of the words below; later versions may have more.
 type DeliveryState string
@@ -616,6 +658,27 @@ type AllOperationListParams struct {
 	CreatedFrom time.Time `json:"created_from,omitzero"`
 
 	// Only those that began before.
+	CreatedTo time.Time `json:"created_to,omitzero"`
+
+	// How many at most, 1 to 100; 20 if you do not say.
+	Limit int `json:"limit,omitzero"`
+
+	// next_cursor of the page before.
+	Cursor string `json:"cursor,omitzero"`
+}
+
+// AllTransferListParams is what Transfers.ListAllTransfers takes.
+type AllTransferListParams struct {
+	// Only of this kind.
+	Kind AllTransferKind `json:"kind,omitzero"`
+
+	// Only of this customer, where the project keeps wallets.
+	CustomerID string `json:"customer_id,omitzero"`
+
+	// Only those that were made then or later.
+	CreatedFrom time.Time `json:"created_from,omitzero"`
+
+	// Only those that were made before.
 	CreatedTo time.Time `json:"created_to,omitzero"`
 
 	// How many at most, 1 to 100; 20 if you do not say.
@@ -1298,7 +1361,7 @@ type Transfer struct {
 	TxnID string `json:"txn_id,omitzero"`
 }
 
-// TransferDetail is what Transfers.Get gives.
+// TransferDetail is what Transfers.Get and Transfers.ListAllTransfers give.
 type TransferDetail struct {
 	// Our name for it.
 	TransferID string `json:"transfer_id"`
@@ -1672,6 +1735,29 @@ func (p RefundListParams) query() url.Values {
 	q := url.Values{}
 	if p.Status != "" {
 		q.Set("status", string(p.Status))
+	}
+	if !p.CreatedFrom.IsZero() {
+		q.Set("created_from", p.CreatedFrom.UTC().Format(time.RFC3339Nano))
+	}
+	if !p.CreatedTo.IsZero() {
+		q.Set("created_to", p.CreatedTo.UTC().Format(time.RFC3339Nano))
+	}
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Cursor != "" {
+		q.Set("cursor", string(p.Cursor))
+	}
+	return q
+}
+
+func (p AllTransferListParams) query() url.Values {
+	q := url.Values{}
+	if p.Kind != "" {
+		q.Set("kind", string(p.Kind))
+	}
+	if p.CustomerID != "" {
+		q.Set("customer_id", string(p.CustomerID))
 	}
 	if !p.CreatedFrom.IsZero() {
 		q.Set("created_from", p.CreatedFrom.UTC().Format(time.RFC3339Nano))

@@ -152,7 +152,7 @@ func TestListsOfAProject(t *testing.T) {
 	for _, target := range []string{"/v1/operations/op_01k4aq3x8n0g2v5b7d9f1h3j5m", "/v1/events/evt_" + strings.Repeat("7", 26), "/v1/operations/x", "/v1/transfers/txn_01k4aq3x8n0g2v5b7d9f1h3j5m"} {
 		wants(t, target, h.get(target), 404, "not_found")
 	}
-	for _, target := range []string{"/v1/operations?kind=void", "/v1/events?type=x", "/v1/refunds?cursor=pay_01k4aq3x8n0g2v5b7d9f1h3j5m", "/v1/customers?cursor=c1", "/v1/events?limit=0"} {
+	for _, target := range []string{"/v1/operations?kind=void", "/v1/events?type=x", "/v1/refunds?cursor=pay_01k4aq3x8n0g2v5b7d9f1h3j5m", "/v1/customers?cursor=c1", "/v1/events?limit=0", "/v1/transfers?kind=gift", "/v1/transfers?cursor=op_01k4aq3x8n0g2v5b7d9f1h3j5m"} {
 		wants(t, target, h.get(target), 422, "validation_failed")
 	}
 }
@@ -208,12 +208,48 @@ func TestCustomersAndTransfers(t *testing.T) {
 		t.Errorf("without expand: %s", got.Body)
 	}
 
+	gift := h.get("/v1/customers/c2/transfers?limit=2").text("data", "1", "transfer_id")
+	h.pass(time.Second)
+	since := instantOf(h.clock())
+	refund := h.post("/v1/payments/"+pay+"/refunds", "r", `{"amount":"0.40","currency":"EUR"}`)
+	back := h.ids("/v1/transfers?created_from="+since, "transfer_id")
+	all := append(slices.Clone(back), stake.text("transfer_id"), gift, deposit)
+	if len(back) != 2 || refund.Code != 202 && refund.Code != 200 {
+		t.Fatalf("the refund's transfers = %v: %d %s", back, refund.Code, refund.Body)
+	}
+	for target, want := range map[string][]string{
+		"/v1/transfers": all, "/v1/transfers?limit=1": all, "/v1/transfers?limit=2": all, "/v1/transfers?kind=stake": {stake.text("transfer_id")},
+		"/v1/transfers?customer_id=c1": append(slices.Clone(back), deposit), "/v1/transfers?customer_id=c2&kind=credit": {gift},
+		"/v1/transfers?customer_id=nobody": nil, "/v1/transfers?created_to=" + since: all[2:], "/v1/transfers?kind=win": nil,
+	} {
+		got := h.ids(target, "transfer_id")
+		slices.Sort(got)
+		want = slices.Sorted(slices.Values(want))
+		if !slices.Equal(got, want) {
+			t.Errorf("%s = %v\nwant %v", target, got, want)
+		}
+	}
+	for n := range all {
+		one := h.get("/v1/transfers?expand=payment").doc["data"].([]any)[n].(map[string]any)
+		if alone := h.get("/v1/transfers/" + fmt.Sprint(one["transfer_id"]) + "?expand=payment"); fmt.Sprint(alone.doc) != fmt.Sprint(one) {
+			t.Errorf("in the list %v\nalone %v", one, alone.doc)
+		}
+	}
+	if a := h.send(h.request("GET", "/v1/transfers", "", "Authorization", "Bearer "+keeper)); a.Code != 200 || len(a.doc["data"].([]any)) != 0 {
+		t.Errorf("a stranger's transfers = %d %s", a.Code, a.Body)
+	}
+	if a := h.send(h.request("GET", "/v1/transfers?customer_id=c1", "", "Authorization", "Bearer "+keeper)); a.Code != 200 || len(a.doc["data"].([]any)) != 0 {
+		t.Errorf("of a customer, where there are no wallets = %d %s", a.Code, a.Body)
+	}
+
 	sole := newHouse(t, func(_ *house, o *api.Options) { o.Sole = true })
 	moved := sole.post("/v1/wallet/credit", "k", `{"txn_id":"gift","customer_id":"c","amount":"5.00","currency":"EUR"}`)
 	if got := sole.get("/v1/transfers/" + moved.text("transfer_id")); len(got.doc["postings"].([]any)) != 2 {
 		t.Errorf("where the merchant is alone: %s", got.Body)
 	}
 }
+
+func instantOf(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // TestListsHavePayouts: what is of a payout names it, and no payment.
 func TestListsHavePayouts(t *testing.T) {
@@ -234,6 +270,10 @@ func TestListsHavePayouts(t *testing.T) {
 		}
 		stranger := h.newKey(203, "", scopes()...)
 		wants(t, "a stranger's "+target, h.send(h.request("GET", target, "", "Authorization", "Bearer "+stranger)), 404, "not_found")
+	}
+	moved := slices.DeleteFunc(h.ids("/v1/transfers", "payout_id"), func(k string) bool { return k != made })
+	if len(moved) != 2 {
+		t.Errorf("%d transfers are of the payout, want 2", len(moved))
 	}
 	lines := h.ids("/v1/customers/c/transfers", "transfer_id")
 	if a := h.get("/v1/transfers/" + lines[0] + "?expand=payment"); a.text("payout_id") != made || a.text("payment_id") != "" || a.text("payout", "payout_id") != made || a.text("payout", "status") != "paid" || a.text("operation_id") != operation {

@@ -263,6 +263,49 @@ func (a *API) balances(ctx context.Context, c *call, name string) ([]balanceView
 	return out, nil
 }
 
+type allTransfersQuery struct {
+	Kind        string `json:"kind" kind:"enum:deposit,late_success,late_credit,refund_reserve,refund,refund_release,payout_reserve,payout_settle,payout_release,stake,win,rollback,debit,credit,bonus_grant,bonus_release" doc:"Only of this kind." ex:"stake"`
+	CustomerID  string `json:"customer_id" kind:"name" doc:"Only of this customer, where the project keeps wallets." ex:"42"`
+	CreatedFrom string `json:"created_from" kind:"time" doc:"Only those that were made then or later." ex:"2025-10-17T00:00:00Z"`
+	CreatedTo   string `json:"created_to" kind:"time" doc:"Only those that were made before." ex:"2025-10-18T00:00:00Z"`
+	Limit       string `json:"limit" kind:"limit" doc:"How many at most, 1 to 100; 20 if you do not say." ex:"20"`
+	Cursor      string `json:"cursor" kind:"transfer_id" doc:"next_cursor of the page before." ex:"txn_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Expand      string `json:"expand" kind:"enum:payment" doc:"What else to tell: payment." ex:"payment"`
+}
+
+type transferPage struct {
+	Data       []transferDetail `json:"data" need:"yes" doc:"The transfers, newest first."`
+	HasMore    bool             `json:"has_more" kind:"boolean" need:"yes" doc:"Whether there may be more." ex:"false"`
+	NextCursor string           `json:"next_cursor,omitempty" kind:"transfer_id" doc:"Where to go on." ex:"txn_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+}
+
+// listAllTransfers lists what moved by the project's payments and payouts, and by
+// what it asked for itself.
+func (a *API) listAllTransfers(ctx context.Context, c *call) (any, error) {
+	q := c.query.(*allTransfersQuery)
+	match := book.TransferFilter{ProjectID: c.project.ID, Kind: ledger.Kind(q.Kind)}
+	if q.CustomerID != "" {
+		if !c.project.Wallet {
+			return transferPage{Data: []transferDetail{}}, nil // no customer has one
+		}
+		match.Customer = a.opts.Flows.CustomerOf(c.project, q.CustomerID)
+	}
+	var before id.Transfer
+	match.From, before = span(q.CreatedFrom, q.CreatedTo, q.Cursor, match.From)
+	rows, next, err := a.opts.Read.ListTransfers(ctx, match, before, limitOf(q.Limit))
+	if err != nil {
+		return nil, away(err)
+	}
+	out := transferPage{Data: make([]transferDetail, len(rows)), HasMore: !next.IsZero(), NextCursor: next.String()}
+	known := map[id.Account]ledger.Account{} // a page is of few of them, again and again
+	for n, t := range rows {
+		if out.Data[n], err = a.transferDetail(ctx, c, t, known, q.Expand); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 type getTransferQuery struct {
 	Expand string `json:"expand" kind:"enum:payment" doc:"What else to tell: payment." ex:"payment"`
 }
@@ -307,6 +350,12 @@ func (a *API) getTransfer(ctx context.Context, c *call) (any, error) {
 	case !ok:
 		return nil, refuse(codeNotFound, nil)
 	}
+	return a.transferDetail(ctx, c, t, map[id.Account]ledger.Account{}, c.query.(*getTransferQuery).Expand)
+}
+
+// transferDetail shows a transfer, if it is the caller's. known are accounts that
+// were read already.
+func (a *API) transferDetail(ctx context.Context, c *call, t ledger.Transfer, known map[id.Account]ledger.Account, expand string) (transferDetail, error) {
 	v := transferDetail{
 		TransferID: t.ID.String(), TxnID: t.Name, Kind: string(t.Kind), OperationID: t.Operation.String(),
 		Currency: string(t.Currency()), Description: t.Description, CreatedAt: instant(t.CreatedUS),
@@ -314,12 +363,15 @@ func (a *API) getTransfer(ctx context.Context, c *call) (any, error) {
 	}
 	p, err := a.ownsTransfer(ctx, c, t, &v)
 	if err != nil {
-		return nil, err
+		return v, err
 	}
 	for _, x := range t.Postings {
-		row, ok, err := a.opts.Read.Account(ctx, x.Account)
-		if err != nil || !ok {
-			return nil, away(fmt.Errorf("account %s (found %t): %w", x.Account, ok, err))
+		row, ok := known[x.Account]
+		if !ok {
+			if row, ok, err = a.opts.Read.Account(ctx, x.Account); err != nil || !ok {
+				return v, away(fmt.Errorf("account %s (found %t): %w", x.Account, ok, err))
+			}
+			known[x.Account] = row
 		}
 		if a.shows(c.project, row.Owner) {
 			row.Minor = x.Minor
@@ -329,7 +381,7 @@ func (a *API) getTransfer(ctx context.Context, c *call) (any, error) {
 	payout := p.Type == payment.TypePayout
 	v.PaymentID, v.PayoutID = namesOf(t.Payment, payout)
 	switch {
-	case c.query.(*getTransferQuery).Expand != "payment" || p.ProjectID != c.project.ID:
+	case expand != "payment" || p.ProjectID != c.project.ID:
 	case payout:
 		shown := viewPayout(p)
 		v.Payout = &shown

@@ -134,6 +134,11 @@ func (a *API) table() []*route {
 			query: &customerQuery{}, answer: &customerPage{}, plain: a.listCustomers,
 		},
 		{
+			method: http.MethodGet, pattern: "/v1/transfers", name: "listAllTransfers", scope: project.ScopeRead,
+			doc:   "Lists what moved by the project's payments and payouts, and by what it asked for itself, newest first. A page may have less than limit while has_more is true.",
+			query: &allTransfersQuery{}, answer: &transferPage{}, plain: a.listAllTransfers,
+		},
+		{
 			method: http.MethodGet, pattern: "/v1/transfers/{transfer_id}", name: "getTransfer", scope: project.ScopeRead,
 			doc:   "Gives a transfer of the ledger, and what it changed.",
 			query: &getTransferQuery{}, answer: &transferDetail{}, plain: a.getTransfer, errors: []code{codeNotFound},

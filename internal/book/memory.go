@@ -549,6 +549,14 @@ func (m *Memory) ListEvents(ctx context.Context, match EventFilter, before id.Ev
 	})
 }
 
+// ListTransfers lists transfers that match, newest first.
+func (m *Memory) ListTransfers(ctx context.Context, match TransferFilter, before id.Transfer, limit int) ([]ledger.Transfer, id.Transfer, error) {
+	return newest(m, &m.rows.transfers, before, match.From, limit, func(t ledger.Transfer) bool {
+		p, ok, err := m.Payment(ctx, t.Payment)
+		return (ok || t.Payment.IsZero()) && err == nil && match.Matches(t, p)
+	})
+}
+
 // newest lists rows that match, newest first, and where to go on.
 func newest[R any, T id.Kind](m *Memory, t *memoryTable[R, id.Of[T]], before, from id.Of[T], limit int, match func(R) bool) ([]R, id.Of[T], error) {
 	all, err := scan(m, t, id.Of[T]{}, math.MaxInt, nil)

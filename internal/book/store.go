@@ -273,6 +273,9 @@ type Reader interface {
 	// payments, and with what happened to them.
 	ListOperations(ctx context.Context, match OperationFilter, before id.Operation, limit int) ([]payment.Operation, id.Operation, error)
 	ListEvents(ctx context.Context, match EventFilter, before id.Event, limit int) ([]event.Event, id.Event, error)
+	// ListTransfers does the same with what moved by a project's payments or because
+	// it asked for it.
+	ListTransfers(ctx context.Context, match TransferFilter, before id.Transfer, limit int) ([]ledger.Transfer, id.Transfer, error)
 	Endpoint(ctx context.Context, e id.Endpoint) (event.Endpoint, bool, error)
 
 	// Deposits gives the payments that came into a customer's wallet by one of the
@@ -344,6 +347,14 @@ type EventFilter struct {
 	From      id.Event   // the oldest that may be listed; zero: no bound
 }
 
+// TransferFilter is what a list of transfers is to have.
+type TransferFilter struct {
+	ProjectID int64
+	Kind      ledger.Kind // empty: any
+	Customer  id.Customer // zero: of any, or none
+	From      id.Transfer // the oldest that may be listed; zero: no bound
+}
+
 // ListWindow is how many rows one list looks at, whatever it finds.
 const ListWindow = 5000
 
@@ -362,6 +373,15 @@ func (f OperationFilter) Matches(o payment.Operation, p payment.Payment) bool {
 // Matches reports whether an event of payment p is to be listed.
 func (f EventFilter) Matches(e event.Event, p payment.Payment) bool {
 	return p.ProjectID == f.ProjectID && (f.Kind == "" || e.Kind == f.Kind) && e.ID.Compare(f.From) >= 0
+}
+
+// Matches reports whether a transfer is to be listed; p is its payment, if it has one.
+func (f TransferFilter) Matches(t ledger.Transfer, p payment.Payment) bool {
+	of := t.Project
+	if !t.Payment.IsZero() {
+		of = p.ProjectID
+	}
+	return of == f.ProjectID && (f.Kind == "" || t.Kind == f.Kind) && (f.Customer.IsZero() || t.Customer == f.Customer) && t.ID.Compare(f.From) >= 0
 }
 
 // Processes tells living processes from dead ones, so that work leased by a

@@ -285,6 +285,16 @@ func (r reader) ListEvents(ctx context.Context, match book.EventFilter, before i
 		match.ProjectID, string(match.Kind))
 }
 
+// ListTransfers lists what moved by payments that match, or was asked for, newest first.
+func (r reader) ListTransfers(ctx context.Context, match book.TransferFilter, before id.Transfer, limit int) ([]ledger.Transfer, id.Transfer, error) {
+	anybody := ""
+	if match.Customer.IsZero() {
+		anybody = "yes"
+	}
+	return newest(ctx, r.q, &transfers.kind, transfersMatching, before, match.From, limit, func(t ledger.Transfer) id.Transfer { return t.ID },
+		match.ProjectID, string(match.Kind), anybody, match.Customer.Raw())
+}
+
 // Whose an operation or event is its payment says, in a subquery that no planner
 // makes a join of: it is looked up by its key for each row of the window.
 const (
@@ -297,6 +307,9 @@ const (
 	eventsMatching = " WHERE event.id < $1 AND event.id >= $2" +
 		" AND (SELECT payment.project_id FROM payment WHERE payment.id = event.payment AND payment.bucket = event.bucket) = $3" +
 		" AND ($4 = '' OR event.kind = $4) ORDER BY event.id DESC LIMIT $5"
+	transfersMatching = " WHERE transfer.id < $1 AND transfer.id >= $2" +
+		" AND COALESCE((SELECT payment.project_id FROM payment WHERE payment.id = transfer.payment AND payment.bucket = transfer.bucket), transfer.project_id) = $3" +
+		" AND ($4 = '' OR transfer.kind = $4) AND ($5 <> '' OR transfer.customer = $6) ORDER BY transfer.id DESC LIMIT $7"
 )
 
 // Deposits follows a customer's statement back, row by row within the statement:

@@ -154,7 +154,7 @@ func TestListPayments(t *testing.T) {
 }
 
 // TestListHistory: the same of operations and events, whose project their
-// payment knows.
+// payment knows, and of transfers, which have no payment where a project asked for them.
 func TestListHistory(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db storetest.DB) {
@@ -163,6 +163,8 @@ func TestListHistory(t *testing.T) {
 		payments := map[id.Payment]payment.Payment{}
 		var operations []payment.Operation
 		var events []event.Event
+		var transfers []ledger.Transfer
+		customers := []id.Customer{{}, id.Customer(m.raw(0)), id.Customer(m.raw(0))}
 		const many = book.ListWindow + 700
 		for len(operations) < many {
 			var c book.Changes
@@ -177,8 +179,17 @@ func TestListHistory(t *testing.T) {
 						Status: []payment.OperationStatus{payment.OperationProcessing, payment.OperationSuccess, payment.OperationAwaitingCustomer}[(n+k)%3],
 					}
 					e := event.Event{ID: id.Event(m.raw(p.ID.Bucket())), Payment: p.ID, Operation: o.ID, Kind: []event.Kind{event.PaymentCaptured, event.RefundSucceeded}[min(k, 1)], Snapshot: "{}"}
-					operations, events = append(operations, o), append(events, e)
-					c.Operations.Insert, c.Events = append(c.Operations.Insert, o), append(c.Events, e)
+					x := ledger.Transfer{
+						ID: id.Transfer(m.raw(p.ID.Bucket())), Kind: []ledger.Kind{ledger.KindDeposit, ledger.KindStake}[min(k, 1)], Customer: customers[(n+k)%3],
+						Postings: []ledger.Posting{{Currency: "EUR", Minor: 1}, {Currency: "EUR", Minor: -1}},
+					}
+					if x.Kind == ledger.KindDeposit {
+						x.Payment = p.ID
+					} else {
+						x.Project = int64(n % 2)
+					}
+					operations, events, transfers = append(operations, o), append(events, e), append(transfers, x)
+					c.Operations.Insert, c.Events, c.Transfers = append(c.Operations.Insert, o), append(c.Events, e), append(c.Transfers, x)
 				}
 			}
 			e := event.Event{ID: id.Event(m.raw(1)), Kind: event.EndpointDisabled, Snapshot: "{}"} // of no payment
@@ -223,6 +234,25 @@ func TestListHistory(t *testing.T) {
 			}, func(e event.Event) id.Event { return e.ID })
 			if !slices.Equal(got, want) || name == "nobody" && calls != 2 {
 				t.Errorf("%s: %d events in %d calls, want %d", name, len(got), calls, len(want))
+			}
+		}
+		slices.SortFunc(transfers, func(a, b ledger.Transfer) int { return b.ID.Compare(a.ID) })
+		for name, f := range map[string]book.TransferFilter{
+			"project": {ProjectID: 1}, "kind": {ProjectID: 0, Kind: ledger.KindStake}, "since": {ProjectID: 1, From: transfers[many/2].ID},
+			"customer": {ProjectID: 0, Customer: customers[1]}, "all of": {ProjectID: 1, Kind: ledger.KindDeposit, Customer: customers[2], From: transfers[many/2].ID},
+			"nobody": {ProjectID: 7},
+		} {
+			var want []id.Transfer
+			for _, x := range transfers {
+				if f.Matches(x, payments[x.Payment]) {
+					want = append(want, x.ID)
+				}
+			}
+			got, calls := listed(t, func(before id.Transfer) ([]ledger.Transfer, id.Transfer, error) {
+				return db.ListTransfers(t.Context(), f, before, 97)
+			}, func(x ledger.Transfer) id.Transfer { return x.ID })
+			if !slices.Equal(got, want) || name == "nobody" && calls != 2 || name != "nobody" && len(want) == 0 {
+				t.Errorf("%s: %d transfers in %d calls, want %d", name, len(got), calls, len(want))
 			}
 		}
 	})

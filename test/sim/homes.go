@@ -269,6 +269,12 @@ func (h homes) ListEvents(ctx context.Context, match book.EventFilter, before id
 	})
 }
 
+func (h homes) ListTransfers(ctx context.Context, match book.TransferFilter, before id.Transfer, limit int) ([]ledger.Transfer, id.Transfer, error) {
+	return newest(h, limit, func(t ledger.Transfer) id.Transfer { return t.ID }, func(m *book.Memory) ([]ledger.Transfer, id.Transfer, error) {
+		return m.ListTransfers(ctx, match, before, limit)
+	})
+}
+
 func (h homes) ScanKeys(ctx context.Context, after id.Key, limit int) ([]project.Key, error) {
 	order := func(a, b project.Key) int { return a.ID.Compare(b.ID) }
 	return scan(ctx, h, after, limit, order, (*book.Memory).ScanKeys)

@@ -646,6 +646,26 @@ var Transfers = class {
     this.#caller = caller;
   }
   /**
+   * Lists what moved by the project's payments and payouts, and by what it asked for itself, newest
+   * first. A page may have less than limit while has_more is true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  listAllTransfers(params = {}, options = {}) {
+    return all(params.cursor, (cursor) => this.listAllTransfersPage({ ...params, cursor }, options));
+  }
+  /**
+   * One page of listAllTransfers.
+   * It needs the scope read.
+   */
+  listAllTransfersPage(params = {}, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/transfers"],
+      query: { ...params }
+    }, options);
+  }
+  /**
    * Gives a transfer of the ledger, and what it changed.
    * It needs the scope read.
    */

@@ -422,6 +422,26 @@ export class Transfers {
   }
 
   /**
+   * Lists what moved by the project's payments and payouts, and by what it asked for itself, newest
+   * first. A page may have less than limit while has_more is true.
+   * It asks for the next page when the one before is used up.
+   * It needs the scope read.
+   */
+  listAllTransfers(params: AllTransferListParams & { expand?: "payment" | undefined } = {}, options: CallOptions = {}): AsyncIterable<TransferDetail> {
+    return all(params.cursor, (cursor) => this.listAllTransfersPage({ ...params, cursor }, options));
+  }
+
+  /**
+   * One page of listAllTransfers.
+   * It needs the scope read.
+   */
+  listAllTransfersPage(params: AllTransferListParams & { expand?: "payment" | undefined } = {}, options: CallOptions = {}): Promise<Page<TransferDetail>> {
+    return this.#caller.call<Page<TransferDetail>>({
+      method: "GET", path: ["/v1/transfers"], query: { ...params },
+    }, options);
+  }
+
+  /**
    * Gives a transfer of the ledger, and what it changed.
    * It needs the scope read.
    */
@@ -597,6 +617,25 @@ export class WebhookEndpoints {
 }
 
 /** Later versions may have more. */
+export type AllTransferKind =
+  | "deposit"
+  | "late_success"
+  | "late_credit"
+  | "refund_reserve"
+  | "refund"
+  | "refund_release"
+  | "payout_reserve"
+  | "payout_settle"
+  | "payout_release"
+  | "stake"
+  | "win"
+  | "rollback"
+  | "debit"
+  | "credit"
+  | "bonus_grant"
+  | "bonus_release";
+
+/** Later versions may have more. */
 export type DeliveryState =
   | "pending"
   | "delivered"
@@ -711,6 +750,22 @@ export interface AllOperationListParams {
   /** Only those that began then or later. */
   created_from?: string | undefined;
   /** Only those that began before. */
+  created_to?: string | undefined;
+  /** How many at most, 1 to 100; 20 if you do not say. */
+  limit?: number | undefined;
+  /** next_cursor of the page before. */
+  cursor?: string | undefined;
+}
+
+/** AllTransferListParams is what Transfers.ListAllTransfers takes. */
+export interface AllTransferListParams {
+  /** Only of this kind. */
+  kind?: AllTransferKind | undefined;
+  /** Only of this customer, where the project keeps wallets. */
+  customer_id?: string | undefined;
+  /** Only those that were made then or later. */
+  created_from?: string | undefined;
+  /** Only those that were made before. */
   created_to?: string | undefined;
   /** How many at most, 1 to 100; 20 if you do not say. */
   limit?: number | undefined;
@@ -1218,7 +1273,7 @@ export interface Transfer {
   txn_id?: string;
 }
 
-/** TransferDetail is what Transfers.Get gives. */
+/** TransferDetail is what Transfers.Get and Transfers.ListAllTransfers give. */
 export interface TransferDetail {
   /** Our name for it. */
   transfer_id: string;
