@@ -68,7 +68,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	built := filepath.Join(dir, fmt.Sprintf("aorta-%d", os.Getpid()))
 	cmd := exec.Command("go", "build", "-o", built, "aorta/cmd/aorta") // of the module that the tests run in
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released: static, and no thread maps 8 MiB of stack
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")                    // as it is released: static, and no thread maps 8 MiB of stack
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build aorta/cmd/aorta: %w\n%s", err, out)
 	}
