@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 
 	"aorta/internal/money"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/internal/sign"
 
 	"github.com/BurntSushi/toml"
@@ -132,11 +134,18 @@ type settings struct {
 	knobs
 	Connectors []connectorConfig
 	Projects   []project.Project
-	Private    []netip.Prefix // networks that callbacks may reach although they are not public
-	TestMode   bool           // pages say that no real money moves
-	GateRate   float64        // Gate requests per second that one project may make; 0: any number
-	APIRate    float64        // calls of /v1 per second that one API key may make; 0: any number
-	DemoKey    int64          // project that the demo makes an API key for; 0: none
+	Private    []netip.Prefix    // networks that callbacks may reach although they are not public
+	TestMode   bool              // pages say that no real money moves
+	GateRate   float64           // Gate requests per second that one project may make; 0: any number
+	APIRate    float64           // calls of /v1 per second that one API key may make; 0: any number
+	DemoKeys   []int64           // projects that the demo makes an API key for
+	Licences   map[int64]licence // of licensed projects, by their id
+}
+
+// licence is a project's rules and where they come from.
+type licence struct {
+	File  string
+	Rules *risk.Rules
 }
 
 // connectorConfig is one PSP account.
@@ -182,6 +191,7 @@ type projectConfig struct {
 	CustomerOptional bool           `toml:"customer_optional"`
 	Wallet           bool           `toml:"wallet"`
 	WalletOnly       bool           `toml:"wallet_only"`
+	Rules            string         `toml:"rules"`
 	LateSuccess      string         `toml:"late_success"`
 	SumInRefund      string         `toml:"payment_sum_in_refund"`
 	PageAttempts     *int           `toml:"page_attempts"`
@@ -274,10 +284,11 @@ func load(path string, env func(string) string) (settings, error) {
 			}
 		}
 	}
-	return f.settings(env)
+	return f.settings(filepath.Dir(path), env)
 }
 
-func (f file) settings(env func(string) string) (settings, error) {
+// settings checks what a file says. Files that it names lie relative to dir.
+func (f file) settings(dir string, env func(string) string) (settings, error) {
 	s := settings{
 		Data: f.Data, Database: f.Database, Listen: f.Listen, OpsListen: f.OpsListen, OpsToken: f.OpsToken, PublicURL: f.PublicURL,
 		knobs: knobs{TLSCert: f.TLSCert, TLSKey: f.TLSKey}, Connectors: f.Connectors,
@@ -325,12 +336,75 @@ func (f file) settings(env func(string) string) (settings, error) {
 		}
 		seen[p.ID] = true
 		s.Projects = append(s.Projects, p)
+		if pc.Rules != "" {
+			errs = append(errs, s.license(p.ID, dir, pc.Rules))
+		}
 	}
 	errs = append(errs, s.check())
 	if len(errs) > 0 {
 		return s, errors.Join(errs...)
 	}
 	return s, nil
+}
+
+// license gives a project the rules of a file. Projects that name the same file
+// have the same rules.
+func (s *settings) license(projectID int64, dir, name string) error {
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	if s.Licences == nil {
+		s.Licences = map[int64]licence{}
+	}
+	for _, l := range s.Licences {
+		if l.File == path {
+			s.Licences[projectID] = l
+			return nil
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("project %d: rules: %w", projectID, err)
+	}
+	rules, err := risk.Load(path, text)
+	if err != nil {
+		return fmt.Errorf("project %d: rules:\n%w", projectID, err)
+	}
+	s.Licences[projectID] = licence{File: path, Rules: rules}
+	return nil
+}
+
+// rules are those of a licensed project; nil for another.
+func (s settings) rules(projectID int64) *risk.Rules { return s.Licences[projectID].Rules }
+
+// checkLicences: who is limited must keep the money here, where it can be
+// counted; and a customer is the merchant's, so what holds for them does not
+// depend on which of the merchant's projects they come by.
+func (s settings) checkLicences() error {
+	of := map[int64]project.Project{} // merchant → the first of their projects
+	for _, p := range s.Projects {
+		mine := s.Licences[p.ID]
+		if mine.Rules != nil && (!p.Wallet || !p.WalletOnly) {
+			return fmt.Errorf("project %d: rules need wallet = true and wallet_only = true: they are about customers, and what no customer's wallet gets would pass them by", p.ID)
+		}
+		first, known := of[p.MerchantID]
+		if !known {
+			of[p.MerchantID] = p
+			continue
+		}
+		if other := s.Licences[first.ID]; other.File != mine.File {
+			return fmt.Errorf("project %d: rules must be %s, as of project %d: all projects of merchant %d have the same customers, and so the same rules", p.ID, orNone(other.File), first.ID, p.MerchantID)
+		}
+	}
+	return nil
+}
+
+func orNone(name string) string {
+	if name == "" {
+		return "left out"
+	}
+	return strconv.Quote(name)
 }
 
 func envName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-", "_")) }
@@ -447,6 +521,9 @@ func (s settings) check() error {
 	}
 	if !(s.APIRate >= 0 && s.APIRate <= maxGateRate) {
 		return fmt.Errorf("api_rate must be 0 to %d calls per second", maxGateRate)
+	}
+	if err := s.checkLicences(); err != nil {
+		return err
 	}
 	for _, p := range s.Projects {
 		for _, m := range p.Methods {

@@ -68,7 +68,7 @@ func TestInsecureCallbacksWherePrivateNetworksAreAllowed(t *testing.T) {
 			t.Errorf("%q: insecureCallbacks() = %t, %v, want %t", text, s.insecureCallbacks(), err, want)
 		}
 	}
-	if s := (demoCmd{}).settings("http://127.0.0.1:1", "secret"); !s.insecureCallbacks() {
+	if s := (demoCmd{}).settings("http://127.0.0.1:1", demoHouse{secret: "secret"}); !s.insecureCallbacks() {
 		t.Error("the demo asks for https callbacks")
 	}
 }

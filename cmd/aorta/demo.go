@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	_ "embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/internal/sandbox"
 	"aorta/internal/sign"
 )
@@ -35,12 +37,35 @@ type demoCmd struct {
 // demoProject is the project that the demo merchant has.
 const demoProject = 200
 
+// The licensed house of the demo: a merchant of its own, whose customers have
+// limits, levels and payouts that are checked.
+const (
+	licensedProject  = 300
+	licensedMerchant = 2
+	licensedAccount  = "house" // its account at the generic provider
+)
+
+// demoRules are the licensed house's, unless the data directory has others.
+//
+//go:embed demo_rules.toml
+var demoRules []byte
+
 // ready is the one line that --json prints; scripts read it.
 type ready struct {
-	Ready   bool         `json:"ready"`
-	Public  string       `json:"public"`
-	Ops     string       `json:"ops"`
-	Sandbox string       `json:"sandbox"`
+	Ready   bool   `json:"ready"`
+	Public  string `json:"public"`
+	Ops     string `json:"ops"`
+	Sandbox string `json:"sandbox"`
+
+	// A second project, which has rules. It stands before the first: scripts that
+	// take the line's last "api_key" mean that one's.
+	Licensed readyLicensed `json:"licensed"`
+
+	Project readyProject `json:"project"`
+	APIKey  string       `json:"api_key"`
+}
+
+type readyLicensed struct {
 	Project readyProject `json:"project"`
 	APIKey  string       `json:"api_key"`
 }
@@ -55,7 +80,7 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	if err := errors.Join(c.check(), checkPageAttempts(c.PageAttempts)); err != nil {
 		return err
 	}
-	secret, err := demoSecret(c.Data)
+	house, err := c.house()
 	if err != nil {
 		return err
 	}
@@ -65,7 +90,7 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	}
 	sandboxURL := "http://" + listener.Addr().String()
 	// The platform first: until it has the data directory, the sandbox's file is not ours either.
-	h, err := open(ctx, c.settings(sandboxURL, secret), log)
+	h, err := open(ctx, c.settings(sandboxURL, house), log)
 	if err != nil {
 		_ = listener.Close()
 		return err
@@ -79,8 +104,12 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	account := sandbox.DemoAccount()
 	account.NotifyURL = h.url() + "/n/paytm/" + sandbox.DemoAccountName
 	other, err := sandbox.New(sandbox.Options{
-		Clock: time.Now, ProjectID: demoProject, ProjectSecret: secret, Paytm: []sandbox.PaytmAccount{account},
-		Generic:   []sandbox.GenericAccount{{Name: sandbox.DemoAccountName, Secret: secret, NotifyURL: h.url() + "/n/generic/" + sandbox.DemoAccountName}},
+		Clock: time.Now, ProjectID: demoProject, ProjectSecret: house.secret, OtherSecrets: []string{house.licensed},
+		Paytm: []sandbox.PaytmAccount{account},
+		Generic: []sandbox.GenericAccount{
+			{Name: sandbox.DemoAccountName, Secret: house.secret, NotifyURL: h.url() + "/n/generic/" + sandbox.DemoAccountName},
+			{Name: licensedAccount, Secret: house.licensed, NotifyURL: h.url() + "/n/generic/" + licensedAccount},
+		},
 		PublicURL: h.url(),
 		OwnURL:    sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second,
 		Roots: roots, Log: log,
@@ -101,7 +130,7 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 		_ = other.Close(ctx) // first: it lets go the connections that it was told to hold
 		_ = server.Shutdown(ctx)
 	}()
-	c.announce(s, h, sandboxURL, secret)
+	c.announce(s, h, sandboxURL, house)
 	select {
 	case <-ctx.Done():
 		return nil
@@ -110,34 +139,74 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	}
 }
 
-func (c demoCmd) settings(sandboxURL, secret string) settings {
-	var offered []project.Method
+// demoHouse is what a demo keeps of its own, beside the store.
+type demoHouse struct {
+	secret   string  // of the demo project
+	licensed string  // of the licensed project
+	rules    licence // and its rules
+}
+
+// house reads what the data directory keeps, and makes what it lacks.
+func (c demoCmd) house() (d demoHouse, err error) {
+	if d.secret, err = demoSecret(c.Data, "demo.secret"); err != nil {
+		return d, err
+	}
+	if d.licensed, err = demoSecret(c.Data, "demo-house.secret"); err != nil {
+		return d, err
+	}
+	d.rules.File = filepath.Join(c.Data, "rules.toml")
+	text, err := os.ReadFile(d.rules.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = demoRules, os.WriteFile(d.rules.File, demoRules, 0o600)
+	}
+	if err != nil {
+		return d, fmt.Errorf("demo rules: %w", err)
+	}
+	if d.rules.Rules, err = risk.Load(d.rules.File, text); err != nil {
+		return d, fmt.Errorf("demo rules:\n%w", err)
+	}
+	return d, nil
+}
+
+func (c demoCmd) settings(sandboxURL string, house demoHouse) settings {
+	var offered, licensed []project.Method
 	for _, code := range []string{"paytm-wallet", "generic-card", "generic-bank", "generic-wallet"} {
 		offered = append(offered, methodsOf(code, sandbox.DemoAccountName)...)
 	}
+	for _, code := range []string{"generic-card", "generic-bank", "generic-wallet"} {
+		licensed = append(licensed, methodsOf(code, licensedAccount)...)
+	}
 	return settings{
-		Data: c.Data, Database: c.Database, Listen: c.Listen, OpsListen: c.OpsListen, knobs: c.knobs, TestMode: true, DemoKey: demoProject,
+		Data: c.Data, Database: c.Database, Listen: c.Listen, OpsListen: c.OpsListen, knobs: c.knobs, TestMode: true, DemoKeys: []int64{demoProject, licensedProject},
+		Licences: map[int64]licence{licensedProject: house.rules},
 		Connectors: []connectorConfig{{
 			Name: "paytm", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/paytm", MID: sandbox.DemoMID, Key: sandbox.DemoKey,
 			Website: sandbox.DemoWebsite,
 		}, {
 			// The project's secret: whoever has it can sign a webhook by hand.
-			Name: "generic", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/generic", Key: secret,
+			Name: "generic", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/generic", Key: house.secret,
+		}, {
+			Name: "generic", Account: licensedAccount, BaseURL: sandboxURL + "/generic", Key: house.licensed,
 		}},
 		Projects: []project.Project{{
-			ID: demoProject, MerchantID: 1, Name: "Demo shop", Secret: sign.NewSecret(secret), CallbackURL: sandboxURL + "/merchant/callback",
+			ID: demoProject, MerchantID: 1, Name: "Demo shop", Secret: sign.NewSecret(house.secret), CallbackURL: sandboxURL + "/merchant/callback",
 			Origins: []string{sandboxURL}, Wallet: true, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,
 			BaseTime: c.BaseTime, LimitTime: c.LimitTime, PageAttempts: c.PageAttempts, RetryTime: retryTime, Methods: offered,
+		}, {
+			ID: licensedProject, MerchantID: licensedMerchant, Name: "Demo house", Secret: sign.NewSecret(house.licensed), CallbackURL: sandboxURL + "/merchant/callback",
+			Origins: []string{sandboxURL}, Wallet: true, WalletOnly: true, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,
+			BaseTime: c.BaseTime, LimitTime: c.LimitTime, PageAttempts: c.PageAttempts, RetryTime: retryTime, Methods: licensed,
 		}},
 		Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 }
 
-func (c demoCmd) announce(s streams, h *house, sandboxURL, secret string) {
+func (c demoCmd) announce(s streams, h *house, sandboxURL string, house demoHouse) {
 	if c.JSON {
 		line, err := json.Marshal(ready{
-			Ready: true, Public: h.url(), Ops: h.opsURL, Sandbox: sandboxURL, Project: readyProject{ID: demoProject, Secret: secret},
-			APIKey: h.demoKey,
+			Ready: true, Public: h.url(), Ops: h.opsURL, Sandbox: sandboxURL, Project: readyProject{ID: demoProject, Secret: house.secret},
+			APIKey:   h.demoKeys[demoProject],
+			Licensed: readyLicensed{Project: readyProject{ID: licensedProject, Secret: house.licensed}, APIKey: h.demoKeys[licensedProject]},
 		})
 		if err != nil {
 			panic("plain fields cannot fail to encode: " + err.Error())
@@ -153,19 +222,22 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL, secret string) {
   Native API:         %[1]s/v1/…
   Project:            %[4]d, secret %[5]s
   API key:            %[7]s
+  Licensed project:   %[8]d, with limits and checked payouts; API key %[9]s
+                      its rules: %[10]s
   Everything it keeps is in %[6]s
 
 Stop it with Ctrl-C; then "aorta verify --data %[6]s" checks the money.
-`, h.url(), h.opsURL, sandboxURL, demoProject, secret, c.Data, h.demoKey)
+`, h.url(), h.opsURL, sandboxURL, demoProject, house.secret, c.Data, h.demoKeys[demoProject],
+		licensedProject, h.demoKeys[licensedProject], house.rules.File)
 }
 
-// demoSecret is the demo project's secret: made once, then kept, so that a
+// demoSecret is the secret of a demo's project: made once, then kept, so that a
 // restarted demo still understands its merchant.
-func demoSecret(dir string) (string, error) {
+func demoSecret(dir, name string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("data directory: %w", err)
 	}
-	path := filepath.Join(dir, "demo.secret")
+	path := filepath.Join(dir, name)
 	text, err := os.ReadFile(path)
 	if err == nil && len(text) > 0 {
 		return string(text), nil

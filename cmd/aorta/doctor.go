@@ -14,8 +14,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"aorta/internal/money"
 	"aorta/internal/store"
 
 	"golang.org/x/sys/unix"
@@ -66,6 +68,7 @@ func (c doctorCmd) Run(ctx context.Context, s streams) error {
 	if loaded {
 		e.connectors(cfg)
 		e.projects(cfg)
+		e.rules(cfg)
 	}
 	e.tls(cfg)
 	e.masterKey(cfg.Data)
@@ -331,6 +334,39 @@ func (e *examination) projects(cfg settings) {
 	}
 	if plain == 0 {
 		e.ok("callbacks", "%d projects, none called back over plain http", len(cfg.Projects))
+	}
+}
+
+// ratesOld is when exchange rates no longer say what thresholds are worth.
+const ratesOld = 7 * 24 * time.Hour
+
+// rules says of licensed projects what their rules are, and which of their
+// currencies the rate table lacks: there, nothing can be judged.
+func (e *examination) rules(cfg settings) {
+	seen := map[string]bool{}
+	for _, p := range cfg.Projects {
+		l, licensed := cfg.Licences[p.ID]
+		if !licensed {
+			continue
+		}
+		var without []string
+		for _, m := range p.Methods {
+			c := string(m.Currency)
+			if _, err := l.Rules.Convert(money.Amount{Currency: l.Rules.Reference}, m.Currency); err != nil && !slices.Contains(without, c) {
+				without = append(without, c)
+			}
+		}
+		if len(without) > 0 {
+			e.warn("rules", "add them to [rates] of "+l.File, "project %d: no rate for %s: every deposit in it is reviewed, and every payout waits for a person", p.ID, strings.Join(without, ", "))
+		}
+		if seen[l.File] {
+			continue
+		}
+		seen[l.File] = true
+		if asOf, err := time.Parse(time.DateOnly, l.Rules.Rates.AsOf); err == nil && e.now.Sub(asOf) > ratesOld {
+			e.warn("rules", "write the day's rates into [rates] of "+l.File, "%s: exchange rates are of %s", l.File, l.Rules.Rates.AsOf)
+		}
+		e.ok("rules", "%s: profile %s, hash %s", l.File, l.Rules.Profile, l.Rules.Hash)
 	}
 }
 

@@ -66,6 +66,14 @@ code = "paytm-wallet"
 account = "main"
 `
 
+// licensed gives the configuration's project rules.
+func licensed(rules string) func(t *testing.T, dir string, config *string) {
+	return func(t *testing.T, _ string, config *string) {
+		path := write(t, t.TempDir(), "rules.toml", rules, 0o600)
+		*config = strings.Replace(*config, "[[project.method]]", "wallet = true\nwallet_only = true\nrules = \""+path+"\"\n[[project.method]]", 1)
+	}
+}
+
 // Each illness is found under its own name, and the healthy have none.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
@@ -132,6 +140,10 @@ func TestDoctor(t *testing.T) {
 		{name: "PostgreSQL away", spoil: func(_ *testing.T, _ string, config *string) {
 			*config = "database = \"postgres://nobody@127.0.0.1:1/none\"\n" + *config
 		}, check: "database", verdict: checkFail, found: "connect"},
+		{name: "licensed", spoil: licensed("profile = \"generic\"\n[rates]\nINR = \"102.5\"\n"), check: "rules", verdict: checkOK, found: "profile generic, hash "},
+		{name: "no rate", spoil: licensed("profile = \"generic\"\n"), check: "rules", verdict: checkWarn, found: "project 7: no rate for INR: "},
+		{name: "old rates", spoil: licensed("profile = \"generic\"\nrates_as_of = \"2026-01-01\"\n[rates]\nINR = \"102.5\"\n"), check: "rules", verdict: checkWarn, found: "exchange rates are of 2026-01-01"},
+		{name: "wrong rules", spoil: licensed("profile = \"generic\"\nunknown = 1\n"), check: "configuration", verdict: checkFail, found: "rules.toml:2: unknown: "},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

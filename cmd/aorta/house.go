@@ -76,9 +76,9 @@ type house struct {
 	unlock    func()
 	stop      context.CancelFunc
 	failed    chan error
-	gone      atomic.Bool   // see lost
-	demoKey   string        // text of the demo's API key
-	guarded   chan struct{} // closed when the background check and the look at the endpoints have ended
+	gone      atomic.Bool      // see lost
+	demoKeys  map[int64]string // project → text of the demo's API key
+	guarded   chan struct{}    // closed when the background check and the look at the endpoints have ended
 }
 
 // open builds a house and starts it on its two listeners. Close ends it.
@@ -183,6 +183,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	}
 	flows := flow.New(h.book, db, flow.Options{
 		Projects: projects, Connectors: connectors, Endpoints: endpoints.Seen, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
+		Rules: s.rules,
 		Behind: func(url string) bool {
 			return h.worker.Behind(due.Ask, due.Notice, due.Deliver) || parts.callbacks.Behind(url)
 		},
@@ -208,9 +209,9 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 			return parts.callbacks.ReplayTo(ctx, projectID, k, f)
 		},
 		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, PublicURL: h.url, KeyHash: keyHash, Cursors: api.NewCursors(pageKey), Now: time.Now, Random: rand.Reader,
-		Insecure: s.insecureCallbacks(), Sole: s.sole(), Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
+		Insecure: s.insecureCallbacks(), Sole: s.sole() || s.TestMode, Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
-	if err := errors.Join(flows.SealKeys(ctx, keyHash.Seal), h.makeDemoKey(ctx, flows, pageKey)); err != nil {
+	if err := errors.Join(flows.SealKeys(ctx, keyHash.Seal), h.makeDemoKeys(ctx, flows, pageKey)); err != nil {
 		return nil, nil, err
 	}
 	callbacks := callback.New(h.book, db, callback.Options{

@@ -142,20 +142,29 @@ func (c revokeKeyCmd) Run(ctx context.Context, s streams) error {
 	return printed(s, said, err)
 }
 
-// makeDemoKey makes the demo's API key. Its text follows from the master key, so
-// that a restarted demo has the same.
-func (h *house) makeDemoKey(ctx context.Context, flows *flow.Flows, master [32]byte) error {
-	p, ok := projectsByID(h.settings.Projects)(h.settings.DemoKey)
-	if !ok {
-		return nil
+// makeDemoKeys makes the demo's API keys, one for each of its projects.
+func (h *house) makeDemoKeys(ctx context.Context, flows *flow.Flows, master [32]byte) error {
+	h.demoKeys = map[int64]string{}
+	for _, each := range h.settings.DemoKeys {
+		if p, ok := projectsByID(h.settings.Projects)(each); ok {
+			if err := h.makeDemoKey(ctx, flows, master, p); err != nil {
+				return err
+			}
+		}
 	}
+	return nil
+}
+
+// makeDemoKey makes a demo project's API key. Its text follows from the master
+// key, so that a restarted demo has the same.
+func (h *house) makeDemoKey(ctx context.Context, flows *flow.Flows, master [32]byte, p project.Project) error {
 	mac := hmac.New(sha256.New, master[:])
 	fmt.Fprintf(mac, "demo API key of project %d", p.ID)
 	var bits [project.KeySecretLen * 5 / 8]byte
 	copy(bits[:], mac.Sum(nil))
 	k := project.Key{ID: id.Key(id.Derive(p.KeyBucket(flows.Buckets()), "demo key", opsapi.KeySecret(bits))), ProjectID: p.ID, Name: "demo", DefaultCustomer: "demo"}
-	h.demoKey = project.KeyText(k.ID, opsapi.KeySecret(bits))
-	k.Hash = project.NewKeyHasher(master).Hash(h.demoKey)
+	text := project.KeyText(k.ID, opsapi.KeySecret(bits))
+	h.demoKeys[p.ID], k.Hash = text, project.NewKeyHasher(master).Hash(text)
 	scopes := make([]string, 0, len(project.Scopes()))
 	for _, s := range project.Scopes() {
 		scopes = append(scopes, string(s))

@@ -123,7 +123,7 @@ func TestKeysOfBefore(t *testing.T) {
 	cmd.BaseTime, cmd.LimitTime, cmd.CallbackUnit = 1e9, 1e9, 1e9
 	use := func(do func(h *house)) {
 		t.Helper()
-		h, err := open(t.Context(), cmd.settings("http://127.0.0.1:1", "a secret of the demo"), slog.New(slog.DiscardHandler))
+		h, err := open(t.Context(), cmd.settings("http://127.0.0.1:1", demoHouse{secret: "a secret of the demo", licensed: "another secret of the demo"}), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestKeysOfBefore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := db.QueryRowContext(t.Context(), "SELECT hash FROM api_key").Scan(&hash); err != nil {
+		if err := db.QueryRowContext(t.Context(), "SELECT hash FROM api_key WHERE project_id = $1", demoProject).Scan(&hash); err != nil {
 			t.Fatal(err)
 		}
 		return hash
@@ -162,14 +162,14 @@ func TestKeysOfBefore(t *testing.T) {
 		return resp.StatusCode
 	}
 	var key string
-	use(func(h *house) { key = h.demoKey })
+	use(func(h *house) { key = h.demoKeys[demoProject] })
 	sealed := stored("")
 	sum := sha256.Sum256([]byte(key))
-	if plain := hex.EncodeToString(sum[:]); strings.Contains(sealed, plain) || stored("UPDATE api_key SET hash = $1", plain) != plain {
+	if plain := hex.EncodeToString(sum[:]); strings.Contains(sealed, plain) || stored("UPDATE api_key SET hash = $1 WHERE project_id = $2", plain, demoProject) != plain {
 		t.Fatalf("the store has %q", sealed)
 	}
 	use(func(h *house) {
-		if got := works(h, key); got != http.StatusOK || h.demoKey != key {
+		if got := works(h, key); got != http.StatusOK || h.demoKeys[demoProject] != key {
 			t.Errorf("the demo's key of before = %d", got)
 		}
 	})

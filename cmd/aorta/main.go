@@ -33,6 +33,7 @@ type commands struct {
 	Doctor  doctorCmd  `cmd:"" help:"Say whether this machine, configuration and database are fit to serve."`
 	Replay  replayCmd  `cmd:"" help:"Send callbacks or apply notifications once more, by the running server's ops listener."`
 	Keys    keysCmd    `cmd:"" help:"Make, list, rotate and revoke API keys, by the running server's ops listener."`
+	Rules   rulesCmd   `cmd:"" help:"Check a rules file of a licensed project."`
 	Sandbox sandboxCmd `cmd:"" help:"The other side alone: PSP simulators and a demo merchant, in a process of their own."`
 	Bench   benchCmd   `cmd:"" help:"Measure the core, or payments end to end."`
 }

@@ -22,6 +22,7 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 )
 
 // Flows are the flows over one book.
@@ -47,6 +48,7 @@ type Options struct {
 	Behind     func(callbackURL string) bool                          // whether so much waits already that nothing more is begun; nil: never
 	CallLimit  time.Duration                                          // for one PSP call; 0 means 25s, less than a lease
 	Dead       func(epoch int64) bool                                 // whether that process has died for sure; nil: nobody knows
+	Rules      func(projectID int64) *risk.Rules                      // of a licensed project; nil, or a nil answer: it has none, and nothing is limited
 	Sleep      func(context.Context, time.Duration)                   // between tries to book an answer; nil sleeps, or until the context ends
 }
 
@@ -67,6 +69,9 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 	if o.Endpoints == nil {
 		o.Endpoints = func() func(int64) []event.Endpoint { return func(int64) []event.Endpoint { return nil } }
 	}
+	if o.Rules == nil {
+		o.Rules = func(int64) *risk.Rules { return nil }
+	}
 	if o.Behind == nil {
 		o.Behind = func(string) bool { return false }
 	}
@@ -75,6 +80,9 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 
 // errBehind is book.ErrBusy before the book is asked.
 var errBehind = fmt.Errorf("too much is under way: %w", book.ErrBusy)
+
+// Rules are those of a licensed project; nil for another.
+func (f *Flows) Rules(projectID int64) *risk.Rules { return f.opts.Rules(projectID) }
 
 var (
 	// ErrState: the payment's status does not allow this. Gate: 3060.

@@ -132,6 +132,9 @@ func (k key) show(r *Rules) string {
 	case *bool:
 		return strconv.FormatBool(*at)
 	case *time.Duration:
+		if *at == 0 && strings.HasSuffix(k.name, "_window") {
+			return "ever"
+		}
 		return showSpan(*at)
 	case *[]Period:
 		return strings.Join(words(*at), ",")
@@ -244,6 +247,8 @@ func showSpan(d time.Duration) string {
 		return strconv.FormatInt(int64(d/(24*time.Hour)), 10) + "d"
 	case d%time.Hour == 0:
 		return strconv.FormatInt(int64(d/time.Hour), 10) + "h"
+	case d%time.Minute == 0:
+		return strconv.FormatInt(int64(d/time.Minute), 10) + "m"
 	}
 	return d.String()
 }

@@ -59,6 +59,7 @@ type Options struct {
 	Clock         func() time.Time
 	ProjectID     int64             // the shop's project at the platform
 	ProjectSecret string            // which the shop signs with and callbacks are verified with
+	OtherSecrets  []string          // of the merchant's other projects, whose callbacks it takes too
 	Paytm         []PaytmAccount    // nil means DemoAccount alone
 	Generic       []GenericAccount  // nil means DemoAccountName alone, with ProjectSecret
 	KYC           []KYCAccount      // nil means DemoAccountName alone, with ProjectSecret, which is its person key too
@@ -171,7 +172,7 @@ func (s *Sandbox) assemble(opts Options) (http.Handler, error) {
 	}
 	s.merchant, err = merchant.New(opts.ProjectSecret, opts.Clock, merchant.Options{
 		Faults: s.connectors["merchant"].faults, Append: appendFor("merchant"), Log: opts.Log,
-		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, MaxCallbacks: opts.MaxCallbacks,
+		OtherSecrets: opts.OtherSecrets, SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, MaxCallbacks: opts.MaxCallbacks,
 	})
 	if err != nil {
 		return nil, err
