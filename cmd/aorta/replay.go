@@ -21,7 +21,7 @@ type replayCmd struct {
 	Endpoint string   `help:"Of webhooks: the endpoint, we_…; what it has not got is sent." placeholder:"ID"`
 	State    string   `help:"Of webhooks: only those that are pending, delivered, dead or parked."`
 	Type     string   `help:"Of webhooks: only those of a type, such as payment.captured."`
-	Payment  string   `help:"Of webhooks: only those of a payment, pay_…."`
+	Payment  string   `help:"Of webhooks: only those of a payment, pay_…, or of a payout, po_…."`
 	From     string   `help:"Of webhooks: only those of events since then, such as 2026-01-02T15:04:05Z."`
 	To       string   `help:"Of webhooks: only those of events before then."`
 	Ops      string   `help:"The running server's ops listener." default:"http://127.0.0.1:8081" env:"AORTA_OPS"`

@@ -233,7 +233,9 @@ func (f filter) read() (callback.Filter, error) {
 	default:
 		return out, badRequest{"state must be pending, delivered, dead or parked"}
 	}
-	if err := out.Payment.UnmarshalText([]byte(f.Payment)); err != nil {
+	if payout, err := id.ParsePayout(f.Payment); err == nil {
+		out.Payment = id.Payment(payout)
+	} else if err := out.Payment.UnmarshalText([]byte(f.Payment)); err != nil {
 		return out, err
 	}
 	for text, into := range map[string]*time.Time{f.From: &out.From, f.To: &out.To} {

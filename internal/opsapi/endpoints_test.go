@@ -11,6 +11,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/callback"
+	"aorta/internal/id"
 	"aorta/internal/opsapi"
 	"aorta/internal/project"
 
@@ -87,6 +88,14 @@ func TestEndpoints(t *testing.T) {
 	}
 	for _, query := range []string{"state=lost", "from=yesterday", "payment=pay_1", "before=x"} {
 		call("GET", path+"/deliveries?"+query, "", http.StatusUnprocessableEntity)
+	}
+	for _, k := range []string{id.Payment{1}.String(), id.Payout{1}.String()} { // a payout by its own name, too
+		if log := call("GET", path+"/deliveries?payment="+k, "", http.StatusOK); len(log["deliveries"].([]any)) != 0 {
+			t.Errorf("of %s the log has %v", k, log)
+		}
+		if got := call("POST", "/admin/replay", `{"what":"webhooks","endpoint":"`+e["id"].(string)+`","state":"pending","payment":"`+k+`"}`, http.StatusOK); got["replayed"] != 0.0 {
+			t.Errorf("of %s replayed %v", k, got)
+		}
 	}
 	r := call("POST", path+"/rotate", `{"overlap_hours":1.5}`, http.StatusOK)
 	rotated, _ = r["secret"].(string)
