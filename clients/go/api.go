@@ -529,25 +529,30 @@ const (
 type EventType string
 
 const (
-	EventTypePaymentPending      EventType = "payment.pending"
-	EventTypePaymentCaptured     EventType = "payment.captured"
-	EventTypePaymentDeclined     EventType = "payment.declined"
-	EventTypePaymentRefunded     EventType = "payment.refunded"
-	EventTypeRefundSucceeded     EventType = "refund.succeeded"
-	EventTypeRefundDeclined      EventType = "refund.declined"
-	EventTypePayoutPending       EventType = "payout.pending"
-	EventTypePayoutPaid          EventType = "payout.paid"
-	EventTypePayoutFailed        EventType = "payout.failed"
-	EventTypeEndpointFailing     EventType = "endpoint.failing"
-	EventTypeEndpointDisabled    EventType = "endpoint.disabled"
-	EventTypeWalletStake         EventType = "wallet.stake"
-	EventTypeWalletWin           EventType = "wallet.win"
-	EventTypeWalletRollback      EventType = "wallet.rollback"
-	EventTypeWalletDebit         EventType = "wallet.debit"
-	EventTypeWalletCredit        EventType = "wallet.credit"
-	EventTypeWalletBonusGranted  EventType = "wallet.bonus_granted"
-	EventTypeWalletBonusReleased EventType = "wallet.bonus_released"
-	EventTypeEndpointTest        EventType = "endpoint.test"
+	EventTypePaymentPending          EventType = "payment.pending"
+	EventTypePaymentCaptured         EventType = "payment.captured"
+	EventTypePaymentDeclined         EventType = "payment.declined"
+	EventTypePaymentRefunded         EventType = "payment.refunded"
+	EventTypeRefundSucceeded         EventType = "refund.succeeded"
+	EventTypeRefundDeclined          EventType = "refund.declined"
+	EventTypePayoutPending           EventType = "payout.pending"
+	EventTypePayoutPaid              EventType = "payout.paid"
+	EventTypePayoutFailed            EventType = "payout.failed"
+	EventTypeEndpointFailing         EventType = "endpoint.failing"
+	EventTypeEndpointDisabled        EventType = "endpoint.disabled"
+	EventTypeWalletStake             EventType = "wallet.stake"
+	EventTypeWalletWin               EventType = "wallet.win"
+	EventTypeWalletRollback          EventType = "wallet.rollback"
+	EventTypeWalletDebit             EventType = "wallet.debit"
+	EventTypeWalletCredit            EventType = "wallet.credit"
+	EventTypeWalletBonusGranted      EventType = "wallet.bonus_granted"
+	EventTypeWalletBonusReleased     EventType = "wallet.bonus_released"
+	EventTypePaymentAwaitingCustomer EventType = "payment.awaiting_customer"
+	EventTypePaymentAwaitingRetry    EventType = "payment.awaiting_retry"
+	EventTypePaymentLateSuccess      EventType = "payment.late_success"
+	EventTypeRefundProcessing        EventType = "refund.processing"
+	EventTypePayoutUnknown           EventType = "payout.unknown"
+	EventTypeEndpointTest            EventType = "endpoint.test"
 )
 
 // OperationKind is one of the words below; later versions may have more.
@@ -631,7 +636,7 @@ type AccountListParams struct {
 // AllEventListParams is what Events.ListAllEvents takes.
 type AllEventListParams struct {
 	// Only of this type.
-	Type string `json:"type,omitzero"`
+	Type EventType `json:"type,omitzero"`
 
 	// Only those that happened then or later.
 	CreatedFrom time.Time `json:"created_from,omitzero"`

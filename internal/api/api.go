@@ -255,7 +255,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{http: r, traceID: a.traceID()}
 	values := [...]string{c.traceID, "no-store", "nosniff"} // of one piece of memory
 	head := w.Header()
-	head["Aorta-Trace-Id"], head["Cache-Control"], head["X-Content-Type-Options"] = values[0:1:1], values[1:2:2], values[2:3:3]
+	head[traceHeader], head["Cache-Control"], head["X-Content-Type-Options"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	out, err := a.safely(w, r, c)
 	if err != nil {
 		out = a.refused(c, err)

@@ -133,6 +133,16 @@ func invalid(p ...problem) *refusal {
 	return refuse(codeValidation, map[string]any{"fields": p[:min(len(p), maxProblems)]})
 }
 
+// short refuses what a wallet cannot bear, with the details of every 402: no other
+// method helps, and waiting does not.
+func short(details map[string]any) *refusal {
+	if details == nil {
+		details = map[string]any{}
+	}
+	details["decline_code"], details["retryable"], details["alternatives"] = payment.CodeNoBalance, false, []string{}
+	return refuse(codeFunds, details)
+}
+
 // patience is what Retry-After says when nobody knows how long it will take.
 const patience = 2 * time.Second
 

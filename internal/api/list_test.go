@@ -128,7 +128,7 @@ func TestListsOfAProject(t *testing.T) {
 		{"/v1/refunds?created_to=2026-01-02T03:04:08Z", "refund_id", refunds[:1]},
 		{"/v1/events?type=payment.captured&limit=1", "event_id", back(captured)},
 		{"/v1/events?type=refund.succeeded", "event_id", back(refunded)},
-		{"/v1/events?type=nothing.known", "event_id", nil},
+		{"/v1/events?type=payment.late_success", "event_id", nil},
 		{"/v1/events?type=payment.captured&created_from=2026-01-02T03:04:07Z", "event_id", back(captured[1:])},
 	} {
 		if got := h.ids(tt.target, tt.name); !slices.Equal(got, tt.want) {
@@ -152,7 +152,7 @@ func TestListsOfAProject(t *testing.T) {
 	for _, target := range []string{"/v1/operations/op_01k4aq3x8n0g2v5b7d9f1h3j5m", "/v1/events/evt_" + strings.Repeat("7", 26), "/v1/operations/x", "/v1/transfers/txn_01k4aq3x8n0g2v5b7d9f1h3j5m"} {
 		wants(t, target, h.get(target), 404, "not_found")
 	}
-	for _, target := range []string{"/v1/operations?kind=void", "/v1/events?type=x", "/v1/refunds?cursor=pay_01k4aq3x8n0g2v5b7d9f1h3j5m", "/v1/customers?cursor=c1", "/v1/events?limit=0", "/v1/transfers?kind=gift", "/v1/transfers?cursor=op_01k4aq3x8n0g2v5b7d9f1h3j5m"} {
+	for _, target := range []string{"/v1/operations?kind=void", "/v1/events?type=x", "/v1/events?type=nothing.known", "/v1/events?type=endpoint.test", "/v1/events?type=wallet.stake", "/v1/refunds?cursor=pay_01k4aq3x8n0g2v5b7d9f1h3j5m", "/v1/customers?cursor=c1", "/v1/events?limit=0", "/v1/transfers?kind=gift", "/v1/transfers?cursor=op_01k4aq3x8n0g2v5b7d9f1h3j5m"} {
 		wants(t, target, h.get(target), 422, "validation_failed")
 	}
 }

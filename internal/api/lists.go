@@ -153,7 +153,7 @@ func (a *API) getOperation(ctx context.Context, c *call) (any, error) {
 }
 
 type eventQuery struct {
-	Type        string `json:"type" kind:"dotted" doc:"Only of this type." ex:"payment.captured"`
+	Type        string `json:"type" kind:"event_type" doc:"Only of this type." ex:"payment.captured"`
 	CreatedFrom string `json:"created_from" kind:"time" doc:"Only those that happened then or later." ex:"2025-10-17T00:00:00Z"`
 	CreatedTo   string `json:"created_to" kind:"time" doc:"Only those that happened before." ex:"2025-10-18T00:00:00Z"`
 	Limit       string `json:"limit" kind:"limit" doc:"How many at most, 1 to 100; 20 if you do not say." ex:"20"`

@@ -22,7 +22,7 @@ func OpenAPI() []byte { return New(Options{}).openapi }
 
 // describe makes openapi.json of the routes.
 func (a *API) describe() []byte {
-	d := &description{schemas: map[string]any{}}
+	d := &description{schemas: map[string]any{}, refusals: map[string]any{}}
 	paths := map[string]map[string]any{}
 	for _, r := range a.routes {
 		if paths[r.pattern] == nil {
@@ -56,7 +56,11 @@ func (a *API) describe() []byte {
 		"paths":    paths,
 		"webhooks": d.webhook(),
 		"components": object{
-			"schemas":         d.schemas,
+			"schemas":   d.schemas,
+			"responses": d.refusals,
+			"headers": object{
+				traceHeader: object{"description": "Names this answer in our logs.", "schema": object{"type": "string", "pattern": "^[0-9a-f]{32}$"}},
+			},
 			"securitySchemes": object{"key": object{"type": "http", "scheme": "bearer", "description": "An API key, sk_…"}},
 		},
 	})
@@ -64,7 +68,11 @@ func (a *API) describe() []byte {
 
 type object = map[string]any
 
-type description struct{ schemas map[string]any }
+// description is what the document's paths refer to.
+type description struct {
+	schemas  map[string]any
+	refusals map[string]any // by the codes that they give
+}
 
 // everywhere are the errors that any call with a key may give.
 var everywhere = []code{
@@ -126,20 +134,27 @@ func (d *description) operation(r *route) object {
 	}
 	responses := object{"200": ok}
 	for status, codes := range byStatus(list) {
-		texts := make([]string, len(codes))
-		for n, c := range codes {
-			texts[n] = string(c)
-		}
-		responses[strconv.Itoa(status)] = object{
-			"description": strings.Join(texts, ", "), "headers": headers(),
-			"content": object{
-				"application/json":         object{"schema": object{"$ref": "#/components/schemas/Error"}},
-				"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}},
-			},
-		}
+		responses[strconv.Itoa(status)] = d.refusal(codes)
 	}
 	op["responses"] = responses
 	return op
+}
+
+// refusal puts an answer by one of some codes among the components, and refers to it.
+func (d *description) refusal(codes []code) object {
+	texts := make([]string, len(codes))
+	for n, c := range codes {
+		texts[n] = string(c)
+	}
+	name := strings.Join(texts, ".")
+	d.refusals[name] = object{
+		"description": strings.Join(texts, ", "), "headers": headers(),
+		"content": object{
+			"application/json":         object{"schema": object{"$ref": "#/components/schemas/Error"}},
+			"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}},
+		},
+	}
+	return object{"$ref": "#/components/responses/" + name}
 }
 
 func byStatus(list []code) map[int][]code {
@@ -155,8 +170,10 @@ func byStatus(list []code) map[int][]code {
 	return out
 }
 
+const traceHeader = "Aorta-Trace-Id"
+
 func headers() object {
-	return object{"Aorta-Trace-Id": object{"description": "Names this answer in our logs.", "schema": object{"type": "string", "pattern": "^[0-9a-f]{32}$"}}}
+	return object{traceHeader: object{"$ref": "#/components/headers/" + traceHeader}}
 }
 
 // ref puts a struct among the schemas, and refers to it.
@@ -216,6 +233,9 @@ func (d *description) member(m member) object {
 	}
 	if m.kind == "type" {
 		s["enum"] = typesTold()
+	}
+	if m.kind == "event_type" {
+		s["enum"] = event.Kinds()
 	}
 	if m.kind == "types" {
 		s["items"], s["maxItems"] = object{"type": "string", "enum": event.Types()}, len(event.Types())

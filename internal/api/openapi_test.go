@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,6 +44,16 @@ func at(doc any, path ...string) any {
 		doc = o[name]
 	}
 	return doc
+}
+
+// answerAt is where the document says what a call answers with a status, by way of a
+// reference if there is one.
+func answerAt(doc any, pattern, method, status string) []string {
+	to := []string{"paths", pattern, method, "responses", status}
+	if ref, ok := at(doc, append(to, "$ref")...).(string); ok {
+		return strings.Split(strings.TrimPrefix(ref, "#/"), "/")
+	}
+	return to
 }
 
 // patternOf finds the path of the document that a request went to.
@@ -97,19 +108,26 @@ func conforms(t testing.TB, r *http.Request, a answer) {
 		return // no call of ours: it has an error body all the same, which send looks at
 	}
 	media, _, _ := mime.ParseMediaType(a.Header().Get("Content-Type"))
-	if at(doc, "paths", pattern, method, "responses", strconv.Itoa(a.Code), "content", media, "schema") == nil {
+	told := answerAt(doc, pattern, method, strconv.Itoa(a.Code))
+	schema := append(slices.Clone(told), "content", media, "schema")
+	if at(doc, schema...) == nil {
 		if pattern != "/v1/openapi.json" {
 			t.Errorf("%s %s = %d %s, which openapi.json does not have: %s", r.Method, pattern, a.Code, media, a.Body)
 		}
 		return
 	}
-	if err := valid(pointer("paths", pattern, method, "responses", strconv.Itoa(a.Code), "content", media, "schema"), a.Body.Bytes()); err != nil {
+	if err := valid(pointer(schema...), a.Body.Bytes()); err != nil {
 		t.Errorf("%s %s = %d %s\nis not as openapi.json says: %v", r.Method, pattern, a.Code, a.Body, err)
 	}
 	if a.Code < 400 {
 		return
 	}
-	texts, _ := at(doc, "paths", pattern, method, "responses", strconv.Itoa(a.Code), "description").(string)
+	for _, name := range []string{"decline_code", "retryable", "alternatives"} { // errors.md 1
+		if a.Code == http.StatusPaymentRequired && a.text("details", name) == "" {
+			t.Errorf("%s %s = %d %s, without details.%s", r.Method, pattern, a.Code, a.Body, name)
+		}
+	}
+	texts, _ := at(doc, append(told, "description")...).(string)
 	if code := a.text("error"); !strings.Contains(", "+texts+",", ", "+code+",") {
 		t.Errorf("%s %s answers %s, which openapi.json does not have (%s)", r.Method, pattern, code, texts)
 	}
@@ -185,8 +203,8 @@ func faults(doc any) (out []string) {
 			if len(responses) == 0 {
 				fault("%s has no responses", name)
 			}
-			for status, r := range responses {
-				if d, _ := at(r, "description").(string); d == "" {
+			for status := range responses {
+				if d, _ := at(doc, append(answerAt(doc, pattern, method, status), "description")...).(string); d == "" {
 					fault("%s: %s has no description", name, status)
 				}
 			}
@@ -221,7 +239,9 @@ func TestAnswersAreJudged(t *testing.T) {
 		{"a word of ours", initPath, "200", `{"payment_id":"pay_01k4aq3x8n0g2v5b7d9f1h3j5m","status":"awaiting_customer"}`},
 		{"a code that there is not", initPath, "409", `{"error":"x","message":"","trace_id":"00000000000000000000000000000000","details":{}}`},
 	} {
-		if err := valid(pointer("paths", tt.path, "post", "responses", tt.status, "content", "application/json", "schema"), []byte(tt.body)); err == nil {
+		doc, _ := document()
+		schema := append(answerAt(doc, tt.path, "post", tt.status), "content", "application/json", "schema")
+		if err := valid(pointer(schema...), []byte(tt.body)); err == nil {
 			t.Errorf("%s: nothing is noticed", tt.name)
 		}
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -173,7 +174,7 @@ func (a *API) initPayment(_ context.Context, c *call) (once, error) {
 	if err != nil {
 		return once{}, err
 	}
-	m, err := methodOf(c.project, b.Method, amount.Currency)
+	m, err := methodOf(c.project, b.Method, amount.Currency, func(project.Method) bool { return true })
 	if err != nil {
 		return once{}, err
 	}
@@ -228,14 +229,19 @@ func (a *API) begun(ctx context.Context, _ *call, k id.Payment) (payment.Payment
 // known answers for a payment whose name is in use: by an earlier run of the same
 // call, or by another payment.
 func (a *API) known(ctx context.Context, c *call, p payment.Payment, row payment.Answer) (any, error) {
-	kept, err := a.came(ctx, p.ID)
-	if err != nil {
+	if err := a.sameCall(ctx, p, row); err != nil {
 		return nil, err
 	}
-	if kept.Answer != row.ID.String() {
-		return nil, inUse(p)
-	}
 	return a.outcome(ctx, c, p, true, nil)
+}
+
+// sameCall refuses a payment or payout that another call has begun.
+func (a *API) sameCall(ctx context.Context, p payment.Payment, row payment.Answer) error {
+	kept, err := a.came(ctx, p.ID)
+	if err == nil && kept.Answer != row.ID.String() {
+		return inUse(p)
+	}
+	return err
 }
 
 // inUse refuses a merchant's name that is that of another payment or payout.
@@ -314,11 +320,14 @@ func alternatives(p project.Project, pay payment.Payment) []string {
 // wordOf is /v1's word for a method: card for generic-card, wallet for paytm-wallet.
 func wordOf(code string) string { return code[strings.LastIndexByte(code, '-')+1:] }
 
-// methodOf finds the method of a word: its code, the end of it, such as card, or
-// its group. Of several that take the currency it is the project's first.
-func methodOf(p project.Project, word string, c money.Currency) (project.Method, error) {
+// methodOf finds the method of a word, of those that can: its code, the end of it,
+// such as card, or its group. Of several that take the currency it is the project's first.
+func methodOf(p project.Project, word string, c money.Currency, can func(project.Method) bool) (project.Method, error) {
 	var currencies, words []string
 	for _, m := range p.Methods {
+		if !can(m) {
+			continue
+		}
 		if m.Code == word || wordOf(m.Code) == word || m.Group == word {
 			if m.Currency == c {
 				return m, nil
@@ -401,43 +410,75 @@ func (a *API) getPayment(ctx context.Context, c *call) (any, error) {
 	if v.RedirectURL, err = a.redirect(ctx, p); err != nil {
 		return nil, err
 	}
-	kept, err := a.came(ctx, p.ID)
-	if err != nil {
-		return nil, err
-	}
-	v.Meta = kept.Meta
-	if c.query.(*getQuery).Expand == "operations" {
-		v.Operations, err = a.operations(ctx, p)
-	}
+	v.Meta, v.Operations, err = a.beside(ctx, p, c.query.(*getQuery).Expand)
 	return v, err
+}
+
+// beside is what a payment or payout alone is shown with.
+func (a *API) beside(ctx context.Context, p payment.Payment, expand string) (meta map[string]string, done []operationView, err error) {
+	kept, err := a.came(ctx, p.ID)
+	if err == nil && expand == "operations" {
+		done, err = a.operations(ctx, p)
+	}
+	return kept.Meta, done, err
+}
+
+// metas gives what lines of a list are shown with.
+func (a *API) metas(ctx context.Context, rows []payment.Payment, expand string) ([]map[string]string, error) {
+	out := make([]map[string]string, len(rows))
+	for n := range rows {
+		if expand != "meta" {
+			break
+		}
+		kept, err := a.came(ctx, rows[n].ID)
+		if err != nil {
+			return nil, err
+		}
+		out[n] = kept.Meta
+	}
+	return out, nil
 }
 
 // defaultLimit is how many a page has when nobody says.
 const defaultLimit = 20
 
+// listPayments lists payments. Their redirect_url is told by GET of one alone.
 func (a *API) listPayments(ctx context.Context, c *call) (any, error) {
 	q := c.query.(*listQuery)
-	if q.MerchantPaymentID != "" {
-		return a.paymentByName(ctx, c, q)
-	}
 	cursor, _ := id.ParsePayment(q.Cursor) // the schema has found it to be one, or absent
-	rows, next, err := a.chosen(ctx, c, selection{payment.TypePurchase, q.Status, q.CustomerID, q.CreatedFrom, q.CreatedTo, cursor, q.Limit})
+	rows, next, err := a.chosen(ctx, c, selection{payment.TypePurchase, q.MerchantPaymentID, q.Status, q.CustomerID, q.CreatedFrom, q.CreatedTo, cursor, q.Limit})
 	if err != nil {
 		return nil, err
 	}
-	return a.list(ctx, rows, next, q.Expand == "meta")
+	metas, err := a.metas(ctx, rows, q.Expand)
+	out := paymentList{Data: make([]paymentView, len(rows)), HasMore: !next.IsZero(), NextCursor: next.String()}
+	for n, p := range rows {
+		out.Data[n] = view(p)
+		if err == nil {
+			out.Data[n].Meta = metas[n]
+		}
+	}
+	return out, err
 }
 
 // selection is what lists of payments and of payouts are asked for.
 type selection struct {
-	of                           payment.Type
-	status, customerID, from, to string
-	cursor                       id.Payment
-	limit                        string
+	of                                 payment.Type
+	name, status, customerID, from, to string
+	cursor                             id.Payment
+	limit                              string
 }
 
 // chosen gives a page of a selection, and where to go on.
 func (a *API) chosen(ctx context.Context, c *call, s selection) ([]payment.Payment, id.Payment, error) {
+	if s.name != "" {
+		p, err := a.opts.Flows.Named(ctx, c.project, s.name)
+		switch {
+		case errors.Is(err, payment.ErrNoPayment), err == nil && !s.fits(p):
+			return nil, id.Payment{}, nil
+		}
+		return []payment.Payment{p}, id.Payment{}, err
+	}
 	match := book.PaymentFilter{ProjectID: c.project.ID, Type: s.of, CustomerID: s.customerID}
 	if s.status != "" {
 		if match.Statuses = statusesOf(s.of, s.status); len(match.Statuses) == 0 {
@@ -463,7 +504,7 @@ func (a *API) chosen(ctx context.Context, c *call, s selection) ([]payment.Payme
 
 // fits reports whether a payment that was found by its name is of a selection.
 func (s selection) fits(p payment.Payment) bool {
-	return (s.customerID == "" || s.customerID == p.CustomerID) && (s.status == "" || s.status == statusOf(p.Status)) &&
+	return p.Type == s.of && (s.customerID == "" || s.customerID == p.CustomerID) && (s.status == "" || s.status == statusOf(p.Status)) &&
 		(s.from == "" || p.CreatedUS >= timeOf(s.from).UnixMicro()) && (s.to == "" || p.CreatedUS < timeOf(s.to).UnixMicro())
 }
 
@@ -471,35 +512,6 @@ func (s selection) fits(p payment.Payment) bool {
 func timeOf(text string) time.Time {
 	t, _ := time.Parse(time.RFC3339Nano, text)
 	return t
-}
-
-// list shows payments. Their redirect_url is told by GET of one alone.
-func (a *API) list(ctx context.Context, rows []payment.Payment, next id.Payment, meta bool) (any, error) {
-	out := paymentList{Data: make([]paymentView, len(rows)), HasMore: !next.IsZero(), NextCursor: next.String()}
-	for n, p := range rows {
-		out.Data[n] = view(p)
-		if meta {
-			kept, err := a.came(ctx, p.ID)
-			if err != nil {
-				return nil, err
-			}
-			out.Data[n].Meta = kept.Meta
-		}
-	}
-	return out, nil
-}
-
-func (a *API) paymentByName(ctx context.Context, c *call, q *listQuery) (any, error) {
-	p, err := a.opts.Flows.Find(ctx, c.project, q.MerchantPaymentID)
-	switch r, _ := refusalOf(err); {
-	case err == nil:
-		if (selection{status: q.Status, customerID: q.CustomerID, from: q.CreatedFrom, to: q.CreatedTo}).fits(p) {
-			return a.list(ctx, []payment.Payment{p}, id.Payment{}, q.Expand == "meta")
-		}
-	case r.code != codeNotFound:
-		return nil, err
-	}
-	return a.list(ctx, nil, id.Payment{}, false)
 }
 
 // maxHistory bounds a payment's operations and events in an answer.

@@ -109,6 +109,9 @@ func (a *API) initPayout(ctx context.Context, c *call) (once, error) {
 		}
 		route, err := a.route(ctx, c, b.Method, paid, customer, amount)
 		if err != nil {
+			if p, err := a.ofName(ctx, c, b.MerchantPayoutID, row); !errors.Is(err, payment.ErrNoPayment) {
+				return view(p), err // it is begun: that there is no such way any more is no answer
+			}
 			return nil, err
 		}
 		begun, err := a.opts.Flows.BeginPayout(ctx, flow.PayoutRequest{
@@ -117,15 +120,11 @@ func (a *API) initPayout(ctx context.Context, c *call) (once, error) {
 		})
 		switch {
 		case errors.Is(err, flow.ErrInsufficient):
-			return nil, refuse(codeFunds, nil).keep()
+			return nil, short(nil).keep()
 		case err != nil:
 			return nil, err
 		case begun.Repeat:
-			kept, err := a.came(ctx, begun.Payment.ID)
-			if err == nil && kept.Answer != row.ID.String() {
-				err = inUse(begun.Payment)
-			}
-			return view(begun.Payment), err
+			return view(begun.Payment), a.sameCall(ctx, begun.Payment, row)
 		}
 		if err := a.await(ctx, begun.Asked); err != nil {
 			return nil, err
@@ -133,6 +132,19 @@ func (a *API) initPayout(ctx context.Context, c *call) (once, error) {
 		p, err := a.again(ctx, begun.Payment)
 		return view(p), err
 	}}, nil
+}
+
+// ofName finds what an earlier run of the same call has begun under the merchant's
+// name, or refuses a name that is another's. ErrNoPayment: it names nothing yet.
+func (a *API) ofName(ctx context.Context, c *call, name string, row payment.Answer) (payment.Payment, error) {
+	if name == "" {
+		return payment.Payment{}, payment.ErrNoPayment
+	}
+	p, err := a.opts.Flows.Named(ctx, c.project, name)
+	if err != nil {
+		return p, err
+	}
+	return p, a.sameCall(ctx, p, row)
 }
 
 // route finds how a payout is sent: by the method asked for, the way of a payment,
@@ -173,31 +185,26 @@ func rangeOf(can connector.Capabilities, c money.Currency) error {
 	return refuse(codeRange, details)
 }
 
-// routeBy finds the method of a word whose account can send money. Of several it is
-// the project's first.
+// routeBy finds the method of a word whose account can send money.
 func (a *API) routeBy(p project.Project, word string, c money.Currency) (flow.Route, error) {
-	if _, err := methodOf(p, word, c); err != nil {
-		if r, _ := refusalOf(err); r.code == codeNoMethod {
-			return flow.Route{}, flow.ErrNoRoute
-		}
-		return flow.Route{}, err
+	m, err := methodOf(p, word, c, a.sends)
+	if r, _ := refusalOf(err); err != nil && r.code == codeNoMethod {
+		return flow.Route{}, flow.ErrNoRoute
 	}
-	for _, m := range p.Methods {
-		if m.Currency != c || m.Code != word && wordOf(m.Code) != word && m.Group != word {
-			continue
-		}
-		if _, ok := a.opts.Flows.PaysOut(m.Connector, m.Account); ok {
-			return flow.Route{Method: m.Code, Connector: m.Connector, Account: m.Account}, nil
-		}
-	}
-	return flow.Route{}, flow.ErrNoRoute
+	return flow.Route{Method: m.Code, Connector: m.Connector, Account: m.Account}, err
+}
+
+// sends reports whether a method's account can send money.
+func (a *API) sends(m project.Method) bool {
+	_, ok := a.opts.Flows.PaysOut(m.Connector, m.Account)
+	return ok
 }
 
 // paysOut are the words of the project's methods by which a currency can be sent.
 func (a *API) paysOut(p project.Project, c money.Currency) []string {
 	out := []string{}
 	for _, m := range p.Methods {
-		if _, ok := a.opts.Flows.PaysOut(m.Connector, m.Account); ok && m.Currency == c && !slices.Contains(out, wordOf(m.Code)) {
+		if m.Currency == c && a.sends(m) && !slices.Contains(out, wordOf(m.Code)) {
 			out = append(out, wordOf(m.Code))
 		}
 	}
@@ -238,49 +245,24 @@ func (a *API) getPayout(ctx context.Context, c *call) (any, error) {
 		return nil, err
 	}
 	v := viewPayout(p)
-	kept, err := a.came(ctx, p.ID)
-	if err != nil {
-		return nil, err
-	}
-	v.Meta = kept.Meta
-	if c.query.(*getQuery).Expand == "operations" {
-		v.Operations, err = a.operations(ctx, p)
-	}
+	v.Meta, v.Operations, err = a.beside(ctx, p, c.query.(*getQuery).Expand)
 	return v, err
 }
 
 func (a *API) listPayouts(ctx context.Context, c *call) (any, error) {
 	q := c.query.(*payoutQuery)
 	cursor, _ := id.ParsePayout(q.Cursor) // the schema has found it to be one, or absent
-	s := selection{payment.TypePayout, q.Status, q.CustomerID, q.CreatedFrom, q.CreatedTo, id.Payment(cursor), q.Limit}
-	var rows []payment.Payment
-	var next id.Payment
-	var err error
-	if q.MerchantPayoutID == "" {
-		rows, next, err = a.chosen(ctx, c, s)
-	} else {
-		var p payment.Payment
-		p, err = a.opts.Flows.FindPayout(ctx, c.project, q.MerchantPayoutID)
-		switch {
-		case errors.Is(err, payment.ErrNoPayment):
-			err = nil
-		case err == nil && s.fits(p):
-			rows = append(rows, p)
-		}
-	}
+	rows, next, err := a.chosen(ctx, c, selection{payment.TypePayout, q.MerchantPayoutID, q.Status, q.CustomerID, q.CreatedFrom, q.CreatedTo, id.Payment(cursor), q.Limit})
 	if err != nil {
 		return nil, err
 	}
+	metas, err := a.metas(ctx, rows, q.Expand)
 	out := payoutList{Data: make([]payoutView, len(rows)), HasMore: !next.IsZero(), NextCursor: id.Payout(next).String()}
 	for n, p := range rows {
 		out.Data[n] = viewPayout(p)
-		if q.Expand == "meta" {
-			kept, err := a.came(ctx, p.ID)
-			if err != nil {
-				return nil, err
-			}
-			out.Data[n].Meta = kept.Meta
+		if err == nil {
+			out.Data[n].Meta = metas[n]
 		}
 	}
-	return out, nil
+	return out, err
 }

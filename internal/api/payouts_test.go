@@ -363,6 +363,12 @@ func TestPayoutNames(t *testing.T) {
 				t.Errorf("%d homes: %s, want %s", homes, a.Body, sold)
 			}
 			h.has("one was paid", "46.00", "4.00")
+			gone := h.projects[200]
+			gone.Methods = nil
+			h.projects[200] = gone
+			a = h.post(payoutPath, "k6", payout("4.00", `,"merchant_payout_id":"`+name+`"`))
+			wants(t, "a name again, whose way is gone", a, 409, "duplicate_payment_id")
+			wants(t, "a new name without a way", h.post(payoutPath, "k7", payout("4.00", `,"merchant_payout_id":"new"`)), 422, "method_not_supported")
 		}
 	}
 }

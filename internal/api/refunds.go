@@ -109,7 +109,7 @@ func (a *API) refunded(ctx context.Context, p payment.Payment, o payment.Operati
 		details["refundable"] = decimal(now.Refundable(), now.Amount.Currency)
 		return nil, refuse(codeRefundTooMuch, details).keep()
 	case o.Code == payment.CodeNoBalance:
-		return nil, refuse(codeFunds, details).keep()
+		return nil, short(details).keep()
 	}
 	return viewRefund(o), nil
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -98,7 +99,6 @@ var kinds = map[string]kind{
 	"name":         {check: checkName, minimum: 1, most: maxName},
 	"txn":          {check: lengthOf(maxTxn), minimum: 1, most: maxTxn},
 	"text":         {check: lengthOf(maxText), most: maxText},
-	"dotted":       {check: matching(dottedPattern), most: maxTxn, pattern: dottedPattern},
 	"word":         {check: matching(wordPattern), pattern: wordPattern},
 	"url":          {check: checkURL, format: "uri", most: maxURL},
 	"meta":         {schemaType: "object"},
@@ -118,6 +118,7 @@ var kinds = map[string]kind{
 	"delivery_id":  ofID(func(t string) error { _, err := id.ParseDelivery(t); return err }, "cb_"),
 	"types":        {schemaType: "array"}, // of events
 	"type":         {check: checkType},
+	"event_type":   {check: checkEventType},
 	"note":         {check: checkNote, most: maxNote},
 	"hours":        {check: checkHours, digits: true, schemaType: "integer"},
 	"whsec":        {pattern: `^whsec_[A-Za-z0-9+/]{43}=$`},
@@ -138,8 +139,6 @@ func ofID(parse func(string) error, prefix string) kind {
 }
 
 const cursorPattern = `^txn_[0-9a-z_.]+$` // the address it stands in is bounded
-
-const dottedPattern = `^[a-z_]{1,31}\.[a-z_]{1,31}$`
 
 const wordPattern = `^[a-z0-9][a-z0-9_-]{0,63}$`
 
@@ -239,6 +238,13 @@ func typesTold() []string { return append(event.Types(), string(event.EndpointTe
 func checkType(text string) (string, string) {
 	if !slices.Contains(typesTold(), text) {
 		return "enum", "must be one of " + strings.Join(typesTold(), ", ")
+	}
+	return "", ""
+}
+
+func checkEventType(text string) (string, string) {
+	if !slices.Contains(event.Kinds(), event.Kind(text)) {
+		return "enum", "must be one of " + fmt.Sprint(event.Kinds())
 	}
 	return "", ""
 }

@@ -288,7 +288,7 @@ func (a *API) before(print string, row payment.Answer, err error) (reply, error)
 func refusalOfMove(err error) error {
 	switch {
 	case errors.Is(err, flow.ErrInsufficient):
-		return refuse(codeFunds, nil).keep()
+		return short(nil).keep()
 	case errors.Is(err, flow.ErrTxnConflict):
 		return refuse(codeDuplicateTxn, nil)
 	case errors.Is(err, flow.ErrRoundState):

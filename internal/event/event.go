@@ -35,6 +35,15 @@ const (
 	PayoutFailed    Kind = "payout.failed"
 )
 
+// Kinds are the kinds of events of payments and payouts: all that there are but those
+// that endpoints alone hear of.
+func Kinds() []Kind {
+	return []Kind{
+		PaymentAwaiting, PaymentPending, PaymentRetry, PaymentCaptured, PaymentDeclined, LateSuccess,
+		RefundStarted, RefundSucceeded, RefundDeclined, PayoutPending, PayoutUnknown, PayoutPaid, PayoutFailed,
+	}
+}
+
 // Address gives where the merchant of p hears of an event of kind k, if he is
 // told of such events at all; empty: nowhere. Where he must act, as he must send
 // the customer on, nothing keeps it from him (ecommpay.md section 4.1). The

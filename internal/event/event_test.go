@@ -2,7 +2,10 @@ package event_test
 
 import (
 	"encoding/json"
+	"os"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +21,24 @@ func text(t *rapid.T, name string) string { return rapid.String().Draw(t, name) 
 
 func amount(t *rapid.T, name string) money.Amount {
 	return money.Amount{Minor: rapid.Int64().Draw(t, name), Currency: "INR"}
+}
+
+// TestKinds: what the native API lists is all that payments and payouts have.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []event.Kind
+	for _, m := range regexp.MustCompile(`Kind = "([a-z_.]+)"`).FindAllStringSubmatch(string(source), -1) {
+		want = append(want, event.Kind(m[1]))
+	}
+	got := event.Kinds()
+	slices.Sort(got)
+	if slices.Sort(want); len(want) < 13 || !slices.Equal(got, want) {
+		t.Errorf("Kinds() = %v, event.go has %v", got, want)
+	}
 }
 
 // A renderer that gets the snapshot carried and one that gets it read from the

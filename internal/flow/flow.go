@@ -259,8 +259,18 @@ func (f *Flows) FindPayout(ctx context.Context, p project.Project, payoutID stri
 	return f.find(ctx, p, payment.TypePayout, payoutID)
 }
 
-func (f *Flows) find(ctx context.Context, p project.Project, t payment.Type, paymentID string) (payment.Payment, error) {
-	raw, ok, err := f.book.Find(ctx, p.RefScope(), project.FoldPaymentID(paymentID))
+func (f *Flows) find(ctx context.Context, p project.Project, t payment.Type, name string) (payment.Payment, error) {
+	pay, err := f.Named(ctx, p, name)
+	if err == nil && pay.Type != t {
+		return payment.Payment{}, payment.ErrNoPayment
+	}
+	return pay, err
+}
+
+// Named gives the payment or payout of a merchant's name, which they share, or
+// payment.ErrNoPayment.
+func (f *Flows) Named(ctx context.Context, p project.Project, name string) (payment.Payment, error) {
+	raw, ok, err := f.book.Find(ctx, p.RefScope(), project.FoldPaymentID(name))
 	if err != nil {
 		return payment.Payment{}, fmt.Errorf("find payment: %w", err)
 	}
@@ -271,7 +281,7 @@ func (f *Flows) find(ctx context.Context, p project.Project, t payment.Type, pay
 	if err != nil {
 		return payment.Payment{}, fmt.Errorf("read payment: %w", err)
 	}
-	if !ok || pay.Type != t { // reserved and not begun, or the name of the other
+	if !ok { // reserved and not begun
 		return payment.Payment{}, payment.ErrNoPayment
 	}
 	return pay, nil

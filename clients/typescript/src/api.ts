@@ -667,6 +667,11 @@ export type EventType =
   | "wallet.credit"
   | "wallet.bonus_granted"
   | "wallet.bonus_released"
+  | "payment.awaiting_customer"
+  | "payment.awaiting_retry"
+  | "payment.late_success"
+  | "refund.processing"
+  | "payout.unknown"
   | "endpoint.test";
 
 /** Later versions may have more. */
@@ -730,7 +735,7 @@ export interface AccountListParams {
 /** AllEventListParams is what Events.ListAllEvents takes. */
 export interface AllEventListParams {
   /** Only of this type. */
-  type?: string | undefined;
+  type?: EventType | undefined;
   /** Only those that happened then or later. */
   created_from?: string | undefined;
   /** Only those that happened before. */
