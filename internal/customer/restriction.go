@@ -164,11 +164,7 @@ func (c Customer) AskEnd(limits Limits, nowUS, least int64, delay func(Restraint
 		return c, limits, Restraint{}, ErrNotEnding
 	}
 	r := all[at]
-	from := r.UntilUS
-	if from == 0 {
-		from = monthsAfter(r.SinceUS, least)
-	}
-	if nowUS < from {
+	if nowUS < r.mayAskEnd(least) {
 		return c, limits, r, ErrNotEnding
 	}
 	if r.EndingUS == 0 {
@@ -177,4 +173,23 @@ func (c Customer) AskEnd(limits Limits, nowUS, least int64, delay func(Restraint
 		c, limits = c.put(limits, all)
 	}
 	return c, limits, r, nil
+}
+
+// mayAskEnd is from when the end of a self-exclusion can be asked for.
+func (r Restraint) mayAskEnd(least int64) int64 {
+	if r.UntilUS == 0 {
+		return monthsAfter(r.SinceUS, least)
+	}
+	return r.UntilUS
+}
+
+// MayAskEnd is from when the end of the self-exclusion can be asked for; 0: there is
+// none, or it was asked for.
+func (l Limits) MayAskEnd(least int64) int64 {
+	for _, r := range l.Restraints {
+		if r.Restriction == SelfExcluded && r.EndingUS == 0 {
+			return r.mayAskEnd(least)
+		}
+	}
+	return 0
 }

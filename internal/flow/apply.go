@@ -8,6 +8,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -37,7 +38,7 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 	if len(f.opts.Lookups) > 0 {
 		lookups = f.opts.Lookups
 	}
-	n := &news{known: known, out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects, endpoints: f.opts.Endpoints()}
+	n := &news{known: known, out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects, licence: f.licence, endpoints: f.opts.Endpoints()}
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: actName(known.Kind), Bucket: known.ID.Bucket(), Hint: n.hint, Decide: n.decide})
 	if err != nil {
 		return fmt.Errorf("apply %s to %s: %w", n.out.Kind, n.known.ID, err)
@@ -68,6 +69,7 @@ type news struct {
 	lookups    []time.Duration
 	movesMoney bool
 	projects   func(int64) (project.Project, bool)
+	licence    func(projectID int64) *licence
 	endpoints  endpoints
 }
 
@@ -98,7 +100,7 @@ func (n *news) decide(p *book.Page) (struct{}, error) {
 	if !ok {
 		return struct{}{}, ErrNoAttempt
 	}
-	x := application{page: p, out: n.out, lookups: n.lookups, movesMoney: n.movesMoney, projects: n.projects, endpoints: n.endpoints, attempt: a}
+	x := application{page: p, out: n.out, lookups: n.lookups, movesMoney: n.movesMoney, projects: n.projects, licence: n.licence, endpoints: n.endpoints, attempt: a}
 	x.op, _ = p.Operations.Get(a.Operation)
 	x.pay, _ = p.Payments.Get(a.Payment)
 	if err := x.apply(); err != nil {
@@ -115,6 +117,7 @@ type application struct {
 	lookups    []time.Duration
 	movesMoney bool
 	projects   func(int64) (project.Project, bool)
+	licence    func(projectID int64) *licence // nil: nothing that it does is counted
 	endpoints  endpoints
 
 	pay     payment.Payment
@@ -364,11 +367,21 @@ func (x *application) approve() error {
 	if x.pay.Status.Final() {
 		return x.late()
 	}
+	why, err := x.barred()
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return x.refuseCapture(why)
+	}
 	from := x.pay.Status
 	if err := x.move(payment.StatusCaptured); err != nil {
 		return err
 	}
 	if err := x.transfer(ledger.KindDeposit, x.clearing(), x.payee()); err != nil {
+		return err
+	}
+	if err := x.used(); err != nil {
 		return err
 	}
 	x.attempt.Status = payment.AttemptApproved
@@ -384,17 +397,28 @@ func (x *application) approve() error {
 // payment that another attempt has paid). The money is booked and owed; what
 // becomes of it is the project's rule (L15).
 func (x *application) late() error {
+	rule := project.LateHold
+	if pr, ok := x.projects(x.pay.ProjectID); ok && pr.LateSuccess != "" {
+		rule = pr.LateSuccess
+	}
+	why, err := x.barredLate(rule)
+	if err != nil {
+		return err
+	}
 	x.attempt.Status = payment.AttemptApproved
 	x.attempt.Late = 1
 	if err := x.transfer(ledger.KindLateSuccess, x.clearing(), x.refundDue()); err != nil {
 		return err
 	}
-	x.open(CaseLateSuccess, map[string]any{"amount": x.attempt.Amount, "provider_id": x.attempt.ProviderID})
-	x.record(event.LateSuccess, x.pay.Status, false)
-	rule := project.LateHold
-	if pr, ok := x.projects(x.pay.ProjectID); ok && pr.LateSuccess != "" {
-		rule = pr.LateSuccess
+	details := map[string]any{"amount": x.attempt.Amount, "provider_id": x.attempt.ProviderID}
+	if why != "" {
+		details["rule"], details["why"] = ruleLate, why
+		if rule = project.LateRefund; why == string(customer.Frozen) {
+			rule = project.LateHold // what is frozen goes nowhere
+		}
 	}
+	x.open(CaseLateSuccess, details)
+	x.record(event.LateSuccess, x.pay.Status, false)
 	switch {
 	case rule == project.LateRefund && mutation != "late":
 		if err := x.refundLate(); err != nil {
@@ -414,6 +438,9 @@ func (x *application) late() error {
 func (x *application) creditLate() error {
 	from, now := x.pay.Status, x.page.NowUS()
 	if err := x.transfer(ledger.KindLateCredit, x.refundDue(), x.payee()); err != nil {
+		return err
+	}
+	if err := x.used(); err != nil {
 		return err
 	}
 	if err := x.move(payment.StatusCaptured); err != nil {
@@ -459,6 +486,9 @@ func (x *application) decline(as payment.AttemptStatus) error {
 func (x *application) declinePayment(code string) error {
 	from := x.pay.Status
 	if err := x.move(payment.StatusDeclined); err != nil {
+		return err
+	}
+	if err := x.freed(); err != nil {
 		return err
 	}
 	x.pay.Code, x.pay.Message = code, payment.CodeMessage(code)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"aorta/internal/book"
@@ -31,8 +32,9 @@ type Flows struct {
 	read reads
 	opts Options
 
-	recent  recent
-	answers running
+	recent   recent
+	answers  running
+	licences sync.Map // by *risk.Rules
 }
 
 // Options are what Flows must be given, and its parts with a default.

@@ -19,9 +19,11 @@ import (
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 )
 
 // house is a platform in memory whose clock and PSP the test moves by hand.
@@ -40,6 +42,7 @@ type house struct {
 	behind atomic.Bool
 	mute   atomic.Value // string: a connector that can do nothing but sales
 	gone   atomic.Bool  // no PSP account is configured
+	rules  *risk.Rules  // nil: the project is not licensed
 }
 
 // reader reads from whichever home has the row.
@@ -79,6 +82,14 @@ func (r reader) Transfer(ctx context.Context, t id.Transfer) (ledger.Transfer, b
 
 func (r reader) Deposits(ctx context.Context, t id.Transfer, most int) ([]id.Payment, error) {
 	return r.of(t.Bucket()).Deposits(ctx, t, most)
+}
+
+func (r reader) Note(ctx context.Context, n id.Note) (customer.Note, bool, error) {
+	return r.of(n.Bucket()).Note(ctx, n)
+}
+
+func (r reader) Window(ctx context.Context, w id.Window) (limit.Window, bool, error) {
+	return r.of(w.Bucket()).Window(ctx, w)
 }
 
 func (r reader) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error) {
@@ -203,6 +214,7 @@ func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flo
 		},
 		NotifyURL: func(string, string) string { return "https://pay.example/n/paytm/demo" },
 		Now:       h.clock,
+		Rules:     func(int64) *risk.Rules { return h.rules },
 		Behind:    func(string) bool { return h.behind.Load() },
 		Sleep:     func(_ context.Context, d time.Duration) { h.mu.Lock(); h.now = h.now.Add(d); h.mu.Unlock() },
 	})

@@ -15,6 +15,7 @@ import (
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/project"
@@ -485,4 +486,24 @@ func TestRouteBack(t *testing.T) {
 	player{h, "c1"}.must("credit", "last", "", 1)
 	r, err = back("c1", "INR")
 	want("1,000 moves ago", r, err, flow.ErrNoRoute, flow.Route{})
+}
+
+// paidOut has c1 paid a sum, as the window of payouts will tell.
+func (h *house) paidOut(minor int64) {
+	h.t.Helper()
+	k := h.flows.CustomerOf(h.pr, "c1")
+	_, err := book.Do(h.t.Context(), h.book, book.Act[struct{}]{Name: "test.paid", Bucket: k.Bucket(), Decide: func(p *book.Page) (struct{}, error) {
+		row, ok := p.Windows.Get(limit.WindowID(k, limit.Payouts, "INR"))
+		if !ok {
+			row = limit.Window{ID: limit.WindowID(k, limit.Payouts, "INR"), Customer: k, Kind: limit.Payouts, Currency: "INR"}
+		}
+		e, err := limit.DecodeEntries(row.Entries)
+		e.Use(id.Payment{}, minor, p.NowUS())
+		row.Entries = e.Encode()
+		p.Windows.Put(row)
+		return struct{}{}, err
+	}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/payment"
 )
 
@@ -56,6 +57,16 @@ func (r reads) Deposits(ctx context.Context, from id.Transfer, most int) ([]id.P
 
 func (r reads) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error) {
 	row, ok, err := r.from.Round(ctx, n)
+	return row, ok, unread(err)
+}
+
+func (r reads) Note(ctx context.Context, n id.Note) (customer.Note, bool, error) {
+	row, ok, err := r.from.Note(ctx, n)
+	return row, ok, unread(err)
+}
+
+func (r reads) Window(ctx context.Context, w id.Window) (limit.Window, bool, error) {
+	row, ok, err := r.from.Window(ctx, w)
 	return row, ok, unread(err)
 }
 

@@ -22,7 +22,7 @@ import (
 // PSP is asked at once.
 func (f *Flows) TryAgain(ctx context.Context, known payment.Payment, declined id.Operation, person connector.Person) (Begun, error) {
 	done := make(chan struct{})
-	again := retry{payment: known.ID, declined: declined, person: person, done: done, endpoints: f.opts.Endpoints()}
+	again := retry{payment: known.ID, declined: declined, person: person, done: done, licence: f.licence, endpoints: f.opts.Endpoints()}
 	if pr, ok := f.opts.Projects(known.ProjectID); ok {
 		again.limit = pr.LimitTime
 	}
@@ -51,6 +51,7 @@ type retry struct {
 	limit    time.Duration
 	done     chan struct{}
 
+	licence   func(projectID int64) *licence
 	endpoints endpoints
 }
 
@@ -64,12 +65,20 @@ func (r retry) begin(p *book.Page) (Begun, error) {
 	if !stands && mutation != "retryguard" {
 		return Begun{Payment: pay, Repeat: true}, nil
 	}
-	x := application{page: p}
+	x := application{page: p, licence: r.licence, endpoints: r.endpoints, pay: pay}
 	x.op, _ = p.Operations.Get(pay.LastOperation)
 	x.attempt, _ = p.Attempts.Get(x.op.Attempt)
+	why, err := x.barred()
+	if err != nil {
+		return Begun{}, err
+	}
+	if why != "" { // what is reserved for it must not come any more
+		err := x.declineOffer()
+		return Begun{Payment: x.pay, Repeat: true}, err
+	}
 	x.forgetDue()
 	from := pay.Status
-	pay, err := pay.Move(payment.StatusPending, now)
+	pay, err = pay.Move(payment.StatusPending, now)
 	if err != nil {
 		return Begun{}, err
 	}
@@ -114,8 +123,16 @@ func (x *application) expireRetry() error {
 	if x.page.NowUS() < x.pay.RetryUS {
 		return nil
 	}
+	return x.declineOffer()
+}
+
+// declineOffer declines a payment as its last try was.
+func (x *application) declineOffer() error {
 	from := x.pay.Status
 	if err := x.move(payment.StatusDeclined); err != nil {
+		return err
+	}
+	if err := x.freed(); err != nil {
 		return err
 	}
 	x.pay.Code, x.pay.Message = x.op.Code, x.op.Message

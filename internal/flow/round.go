@@ -99,6 +99,9 @@ func (m *move) rollBack(p *book.Page) (written, error) {
 		if w.transfer, w.held, err = post(p, w.transfer, m.wallet, r.Currency, m.undoing(r)...); err != nil {
 			return written{}, err
 		}
+		if err := m.unplay(p, r); err != nil {
+			return written{}, err
+		}
 	} else { // nothing to undo: a tombstone
 		w.transfer.Customer, w.transfer.CreatedUS = m.wallet.customer, p.NowUS()
 		if w.currency = m.Amount.Currency; w.currency != "" {

@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
 	"aorta/internal/customer"
 	"aorta/internal/due"
+	"aorta/internal/event"
 	"aorta/internal/id"
+	"aorta/internal/limit"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 )
 
 // SaleRequest is what a door knows of a sale once it has checked it.
@@ -34,6 +38,10 @@ type SaleRequest struct {
 	Amount      money.Amount
 	Person      connector.Person
 	Keep        string // JSON kept beside the payment for the door; empty: nothing
+
+	// Declines: what limits and restrictions refuse is begun and declined at once, and
+	// told as any decline. Without it the refusal is the answer, and nothing is begun.
+	Declines bool
 }
 
 // Begun is the answer to the first act of an operation.
@@ -50,7 +58,9 @@ type Begun struct {
 
 // BeginSale makes the payment durable before anyone is asked, and has the PSP
 // asked at once. It returns after the first act. book.ErrBusy: so much waits to
-// be done that this would be done late; nothing was begun.
+// be done that this would be done late; nothing was begun. Of a licensed project
+// *risk.Refusal: its customer's limits or restrictions do not let it, see
+// SaleRequest.Declines; and ErrNoWallet: no customer is named.
 func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 	if f.opts.Behind(r.CallbackURL) {
 		return Begun{}, errBehind
@@ -60,9 +70,40 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 		want = f.NewPayment(r.Project, r.PaymentID, r.CustomerID, "")
 	}
 	done := make(chan struct{})
-	return f.start(ctx, start{act: "sale.begin", key: f.nameOf(r.Project, r.PaymentID), done: done, open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) {
+	s := start{act: "sale.begin", key: f.nameOf(r.Project, r.PaymentID), done: done, open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) {
 		return openPayment(p, r, k, fresh, done), nil
-	}}, want)
+	}}
+	if l := f.licence(r.Project.ID); l != nil {
+		if !r.Project.Wallet || r.CustomerID == "" {
+			return Begun{}, ErrNoWallet
+		}
+		s.admitted(l, r, want, f.opts.Endpoints())
+	}
+	begun, err := f.start(ctx, s, want)
+	if err == nil && !begun.Repeat && begun.Operation.Status.Final() { // declined at once
+		close(done)
+	}
+	return begun, err
+}
+
+// admitted makes the act of a sale let its customer in first.
+func (s *start) admitted(l *licence, r SaleRequest, want id.Payment, told endpoints) {
+	open, k := s.open, customer.KeyOf(want.Bucket(), strconv.FormatInt(r.Project.MerchantID, 10), r.CustomerID)
+	s.hint = func(p *book.Page) {
+		p.Customers.Get(k)
+		p.Windows.Get(limit.WindowID(k, limit.Deposits, r.Amount.Currency))
+	}
+	s.open = func(p *book.Page, pay id.Payment, fresh bool) (Begun, error) {
+		err := admit(p, l, meet(p, r.Project, r.CustomerID), pay, r.Amount)
+		var no *risk.Refusal
+		switch {
+		case errors.As(err, &no) && r.Declines:
+			return openRefused(p, told, r, pay, fresh, no)
+		case err != nil:
+			return Begun{}, err
+		}
+		return open(p, pay, fresh)
+	}
 }
 
 // start is what begins once: a sale or a payout, under the merchant's name for
@@ -258,16 +299,7 @@ func putPayment(p *book.Page, pay payment.Payment, fresh bool) {
 // openPayment writes a payment with its sale, and has the PSP asked.
 func openPayment(p *book.Page, r SaleRequest, k id.Payment, fresh bool, done chan struct{}) Begun {
 	now := p.NowUS()
-	pay := payment.Payment{
-		ID: k, ProjectID: r.Project.ID, MerchantPaymentID: r.PaymentID, Type: payment.TypePurchase, Status: payment.StatusNew,
-		Method: r.Method.Code, Amount: r.Amount, CustomerID: r.CustomerID, Description: r.Description, CallbackURL: r.CallbackURL,
-		SuccessURL: r.SuccessURL, DeclineURL: r.DeclineURL, CallbackDelayS: int64(r.Delay / time.Second),
-		Door: r.Door, CreatedUS: now, ChangedUS: now, LimitUS: now + r.Project.LimitTime.Microseconds(),
-		TriesLeft: int64(r.Retries),
-	}
-	if r.Mute {
-		pay.CallbackMute = 1
-	}
+	pay := newPayment(p, r, k)
 	op, a := openSale(p, &pay, payment.Attempt{Connector: r.Method.Connector, Account: r.Method.Account, Payee: r.Project.Payee(r.CustomerID)})
 	putPayment(p, pay, fresh)
 	if r.Keep != "" {
@@ -280,30 +312,94 @@ func openPayment(p *book.Page, r SaleRequest, k id.Payment, fresh bool, done cha
 	return Begun{Payment: pay, Operation: op, Attempt: a}
 }
 
+// newPayment is what a request asks for, before anything was done.
+func newPayment(p *book.Page, r SaleRequest, k id.Payment) payment.Payment {
+	now := p.NowUS()
+	pay := payment.Payment{
+		ID: k, ProjectID: r.Project.ID, MerchantPaymentID: r.PaymentID, Type: payment.TypePurchase, Status: payment.StatusNew,
+		Method: r.Method.Code, Amount: r.Amount, CustomerID: r.CustomerID, Description: r.Description, CallbackURL: r.CallbackURL,
+		SuccessURL: r.SuccessURL, DeclineURL: r.DeclineURL, CallbackDelayS: int64(r.Delay / time.Second),
+		Door: r.Door, CreatedUS: now, ChangedUS: now, LimitUS: now + r.Project.LimitTime.Microseconds(),
+		TriesLeft: int64(r.Retries),
+	}
+	if r.Mute {
+		pay.CallbackMute = 1
+	}
+	return pay
+}
+
+// openRefused writes a payment that is declined before anybody is asked, since its
+// customer's limits or restrictions do not let it.
+func openRefused(p *book.Page, told endpoints, r SaleRequest, k id.Payment, fresh bool, why *risk.Refusal) (Begun, error) {
+	x := application{page: p, endpoints: told, pay: newPayment(p, r, k)}
+	x.pay.TriesLeft = 0
+	x.op = saleOf(p, &x.pay)
+	x.end(payment.OperationDecline, codeOf(why))
+	from := x.pay.Status
+	if err := x.move(payment.StatusDeclined); err != nil {
+		return Begun{}, err
+	}
+	x.pay.Code, x.pay.Message = x.op.Code, x.op.Message
+	p.Operations.New(x.op)
+	if r.Keep != "" {
+		p.Requests.Append(payment.Request{ID: k.Raw(), Body: r.Keep})
+	}
+	x.record(event.PaymentDeclined, from, true)
+	putPayment(p, x.pay, fresh)
+	return Begun{Payment: x.pay, Operation: x.op}, nil
+}
+
+// codeOf is what a payment is declined with that limits, restrictions, verification or
+// risk refuse (ecommpay.md section 5).
+func codeOf(r *risk.Refusal) string {
+	switch r.Code {
+	case risk.CodeLimitExceeded, risk.CodeAmountOutOfRange:
+		return payment.CodeRejectAmount
+	case risk.CodePlayerRestricted:
+		return payment.CodeRejectCustomer
+	case risk.CodeVelocityLimited:
+		return payment.CodeRejectInterval
+	case risk.CodeKYCRequired:
+		return payment.CodeNotEnoughData
+	case risk.CodeDeclined, risk.CodeInsufficientFunds, risk.CodeStateConflict:
+	}
+	return payment.CodeReject
+}
+
 // openSale makes a sale of a payment, the newest of its operations, with an
 // attempt at the PSP account, and for the payee, of at.
 func openSale(p *book.Page, pay *payment.Payment, at payment.Attempt) (payment.Operation, payment.Attempt) {
-	now := p.NowUS()
-	op := payment.Operation{
-		ID: id.Operation(p.Mint()), Payment: pay.ID, Prev: pay.LastOperation, Number: p.Number(), Kind: payment.KindSale,
-		Status: payment.OperationProcessing, Amount: pay.Amount, CreatedUS: now, ChangedUS: now,
-	}
+	now, op := p.NowUS(), saleOf(p, pay)
 	a := payment.Attempt{
 		ID: id.Attempt(p.Mint()), Operation: op.ID, Payment: pay.ID, Connector: at.Connector, Account: at.Account, Payee: at.Payee,
 		Kind: payment.KindSale, Status: payment.AttemptAsking, Amount: op.Amount, CreatedUS: now, ChangedUS: now,
 	}
-	op.Attempt, pay.LastOperation = a.ID, op.ID
+	op.Attempt = a.ID
 	p.Operations.New(op)
 	p.Attempts.New(a)
 	return op, a
 }
 
-// meet makes the customer's row at their first payment.
-func meet(p *book.Page, pr project.Project, customerID string) {
-	k := customer.KeyOf(p.Bucket(), fmt.Sprint(pr.MerchantID), customerID)
-	if _, ok := p.Customers.Get(k); !ok {
-		p.Customers.Put(customer.Customer{ID: k, MerchantID: pr.MerchantID, Name: customerID, CreatedUS: p.NowUS()})
+// saleOf is a sale of a payment, the newest of its operations.
+func saleOf(p *book.Page, pay *payment.Payment) payment.Operation {
+	now := p.NowUS()
+	op := payment.Operation{
+		ID: id.Operation(p.Mint()), Payment: pay.ID, Prev: pay.LastOperation, Number: p.Number(), Kind: payment.KindSale,
+		Status: payment.OperationProcessing, Amount: pay.Amount, CreatedUS: now, ChangedUS: now,
 	}
+	pay.LastOperation = op.ID
+	return op
+}
+
+// meet makes the customer's row at their first payment, and gives it.
+func meet(p *book.Page, pr project.Project, customerID string) customer.Customer {
+	k := customer.KeyOf(p.Bucket(), strconv.FormatInt(pr.MerchantID, 10), customerID)
+	c, ok := p.Customers.Get(k)
+	if !ok {
+		c = customer.Customer{ID: k, MerchantID: pr.MerchantID, Name: customerID, CreatedUS: p.NowUS()}
+		p.Customers.Put(c)
+	}
+	return c
 }
 
 // takeOver goes on with an attempt that this process did not begin just now:

@@ -166,14 +166,19 @@ func account(p *book.Page, k id.Account, n accountName, c money.Currency) ledger
 // all accounts of a customer are found by key, and only the first transfer in a
 // currency touches the row.
 func enrol(p *book.Page, w wallet, c money.Currency) {
-	merchant, name := person(w.owner)
+	p.Customers.Put(customerOn(p, w).With(string(c)))
+}
+
+// customerOn gives the row of a wallet's owner, as it will be if it is not there yet.
+func customerOn(p *book.Page, w wallet) customer.Customer {
 	row, ok := p.Customers.Get(w.customer)
 	if !ok {
+		merchant, name := person(w.owner)
 		number, err := strconv.ParseInt(merchant, 10, 64)
 		if err != nil {
 			panic("flow: the owner of a wallet is not one: " + w.owner)
 		}
 		row = customer.Customer{ID: w.customer, MerchantID: number, Name: name, CreatedUS: p.NowUS()}
 	}
-	p.Customers.Put(row.With(string(c)))
+	return row
 }

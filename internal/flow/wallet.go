@@ -87,7 +87,9 @@ type move struct {
 	bucket id.Bucket // the customer's: all of them lies in it
 	wallet wallet
 	round  id.Round // zero: none
-	key    payment.RefKey
+
+	licence *licence // nil: nothing is counted
+	key     payment.RefKey
 
 	// own: the act writes the name itself. Else the name lies in another home and
 	// was reserved before, for this transfer; a rollback's, for its round.
@@ -131,7 +133,7 @@ func (f *Flows) moveOf(k ledger.Kind, w WalletMove) (move, error) {
 	if w.Amount.Minor < 0 || w.Amount.Minor == 0 && k != ledger.KindRollback {
 		return move{}, ErrAmount
 	}
-	m := move{WalletMove: w, kind: k, bucket: w.Project.PaymentBucket(f.book.Buckets(), "", w.CustomerID)}
+	m := move{WalletMove: w, kind: k, licence: f.licence(w.Project.ID), bucket: w.Project.PaymentBucket(f.book.Buckets(), "", w.CustomerID)}
 	m.wallet = walletOf(m.bucket, w.Project.Payee(w.CustomerID))
 	m.key = f.book.RefKey(string(k)+":"+strconv.FormatInt(w.Project.ID, 10), w.TxnID)
 	if inRound {
@@ -292,6 +294,7 @@ func (m *move) hint(p *book.Page) {
 	if !m.round.IsZero() {
 		p.Rounds.Get(m.round)
 	}
+	m.hintPlay(p)
 	p.Accounts.Get(ledger.AccountID(m.bucket, m.wallet.owner, ledger.Available, m.Amount.Currency))
 	if debit, credit := m.between(); m.kind != ledger.KindRollback {
 		p.Accounts.Get(ledger.AccountID(m.bucket, debit.owner, debit.purpose, m.Amount.Currency))
@@ -310,6 +313,9 @@ func (m *move) decide(p *book.Page) (written, error) {
 		if r, err = m.join(p); err != nil {
 			return written{}, err
 		}
+	}
+	if err := m.play(p); err != nil {
+		return written{}, err
 	}
 	debit, credit := m.between()
 	t, h, err := post(p, m.transfer(), m.wallet, m.Amount.Currency, leg{debit, m.Amount.Minor}, leg{credit, -m.Amount.Minor})

@@ -7,7 +7,12 @@ const (
 	CodeGeneralDecline      = "100"
 	CodeCancelled           = "301"
 	CodeProviderUnavailable = "314"
+	CodeNotEnoughData       = "319"
+	CodeReject              = "402"
 	CodeAutoDecline         = "603"
+	CodeRejectCustomer      = "1402"
+	CodeRejectInterval      = "1409"
+	CodeRejectAmount        = "1422"
 	CodeNoBalance           = "3028"
 	CodeRefundTooMuch       = "3283"
 	CodeExternalDecline     = "20100"
@@ -23,7 +28,12 @@ var codeMessages = map[string]string{
 	CodeGeneralDecline:      "General decline",
 	CodeCancelled:           "Cancelled",
 	CodeProviderUnavailable: "Provider is not available now to perform the operation",
+	CodeNotEnoughData:       "There is not enough data to create an operation",
+	CodeReject:              "Rejected by the rules of the house",
 	CodeAutoDecline:         "Auto decline",
+	CodeRejectCustomer:      "Rejected: the customer is restricted",
+	CodeRejectInterval:      "Rejected: too many operations",
+	CodeRejectAmount:        "Rejected: amount limit",
 	CodeNoBalance:           "Insufficient funds on merchant balance",
 	CodeRefundTooMuch:       "Refund amount more than init amount",
 	CodeExternalDecline:     "Declined by the provider",

@@ -187,8 +187,9 @@ func (c *checker) judgeAttempts(h *history) {
 		op := &h.operations[n]
 		chain, _ := h.attemptChain(op)
 		if len(chain) == 0 {
-			// A refund that was refused at once asked nobody.
-			if op.Kind != payment.KindRefund || !op.Status.Final() {
+			// A refund that was refused at once asked nobody, nor did a sale that its customer's limits refused.
+			limited := op.Kind == payment.KindSale && op.Status == payment.OperationDecline && slices.Contains(limited, op.Code)
+			if !limited && (op.Kind != payment.KindRefund || !op.Status.Final()) {
 				c.violation(C13, "Operation %s (%s, %s) has no attempt.", op.ID, op.Kind, op.Status)
 			}
 			continue
@@ -208,6 +209,12 @@ func (c *checker) judgeAttempts(h *history) {
 			c.violation(C11, "Payment %s waits for its customer to try again, but nothing will end that: attempt %s has no due row.", h.payment.ID, newest.ID)
 		}
 	}
+}
+
+// limited are the codes that a sale is declined with before anybody is asked
+// (ecommpay.md section 5, "RCS reject").
+var limited = []string{
+	payment.CodeRejectAmount, payment.CodeRejectCustomer, payment.CodeRejectInterval, payment.CodeReject, payment.CodeNotEnoughData,
 }
 
 // took reports whether an attempt of the payment has taken money.

@@ -1,0 +1,489 @@
+package flow
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"aorta/internal/book"
+	"aorta/internal/customer"
+	"aorta/internal/id"
+	"aorta/internal/limit"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/project"
+	"aorta/internal/risk"
+)
+
+// licence is what the acts of a licensed project go by. A project without rules
+// has none, and its acts touch no row for it.
+type licence struct {
+	rules *risk.Rules
+	zone  *time.Location // of calendar months
+}
+
+// licence gives a project's; nil if it has no rules.
+func (f *Flows) licence(projectID int64) *licence {
+	rules := f.opts.Rules(projectID)
+	if rules == nil {
+		return nil
+	}
+	if l, ok := f.licences.Load(rules); ok {
+		return l.(*licence)
+	}
+	zone, err := rules.Limits.Location()
+	if err != nil {
+		panic("flow: the rules name a time zone that there is not: " + err.Error()) // loading them has found it
+	}
+	l, _ := f.licences.LoadOrStore(rules, &licence{rules, zone})
+	return l.(*licence)
+}
+
+// tally is a customer with what they did lately: on a page, or as it is read outside acts.
+type tally struct {
+	*licence
+	page     *book.Page // nil outside acts: nothing is written
+	nowUS    int64
+	window   func(id.Window) (limit.Window, bool)
+	customer customer.Customer
+	limits   customer.Limits
+}
+
+// tallyOf reads the limits of a customer's row.
+func tallyOf(p *book.Page, l *licence, c customer.Customer) (*tally, error) {
+	limits, err := customer.DecodeLimits(c.Limits)
+	if err != nil {
+		return nil, fmt.Errorf("limits of %s: %w", c.ID, err)
+	}
+	return &tally{licence: l, page: p, nowUS: p.NowUS(), window: p.Windows.Get, customer: c, limits: limits}, nil
+}
+
+// admit lets a customer pay in, or says why not, and reserves what it counts in the
+// same act (limits-and-risk.md section 0): of acts at one time, none can pass a limit
+// that another has used up. A refusal is a *risk.Refusal, and nothing is written then.
+func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a money.Amount) error {
+	t, err := tallyOf(p, l, c)
+	if err != nil {
+		return err
+	}
+	if err := t.unrestrained(); err != nil {
+		return err
+	}
+	if err := t.fits(a); err != nil {
+		return err
+	}
+	return t.reserve(pay, a)
+}
+
+// unrestrained refuses who must neither pay in nor play.
+func (t *tally) unrestrained() error {
+	r := t.customer.Restrained(t.limits, t.nowUS)
+	if r.Restriction == customer.Unrestricted {
+		return nil
+	}
+	return refusalBy(r)
+}
+
+// refusalBy says why a restrained customer is refused.
+func refusalBy(r customer.Restraint) *risk.Refusal {
+	out := &risk.Refusal{Code: risk.CodePlayerRestricted, Reason: risk.LimitReached}
+	switch r.Restriction {
+	case customer.CoolOff:
+		out.UntilUS = r.UntilUS
+	case customer.SelfExcluded:
+		out.UntilUS = r.EndingUS
+	case customer.Frozen, customer.Closed:
+		out.Reason = risk.DeclinedByRisk
+	case customer.Unrestricted, customer.OperatorExcluded, customer.RegistryExcluded:
+	}
+	return out
+}
+
+// bound is one limit, whoever has set it.
+type bound struct {
+	kind    customer.LimitKind
+	period  limit.Period
+	amount  money.Amount
+	lowerUS int64 // when it was last lowered; 0 of the rules' own
+}
+
+// bounds are all limits of a customer that choose finds: their own, those that the house
+// has set for them, and those of the rules for everybody. How old somebody is nobody has
+// told us, so the limits of the young are for all.
+func (t *tally) bounds(choose func(customer.LimitKind) bool) []bound {
+	var out []bound
+	for _, x := range t.limits.List {
+		if choose(x.Kind) {
+			out = append(out, bound{x.Kind, x.Period, x.Amount, x.LowerUS})
+		}
+	}
+	for _, m := range t.rules.Limits.Maxima {
+		if k := customer.LimitKind(m.Kind); choose(k) {
+			out = append(out, bound{kind: k, period: periodOf(m.Period), amount: m.Amount})
+		}
+	}
+	return out
+}
+
+// periodOf gives the rules' word for a period in package limit's.
+func periodOf(p risk.Period) limit.Period {
+	if p == risk.PeriodNone {
+		return limit.Once
+	}
+	return limit.Period(p)
+}
+
+func ruledPeriod(p limit.Period) risk.Period {
+	if p == limit.Once {
+		return risk.PeriodNone
+	}
+	return risk.Period(p)
+}
+
+// ofDeposits are the kinds of limit that bound what is paid in.
+func ofDeposits(k customer.LimitKind) bool { return !k.OfPlay() }
+
+// fits refuses a deposit that would pass a limit; of several it names the one that
+// leaves least.
+func (t *tally) fits(a money.Amount) error {
+	var worst *risk.Refusal
+	for _, b := range t.bounds(ofDeposits) {
+		used, room, err := t.paidIn(b, a)
+		if err != nil {
+			return err
+		}
+		if r := t.over(b, used, a, room); r != nil && (worst == nil || stricter(r, worst)) {
+			worst = r
+		}
+	}
+	if worst != nil {
+		return worst
+	}
+	return nil
+}
+
+// stricter compares two refusals for the same amount.
+func stricter(a, b *risk.Refusal) bool {
+	if a.Remaining == nil || b.Remaining == nil || a.Remaining.Minor == b.Remaining.Minor {
+		return a.Remaining == nil && b.Remaining != nil || a.ResetsUS > b.ResetsUS
+	}
+	return a.Remaining.Minor < b.Remaining.Minor
+}
+
+// over refuses an amount that passes a limit of which so much is used; nil if it does
+// not. A limit that cannot be counted is passed by any amount.
+func (t *tally) over(b bound, used int64, a money.Amount, room int64) *risk.Refusal {
+	out := &risk.Refusal{Code: risk.CodeLimitExceeded, Reason: risk.LimitReached, Limit: risk.LimitKind(b.kind), Period: ruledPeriod(b.period), ResetsUS: room}
+	asked, err := t.rules.Convert(a, b.amount.Currency)
+	if err != nil || used == math.MaxInt64 {
+		return out
+	}
+	if asked.Minor <= b.amount.Minor && used <= b.amount.Minor-asked.Minor {
+		return nil
+	}
+	left, err := t.down(money.Amount{Minor: max(0, b.amount.Minor-used), Currency: b.amount.Currency}, a.Currency)
+	if err == nil {
+		out.Remaining = &left
+	}
+	return out
+}
+
+// down converts an amount, and rounds it down.
+func (t *licence) down(a money.Amount, to money.Currency) (money.Amount, error) {
+	there, err := t.rules.Convert(a, to)
+	if err != nil || a.Currency == to {
+		return there, err
+	}
+	back, err := t.rules.Convert(there, a.Currency)
+	if err == nil && back.Minor > a.Minor && there.Minor > 0 {
+		there.Minor--
+	}
+	return there, err
+}
+
+// paidIn is what counts in a limit of deposits, in its currency, and when there would
+// be room for an amount more. math.MaxInt64: it cannot be counted.
+func (t *tally) paidIn(b bound, more money.Amount) (used, room int64, err error) {
+	if b.period == limit.Once {
+		return 0, 0, nil
+	}
+	now := t.nowUS
+	after := b.period.After(now, t.zone)
+	deposits, err := t.windows(limit.Deposits, t.limits.Currencies)
+	if err != nil {
+		return 0, 0, err
+	}
+	used = t.sum(deposits, b.amount.Currency, func(e limit.Entries) int64 { return e.Sum(after) })
+	if b.kind == customer.LimitNetDeposit {
+		payouts, err := t.windows(limit.Payouts, t.paidOut())
+		if err != nil {
+			return 0, 0, err
+		}
+		out := t.sum(payouts, b.amount.Currency, func(e limit.Entries) int64 { return e.Used(after) })
+		if used != math.MaxInt64 && out != math.MaxInt64 {
+			return max(0, used-out), b.period.Leaves(now, now, t.zone), nil
+		}
+		return math.MaxInt64, 0, nil
+	}
+	asked, err := t.rules.Convert(more, b.amount.Currency)
+	switch {
+	case err != nil || used == math.MaxInt64:
+		return math.MaxInt64, 0, nil //nolint:nilerr // without a rate the limit is taken as reached
+	case len(deposits) == 1 && deposits[0].currency == b.amount.Currency:
+		room = deposits[0].entries.RoomAt(b.period, max(0, b.amount.Minor-asked.Minor), now, t.zone)
+	case used > 0:
+		room = b.period.Leaves(now, now, t.zone)
+	}
+	return used, room, nil
+}
+
+// paidOut are the currencies in which the customer may have been paid out: those in
+// which they ever had money.
+func (t *tally) paidOut() []money.Currency {
+	var out []money.Currency
+	for _, c := range t.customer.List() {
+		out = append(out, money.Currency(c))
+	}
+	return out
+}
+
+// counted is a window with what it holds.
+type counted struct {
+	currency money.Currency
+	entries  limit.Entries
+}
+
+// windows reads a customer's windows of deposits or payouts.
+func (t *tally) windows(k limit.Kind, in []money.Currency) ([]counted, error) {
+	out := make([]counted, 0, len(in))
+	for _, c := range in {
+		row, ok := t.window(limit.WindowID(t.customer.ID, k, c))
+		if !ok {
+			continue
+		}
+		e, err := limit.DecodeEntries(row.Entries)
+		if err != nil {
+			return nil, fmt.Errorf("window %s: %w", row.ID, err)
+		}
+		out = append(out, counted{c, e})
+	}
+	return out, nil
+}
+
+// sum is what windows hold, in one currency; math.MaxInt64 if that cannot be said.
+func (t *tally) sum(all []counted, in money.Currency, of func(limit.Entries) int64) int64 {
+	total := int64(0)
+	for _, w := range all {
+		minor := of(w.entries)
+		if minor == 0 {
+			continue
+		}
+		a, err := t.rules.Convert(money.Amount{Minor: minor, Currency: w.currency}, in)
+		if err != nil || total > math.MaxInt64-a.Minor {
+			return math.MaxInt64
+		}
+		total += a.Minor
+	}
+	return total
+}
+
+// deposits reads the window of deposits in a currency, which begins now if there is none.
+func (t *tally) deposits(c money.Currency) (limit.Window, limit.Entries, error) {
+	k := limit.WindowID(t.customer.ID, limit.Deposits, c)
+	row, ok := t.window(k)
+	if !ok {
+		row = limit.Window{ID: k, Customer: t.customer.ID, Kind: limit.Deposits, Currency: c}
+		return row, limit.Entries{SinceUS: t.nowUS}, nil
+	}
+	e, err := limit.DecodeEntries(row.Entries)
+	if err != nil {
+		return row, e, fmt.Errorf("window %s: %w", row.ID, err)
+	}
+	return row, e, nil
+}
+
+// keep writes a window of deposits. The first in a currency puts that among those that
+// count, on the customer's row.
+func (t *tally) keep(row limit.Window, e limit.Entries) {
+	row.Entries, row.ChangedUS = e.Encode(), t.nowUS
+	t.page.Windows.Put(row)
+	if limits, added := t.limits.Counted(row.Currency); added {
+		t.limits = limits
+		t.customer.Limits = limits.Encode()
+		t.page.Customers.Put(t.customer)
+	}
+}
+
+// reserve counts what a payment may bring.
+func (t *tally) reserve(pay id.Payment, a money.Amount) error {
+	row, e, err := t.deposits(a.Currency)
+	if err != nil {
+		return err
+	}
+	now := t.nowUS
+	if err := e.Reserve(pay, a.Minor, now); errors.Is(err, limit.ErrFull) {
+		wait := max(1, (e.FullUntil()-now)/time.Second.Microseconds())
+		return &risk.Refusal{Code: risk.CodeVelocityLimited, Reason: risk.LimitReached, RetryAfterS: min(wait, int64(limit.KeptFor/time.Second))}
+	} else if err != nil {
+		return err
+	}
+	t.keep(row, e)
+	return nil
+}
+
+// use counts what a payment has brought.
+func (t *tally) use(pay id.Payment, a money.Amount) error {
+	row, e, err := t.deposits(a.Currency)
+	if err != nil {
+		return err
+	}
+	e.Use(pay, a.Minor, t.nowUS)
+	if row.EverMinor, err = add(row.EverMinor, a.Minor); err != nil {
+		return err
+	}
+	if row.SinceMinor, err = add(row.SinceMinor, a.Minor); err != nil {
+		return err
+	}
+	t.keep(row, e)
+	return nil
+}
+
+// free forgets what a payment might have brought.
+func (t *tally) free(pay id.Payment, c money.Currency) error {
+	row, e, err := t.deposits(c)
+	if err != nil || !e.Free(pay) {
+		return err
+	}
+	t.keep(row, e)
+	return nil
+}
+
+// barred says why money that comes now is not the customer's to play with (rule
+// RG-LATE, limits-and-risk.md section 1.3): they are restrained, or a limit was
+// lowered after the payment was begun, and it would pass that. "" if nothing does.
+func (t *tally) barred(pay payment.Payment) (why string, err error) {
+	if r := t.customer.Restrained(t.limits, t.nowUS); r.Restriction != customer.Unrestricted {
+		return string(r.Restriction), nil
+	}
+	for _, b := range t.bounds(ofDeposits) {
+		if b.lowerUS < pay.CreatedUS {
+			continue // it held when the payment was let in
+		}
+		over, err := t.passes(b, pay)
+		if err != nil || over {
+			return limitLowered, err
+		}
+	}
+	return "", nil
+}
+
+// limitLowered is what barred says of a limit.
+const limitLowered = "limit"
+
+// passes reports whether a payment's money, with what is used already, is above a limit.
+func (t *tally) passes(b bound, pay payment.Payment) (bool, error) {
+	asked, err := t.rules.Convert(pay.Amount, b.amount.Currency)
+	if err != nil {
+		return true, nil //nolint:nilerr // without a rate the limit is taken as reached
+	}
+	used := int64(0)
+	if b.period != limit.Once {
+		after := b.period.After(t.nowUS, t.zone)
+		deposits, err := t.windows(limit.Deposits, t.limits.Currencies)
+		if err != nil {
+			return true, err
+		}
+		used = t.sum(deposits, b.amount.Currency, func(e limit.Entries) int64 { return e.Used(after) })
+		if b.kind == customer.LimitNetDeposit && used != math.MaxInt64 {
+			payouts, err := t.windows(limit.Payouts, t.paidOut())
+			if err != nil {
+				return true, err
+			}
+			out := t.sum(payouts, b.amount.Currency, func(e limit.Entries) int64 { return e.Used(after) })
+			used = max(0, used-out)
+		}
+	}
+	return used > b.amount.Minor-asked.Minor, nil
+}
+
+// offers reports whether the rules let a customer choose such a limit.
+func (l *licence) offers(k customer.LimitKind, p limit.Period) bool {
+	return slices.Contains(k.Periods(), p) && (p == limit.Once || slices.Contains(l.rules.Limits.Periods, ruledPeriod(p)))
+}
+
+// tally reads what is counted of an application's customer; nil if nothing is.
+func (x *application) tally() (*tally, error) {
+	if x.licence == nil || !strings.HasPrefix(x.attempt.Payee, ofCustomer) {
+		return nil, nil
+	}
+	l := x.licence(x.pay.ProjectID)
+	if l == nil {
+		return nil, nil
+	}
+	return tallyOf(x.page, l, customerOn(x.page, walletOf(x.page.Bucket(), x.attempt.Payee)))
+}
+
+// used counts the payment's money, which has come.
+func (x *application) used() error {
+	t, err := x.tally()
+	if t == nil || err != nil {
+		return err
+	}
+	return t.use(x.pay.ID, x.attempt.Amount)
+}
+
+// freed forgets the payment's money, which will not come.
+func (x *application) freed() error {
+	t, err := x.tally()
+	if t == nil || err != nil {
+		return err
+	}
+	return t.free(x.pay.ID, x.pay.Amount.Currency)
+}
+
+// barred says why the payment's money is not its customer's to play with; "": it is.
+func (x *application) barred() (string, error) {
+	t, err := x.tally()
+	if t == nil || err != nil {
+		return "", err
+	}
+	return t.barred(x.pay)
+}
+
+// barredLate is barred for money that comes after our decline. What was reserved for
+// it is free since then: to credit it, it must fit once more.
+func (x *application) barredLate(rule project.LateRule) (string, error) {
+	t, err := x.tally()
+	if t == nil || err != nil {
+		return "", err
+	}
+	why, err := t.barred(x.pay)
+	if err != nil || why != "" || rule != project.LateCredit || x.pay.Status != payment.StatusDeclined {
+		return why, err
+	}
+	err = t.fits(x.attempt.Amount)
+	if errors.As(err, new(*risk.Refusal)) {
+		return limitLowered, nil
+	}
+	return "", err
+}
+
+// ruleLate is what cases call it that money came too late for its customer to play with.
+const ruleLate = "RG-LATE"
+
+// refuseCapture declines a payment whose money has come, and must not be played with:
+// it is owed, and goes back to where it came from (limits-and-risk.md section 1.3).
+func (x *application) refuseCapture(why string) error {
+	code := payment.CodeRejectCustomer
+	if why == limitLowered {
+		code = payment.CodeRejectAmount
+	}
+	x.endRetry()
+	if err := x.declinePayment(code); err != nil {
+		return err
+	}
+	return x.late()
+}
