@@ -63,6 +63,8 @@ type ready struct {
 
 	Project readyProject `json:"project"`
 	APIKey  string       `json:"api_key"`
+
+	Operators []readyOperator `json:"operators"`
 }
 
 type readyLicensed struct {
@@ -205,8 +207,9 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL string, house demoHous
 	if c.JSON {
 		line, err := json.Marshal(ready{
 			Ready: true, Public: h.url(), Ops: h.opsURL, Sandbox: sandboxURL, Project: readyProject{ID: demoProject, Secret: house.secret},
-			APIKey:   h.demoKeys[demoProject],
-			Licensed: readyLicensed{Project: readyProject{ID: licensedProject, Secret: house.licensed}, APIKey: h.demoKeys[licensedProject]},
+			APIKey:    h.demoKeys[demoProject],
+			Licensed:  readyLicensed{Project: readyProject{ID: licensedProject, Secret: house.licensed}, APIKey: h.demoKeys[licensedProject]},
+			Operators: h.operators,
 		})
 		if err != nil {
 			panic("plain fields cannot fail to encode: " + err.Error())
@@ -224,11 +227,12 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL string, house demoHous
   API key:            %[7]s
   Licensed project:   %[8]d, with limits and checked payouts; API key %[9]s
                       its rules: %[10]s
+  Operators:%[11]s
   Everything it keeps is in %[6]s
 
 Stop it with Ctrl-C; then "aorta verify --data %[6]s" checks the money.
 `, h.url(), h.opsURL, sandboxURL, demoProject, house.secret, c.Data, h.demoKeys[demoProject],
-		licensedProject, h.demoKeys[licensedProject], house.rules.File)
+		licensedProject, h.demoKeys[licensedProject], house.rules.File, listOperators(h.operators))
 }
 
 // demoSecret is the secret of a demo's project: made once, then kept, so that a

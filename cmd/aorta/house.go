@@ -29,6 +29,7 @@ import (
 	"aorta/internal/gate"
 	"aorta/internal/id"
 	"aorta/internal/inbox"
+	"aorta/internal/operator"
 	"aorta/internal/opsapi"
 	"aorta/internal/paypage"
 	"aorta/internal/project"
@@ -78,6 +79,7 @@ type house struct {
 	failed    chan error
 	gone      atomic.Bool      // see lost
 	demoKeys  map[int64]string // project → text of the demo's API key
+	operators []readyOperator  // of the demo
 	guarded   chan struct{}    // closed when the background check and the look at the endpoints have ended
 }
 
@@ -211,7 +213,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, PublicURL: h.url, KeyHash: keyHash, Cursors: api.NewCursors(pageKey), Now: time.Now, Random: rand.Reader,
 		Insecure: s.insecureCallbacks(), Sole: s.sole() || s.TestMode, Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
-	if err := errors.Join(flows.SealKeys(ctx, keyHash.Seal), h.makeDemoKeys(ctx, flows, pageKey)); err != nil {
+	if err := errors.Join(flows.SealKeys(ctx, keyHash.Seal), h.makeDemoKeys(ctx, flows, pageKey), h.makeDemoOperators(ctx, flows, pageKey)); err != nil {
 		return nil, nil, err
 	}
 	callbacks := callback.New(h.book, db, callback.Options{
@@ -229,6 +231,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	h.stop = stop
 	h.worker.Start(run, h.book, db, db, epoch)
 	go flows.TidyAnswers(run)
+	sealer := operator.NewSealer(pageKey)
 	guard := verify.NewGuard(db, verify.GuardOptions{
 		Now: time.Now, Log: h.log, Metrics: h.metrics, Broken: func(err error) { h.lost(fmt.Errorf("%w: %w", errLedger, err)) },
 	})
@@ -237,6 +240,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		defer close(h.guarded)
 		var wg sync.WaitGroup
 		wg.Go(func() { endpoints.Run(run) })
+		wg.Go(func() { h.sealLog(run, flows, sealer) })
 		guard.Run(run)
 		wg.Wait()
 	}()
@@ -249,6 +253,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	return mux, opsapi.New(opsapi.Options{
 		Read: db, Writing: func() bool { return h.book.Writing() && h.worker.Speaks() }, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,
 		Projects: projects, Endpoints: endpoints, ReplayTo: callbacks.ReplayTo,
+		Operators:      &opsapi.Operators{Flows: flows, Hash: operator.NewHasher(pageKey), Sealer: sealer, Random: rand.Reader, Now: time.Now},
 		ReplayDelivery: callbacks.Replay, ReplayNotification: in.Replay,
 		Keys: &opsapi.Keys{Project: projects, Hash: keyHash, Random: rand.Reader, New: flows.NewKey, Put: flows.PutKey, Revoke: native.RevokeKey, Expire: native.ExpireKey, Now: time.Now},
 	}), nil

@@ -15,6 +15,7 @@ import (
 
 	"aorta/internal/flow"
 	"aorta/internal/id"
+	"aorta/internal/operator"
 	"aorta/internal/opsapi"
 	"aorta/internal/project"
 )
@@ -30,7 +31,7 @@ type keysCmd struct {
 // opsCall is how a verb reaches a running server.
 type opsCall struct {
 	Ops   string `help:"The running server's ops listener." default:"http://127.0.0.1:8081" env:"AORTA_OPS"`
-	Token string `help:"Its ops_token." env:"AORTA_OPS_TOKEN"`
+	Token string `help:"An operator's token, or its ops_token." env:"AORTA_OPS_TOKEN"`
 }
 
 // opsTimeout bounds one call of the ops listener.
@@ -65,7 +66,7 @@ func (c opsCall) do(ctx context.Context, method, path string, body any) ([]byte,
 	case err != nil:
 		return nil, fmt.Errorf("answer of %s: %w", c.Ops, err)
 	case resp.StatusCode == http.StatusUnauthorized:
-		return nil, errors.New("the server wants its ops_token: give it by --token or AORTA_OPS_TOKEN")
+		return nil, errors.New("the server wants an operator's token or its ops_token, and this one opens nothing: give it by --token or AORTA_OPS_TOKEN")
 	case resp.StatusCode != http.StatusOK && json.Unmarshal(said, &refused) == nil && refused.Message != "":
 		return nil, fmt.Errorf("the server refuses (%d): %s", resp.StatusCode, refused.Message)
 	case resp.StatusCode != http.StatusOK:
@@ -170,5 +171,5 @@ func (h *house) makeDemoKey(ctx context.Context, flows *flow.Flows, master [32]b
 		scopes = append(scopes, string(s))
 	}
 	k.Scopes = strings.Join(scopes, " ")
-	return flows.PutKey(ctx, k)
+	return flows.PutKey(ctx, k, operator.Automatic("demo", "start"))
 }

@@ -25,7 +25,7 @@ type replayCmd struct {
 	From     string   `help:"Of webhooks: only those of events since then, such as 2026-01-02T15:04:05Z."`
 	To       string   `help:"Of webhooks: only those of events before then."`
 	Ops      string   `help:"The running server's ops listener." default:"http://127.0.0.1:8081" env:"AORTA_OPS"`
-	Token    string   `help:"Its ops_token." env:"AORTA_OPS_TOKEN"`
+	Token    string   `help:"An operator's token, or its ops_token." env:"AORTA_OPS_TOKEN"`
 }
 
 func (c replayCmd) webhookFilter() bool {
@@ -79,7 +79,7 @@ func (c replayCmd) Run(ctx context.Context, s streams) error {
 	}
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		return errors.New("the server wants its ops_token: give it by --token or AORTA_OPS_TOKEN")
+		return errors.New("the server wants an operator's token or its ops_token, and this one opens nothing: give it by --token or AORTA_OPS_TOKEN")
 	case resp.StatusCode != http.StatusOK && answer.Message != "":
 		return fmt.Errorf("the server refuses (%d): %s", resp.StatusCode, answer.Message)
 	case resp.StatusCode != http.StatusOK || err != nil:

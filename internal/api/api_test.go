@@ -20,6 +20,7 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 )
@@ -254,7 +255,7 @@ func TestHead(t *testing.T) {
 	h := newHouse(t)
 	read, fenced, gone := h.newKey(200, "", project.ScopeRead), h.newKey(202, "", scopes()...), h.newKey(200, "", scopes()...)
 	name, _ := project.KeyOf(gone)
-	if err := h.api.RevokeKey(t.Context(), name); err != nil {
+	if err := h.api.RevokeKey(t.Context(), name, operator.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	good := sale("50.00")
@@ -322,7 +323,7 @@ func TestKeys(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	short, _ := project.KeyOf(h.key)
-	if err := h.api.ExpireKey(t.Context(), short, h.clock().Add(time.Minute).UnixMicro()); err != nil {
+	if err := h.api.ExpireKey(t.Context(), short, h.clock().Add(time.Minute).UnixMicro(), operator.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	if a := h.get("/v1/payments"); a.Code != 200 {
@@ -335,7 +336,7 @@ func TestKeys(t *testing.T) {
 		t.Errorf("another key = %d", a.Code)
 	}
 	k, _ := project.KeyOf(h.key)
-	if err := h.api.RevokeKey(t.Context(), k); err != nil {
+	if err := h.api.RevokeKey(t.Context(), k, operator.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	wants(t, "a revoked key", h.get("/v1/payments"), 401, "unauthenticated")

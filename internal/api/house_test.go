@@ -30,6 +30,7 @@ import (
 	"aorta/internal/inbox"
 	"aorta/internal/ledger"
 	"aorta/internal/money"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/sign"
@@ -526,7 +527,7 @@ func (h *house) newKey(projectID int64, customer string, may ...project.Scope) s
 	k := project.Key{ID: h.flows.NewKey(h.projects[projectID]), ProjectID: projectID, Scopes: strings.Join(words, " "), DefaultCustomer: customer}
 	text := project.KeyText(k.ID, strings.Repeat("k", project.KeySecretLen))
 	k.Hash = keyHash.Hash(text)
-	if err := h.flows.PutKey(h.t.Context(), k); err != nil {
+	if err := h.flows.PutKey(h.t.Context(), k, operator.Actor{}); err != nil {
 		h.t.Fatal(err)
 	}
 	return text

@@ -10,6 +10,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/id"
+	"aorta/internal/operator"
 	"aorta/internal/project"
 )
 
@@ -131,13 +132,13 @@ func (a *API) Forget() {
 }
 
 // ExpireKey lets a key end at an instant.
-func (a *API) ExpireKey(ctx context.Context, k id.Key, atUS int64) error {
+func (a *API) ExpireKey(ctx context.Context, k id.Key, atUS int64, by operator.Actor) error {
 	defer a.Forget()
-	return a.opts.Flows.ExpireKey(ctx, k, atUS)
+	return a.opts.Flows.ExpireKey(ctx, k, atUS, by)
 }
 
 // RevokeKey revokes a key; this process does not know it any more when it returns.
-func (a *API) RevokeKey(ctx context.Context, k id.Key) error {
+func (a *API) RevokeKey(ctx context.Context, k id.Key, by operator.Actor) error {
 	defer a.Forget()
-	return a.opts.Flows.RevokeKey(ctx, k)
+	return a.opts.Flows.RevokeKey(ctx, k, by)
 }

@@ -9,6 +9,7 @@ import (
 
 	"aorta/internal/api"
 	"aorta/internal/id"
+	"aorta/internal/operator"
 	"aorta/internal/project"
 )
 
@@ -36,11 +37,11 @@ func TestRefusedKeys(t *testing.T) {
 	h := newHouse(t, func(h *house, o *api.Options) { o.Read = counting{reader{h.homes[0], h.homes}, &asked, &found} })
 	revoked, expired, elsewhere := h.newKey(200, "", scopes()...), h.newKey(200, "", scopes()...), h.newKey(203, "", scopes()...)
 	name, _ := project.KeyOf(revoked)
-	if err := h.api.RevokeKey(t.Context(), name); err != nil {
+	if err := h.api.RevokeKey(t.Context(), name, operator.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	name, _ = project.KeyOf(expired)
-	if err := h.api.ExpireKey(t.Context(), name, h.clock().UnixMicro()); err != nil {
+	if err := h.api.ExpireKey(t.Context(), name, h.clock().UnixMicro(), operator.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	delete(h.projects, 203)

@@ -59,3 +59,19 @@ func (f *Flows) Audit(ctx context.Context, who operator.Actor, what, about strin
 	}
 	return nil
 }
+
+// AuditHeads gives the ends of all chains of the log.
+func (f *Flows) AuditHeads(ctx context.Context) ([]operator.Head, error) {
+	var all []operator.Head
+	for after := (id.Raw{}); ; {
+		rows, err := f.read.from.ScanAuditHeads(ctx, after, operatorPage)
+		if err != nil {
+			return nil, fmt.Errorf("read audit heads: %w", unread(err))
+		}
+		all = append(all, rows...)
+		if len(rows) < operatorPage {
+			return all, nil
+		}
+		after = rows[len(rows)-1].ID
+	}
+}

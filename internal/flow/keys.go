@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"aorta/internal/book"
 	"aorta/internal/id"
+	"aorta/internal/operator"
 	"aorta/internal/project"
 )
 
@@ -22,7 +24,7 @@ func (f *Flows) NewKey(p project.Project) id.Key {
 }
 
 // PutKey makes an API key, unless there is one of that id.
-func (f *Flows) PutKey(ctx context.Context, k project.Key) error {
+func (f *Flows) PutKey(ctx context.Context, k project.Key, by operator.Actor) error {
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{
 		Name: "key.put", Bucket: k.ID.Bucket(),
 		Hint: func(p *book.Page) { p.Keys.Get(k.ID) },
@@ -30,6 +32,7 @@ func (f *Flows) PutKey(ctx context.Context, k project.Key) error {
 			if _, ok := p.Keys.Get(k.ID); !ok {
 				k.CreatedUS = p.NowUS()
 				p.Keys.Put(k)
+				audit(p, by, "key.create", k.ID.String(), map[string]any{"project": k.ProjectID, "name": k.Name, "scopes": strings.Fields(k.Scopes)})
 			}
 			return struct{}{}, nil
 		},
@@ -41,8 +44,8 @@ func (f *Flows) PutKey(ctx context.Context, k project.Key) error {
 }
 
 // RevokeKey ends a key for good; one that is revoked stays as it is.
-func (f *Flows) RevokeKey(ctx context.Context, k id.Key) error {
-	return f.changeKey(ctx, k, func(p *book.Page, row *project.Key) {
+func (f *Flows) RevokeKey(ctx context.Context, k id.Key, by operator.Actor) error {
+	return f.changeKey(ctx, k, by, "key.revoke", func(p *book.Page, row *project.Key) {
 		if row.RevokedUS == 0 {
 			row.RevokedUS = p.NowUS()
 		}
@@ -50,8 +53,8 @@ func (f *Flows) RevokeKey(ctx context.Context, k id.Key) error {
 }
 
 // ExpireKey lets a key end at an instant, unless it ends before.
-func (f *Flows) ExpireKey(ctx context.Context, k id.Key, atUS int64) error {
-	return f.changeKey(ctx, k, func(_ *book.Page, row *project.Key) {
+func (f *Flows) ExpireKey(ctx context.Context, k id.Key, atUS int64, by operator.Actor) error {
+	return f.changeKey(ctx, k, by, "key.expire", func(_ *book.Page, row *project.Key) {
 		if row.ExpiresUS == 0 || row.ExpiresUS > atUS {
 			row.ExpiresUS = atUS
 		}
@@ -71,7 +74,7 @@ func (f *Flows) SealKeys(ctx context.Context, seal func(hash string) (string, bo
 			if _, plain := seal(k.Hash); !plain {
 				continue
 			}
-			err := f.changeKey(ctx, k.ID, func(_ *book.Page, row *project.Key) {
+			err := f.changeKey(ctx, k.ID, operator.Actor{}, "", func(_ *book.Page, row *project.Key) {
 				if sealed, plain := seal(row.Hash); plain {
 					row.Hash = sealed
 				}
@@ -89,7 +92,7 @@ func (f *Flows) SealKeys(ctx context.Context, seal func(hash string) (string, bo
 // sealPage is how many API keys are read at once.
 const sealPage = 500
 
-func (f *Flows) changeKey(ctx context.Context, k id.Key, change func(*book.Page, *project.Key)) error {
+func (f *Flows) changeKey(ctx context.Context, k id.Key, by operator.Actor, what string, change func(*book.Page, *project.Key)) error {
 	if int(k.Bucket()) >= f.book.Buckets() {
 		return ErrNoKey
 	}
@@ -101,8 +104,13 @@ func (f *Flows) changeKey(ctx context.Context, k id.Key, change func(*book.Page,
 			if !ok {
 				return struct{}{}, ErrNoKey
 			}
+			was := row
 			change(p, &row)
+			if row == was {
+				return struct{}{}, nil
+			}
 			p.Keys.Put(row)
+			audit(p, by, what, k.String(), map[string]any{"project": row.ProjectID, "name": row.Name})
 			return struct{}{}, nil
 		},
 	})

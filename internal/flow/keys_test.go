@@ -6,6 +6,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/id"
+	"aorta/internal/operator"
 	"aorta/internal/project"
 )
 
@@ -17,7 +18,7 @@ func TestSealKeys(t *testing.T) {
 	var before []project.Key
 	for n, hash := range []string{"plain a", "1:sealed", "plain b"} {
 		k := project.Key{ID: h.flows.NewKey(h.pr), ProjectID: h.pr.ID, Name: string(rune('a' + n)), Hash: hash, Scopes: "read"}
-		if err := h.flows.PutKey(t.Context(), k); err != nil {
+		if err := h.flows.PutKey(t.Context(), k, operator.Actor{}); err != nil {
 			t.Fatal(err)
 		}
 		k, _, _ = h.homes[0].Key(t.Context(), k.ID)

@@ -2,6 +2,7 @@ package operator
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ type Rule struct {
 	Told    Told
 	Persons int
 	Roles   []Role
-	Open    bool // Bootstrap may do it, too
+	Others  []string // who is no person and may do it, too: Bootstrap, Anyone
 }
 
 // Matrix is who may do what.
@@ -58,10 +59,11 @@ func NewMatrix(text string) (*Matrix, error) {
 	return m, nil
 }
 
-// everyone and open are words of the file beside the roles.
+// The words of the file beside the roles.
 const (
-	everyone = "everyone"
-	open     = "ops_token"
+	everyone  = "everyone"
+	bootstrap = "ops_token"
+	anyone    = "anyone"
 )
 
 func readRule(line string) (Rule, error) {
@@ -69,7 +71,7 @@ func readRule(line string) (Rule, error) {
 	fields := strings.Fields(rest)
 	r := Rule{What: strings.Join(strings.Fields(what), " ")}
 	if !ok || r.What == "" || len(fields) < 3 {
-		return r, fmt.Errorf("want what | told persons roles…")
+		return r, errors.New("want what | told persons roles…")
 	}
 	switch r.Told = Told(fields[0]); r.Told {
 	case ToldNot, ToldCall, ToldAct:
@@ -86,8 +88,10 @@ func readRule(line string) (Rule, error) {
 	}
 	for _, name := range fields[2:] {
 		switch {
-		case name == open:
-			r.Open = true
+		case name == bootstrap:
+			r.Others = append(r.Others, Bootstrap)
+		case name == anyone:
+			r.Others = append(r.Others, Anyone)
 		case name == everyone:
 			r.Roles = append(r.Roles, AllRoles()...)
 		case Role(name).Known():
@@ -96,8 +100,8 @@ func readRule(line string) (Rule, error) {
 			return r, fmt.Errorf("role %q does not exist", name)
 		}
 	}
-	if r.Open && r.Persons > 1 {
-		return r, fmt.Errorf("%s is no person, so it cannot be one of two", open)
+	if len(r.Others) > 0 && r.Persons > 1 {
+		return r, errors.New("who is no person cannot be one of two")
 	}
 	return r, nil
 }
@@ -128,7 +132,7 @@ func Resolution(kind, how string) string { return "CASE " + kind + " " + how }
 // Allows reports whether an actor may do it, alone or as one of two.
 func (r Rule) Allows(a Actor) bool {
 	if !a.Person() {
-		return r.Open && a.Name == Bootstrap
+		return slices.Contains(r.Others, a.Name)
 	}
 	return slices.ContainsFunc(a.Roles.List(), func(has Role) bool { return slices.Contains(r.Roles, has) })
 }

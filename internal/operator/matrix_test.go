@@ -12,7 +12,7 @@ import (
 // person opens only what is open.
 func TestMatrixAllows(t *testing.T) {
 	t.Parallel()
-	m, err := operator.NewMatrix("# a comment\n\nGET /a | - 1 viewer support\nPOST  /b   | act 1 admin # and another\nPOST /c | call 1 ops_token everyone\nPOST /d | act 2 finance\n")
+	m, err := operator.NewMatrix("# a comment\n\nGET /a | - 1 viewer support\nPOST  /b   | act 1 admin # and another\nPOST /c | call 1 ops_token everyone\nPOST /d | act 2 finance\nPOST /e | - 1 anyone admin\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +36,8 @@ func TestMatrixAllows(t *testing.T) {
 		{"POST /b", as(operator.Viewer), false},
 		{"POST /c", as(operator.MLRO), true},
 		{"POST /c", operator.Actor{Name: operator.Bootstrap}, true},
+		{"POST /c", operator.Actor{Name: operator.Anyone}, false},
+		{"POST /e", operator.Actor{Name: operator.Anyone}, true},
 		{"POST /c", operator.Automatic("rule", "R1"), false},
 		{"POST /c", operator.Actor{}, false},
 		{"POST /c", operator.Actor{Name: "ann"}, false},
@@ -46,14 +48,14 @@ func TestMatrixAllows(t *testing.T) {
 			t.Errorf("%s by %+v = %t (found %t), want %t", test.what, test.who, got, ok, test.want)
 		}
 	}
-	if _, ok := m.Of("GET /e"); ok {
+	if _, ok := m.Of("GET /f"); ok {
 		t.Error("a thing without a line has a rule")
 	}
 	if rule, _ := m.Of("POST /d"); rule.Persons != 2 || rule.Told != operator.ToldAct {
 		t.Errorf("POST /d = %+v, want two persons, told by the act", rule)
 	}
-	if len(m.Rules()) != 4 {
-		t.Errorf("%d rules, want 4", len(m.Rules()))
+	if len(m.Rules()) != 5 {
+		t.Errorf("%d rules, want 5", len(m.Rules()))
 	}
 }
 
@@ -62,7 +64,7 @@ func TestMatrixRefuses(t *testing.T) {
 	t.Parallel()
 	for name, line := range map[string]string{
 		"no bar": "GET /a - 1 viewer", "no roles": "GET /a | - 1", "no such role": "GET /a | - 1 root", "no such way": "GET /a | maybe 1 viewer",
-		"no such number": "GET /a | - 3 viewer", "nobody as one of two": "GET /a | act 2 ops_token finance", "nothing": "| - 1 viewer",
+		"no such number": "GET /a | - 3 viewer", "nobody as one of two": "GET /a | act 2 ops_token finance", "anybody": "GET /a | act 2 anyone finance", "nothing": "| - 1 viewer",
 		"twice": "GET  /x | - 1 viewer",
 	} {
 		_, err := operator.NewMatrix("GET /x | - 1 viewer\n" + line + "\n")
@@ -83,7 +85,7 @@ func TestHouse(t *testing.T) {
 		if len(rule.Roles) == 0 {
 			t.Errorf("%s: no operator may do it", rule.What)
 		}
-		if strings.HasPrefix(rule.What, "CASE ") && (rule.Open || rule.Told != operator.ToldAct) {
+		if strings.HasPrefix(rule.What, "CASE ") && (len(rule.Others) > 0 || rule.Told != operator.ToldAct) {
 			t.Errorf("%s: money moves by it, so it needs a person and is told by its act", rule.What)
 		}
 	}

@@ -80,9 +80,12 @@ type Actor struct {
 	Roles Roles
 }
 
-// Bootstrap is who signs by the ops_token of the configuration, or asks a listener
-// that wants none. It is no person, so it can be neither of four eyes.
-const Bootstrap = "ops:token"
+// Who asks at the operators' door without a name. They are no persons, so they can
+// be neither of two.
+const (
+	Bootstrap = "ops:token" // signs by the ops_token of the configuration
+	Anyone    = "ops:open"  // signs by nothing, where no ops_token is set
+)
 
 // Automatic is an actor that is no person, such as Automatic("rule", "RG-LATE") or
 // Automatic("project", "200"). No operator can have its name.

@@ -13,6 +13,7 @@ import (
 
 	"aorta/internal/flow"
 	"aorta/internal/id"
+	"aorta/internal/operator"
 	"aorta/internal/project"
 )
 
@@ -23,9 +24,9 @@ type Keys struct {
 	Random  io.Reader
 	Now     func() time.Time
 	New     func(project.Project) id.Key
-	Put     func(context.Context, project.Key) error
-	Revoke  func(context.Context, id.Key) error
-	Expire  func(ctx context.Context, k id.Key, atUS int64) error
+	Put     func(context.Context, project.Key, operator.Actor) error
+	Revoke  func(context.Context, id.Key, operator.Actor) error
+	Expire  func(ctx context.Context, k id.Key, atUS int64, by operator.Actor) error
 }
 
 // keyView is an API key without its text.
@@ -80,7 +81,7 @@ type keyRequest struct {
 	ExpiresIn       int64    `json:"expires_in"` // seconds; 0: never
 }
 
-func (d door) createKey(w http.ResponseWriter, r *http.Request) error {
+func (d door) createKey(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	var req keyRequest
 	if err := decode(r, &req); err != nil {
 		return err
@@ -109,7 +110,7 @@ func (d door) createKey(w http.ResponseWriter, r *http.Request) error {
 	if req.ExpiresIn > 0 {
 		k.ExpiresUS = d.Keys.Now().Add(time.Duration(req.ExpiresIn) * time.Second).UnixMicro()
 	}
-	v, err := d.makeKey(r.Context(), p, k)
+	v, err := d.makeKey(r.Context(), p, k, by)
 	if err == nil {
 		answer(w, http.StatusOK, v)
 	}
@@ -117,7 +118,7 @@ func (d door) createKey(w http.ResponseWriter, r *http.Request) error {
 }
 
 // makeKey makes a key with a text of its own, and gives both.
-func (d door) makeKey(ctx context.Context, p project.Project, k project.Key) (keyView, error) {
+func (d door) makeKey(ctx context.Context, p project.Project, k project.Key, by operator.Actor) (keyView, error) {
 	var bits [project.KeySecretLen * 5 / 8]byte
 	if _, err := io.ReadFull(d.Keys.Random, bits[:]); err != nil {
 		return keyView{}, fmt.Errorf("randomness: %w", err)
@@ -125,7 +126,7 @@ func (d door) makeKey(ctx context.Context, p project.Project, k project.Key) (ke
 	k.ID = d.Keys.New(p)
 	text := project.KeyText(k.ID, KeySecret(bits))
 	k.Hash, k.CreatedUS = d.Keys.Hash.Hash(text), d.Keys.Now().UnixMicro()
-	if err := d.Keys.Put(ctx, k); err != nil {
+	if err := d.Keys.Put(ctx, k, by); err != nil {
 		return keyView{}, err
 	}
 	v := viewKey(k)
@@ -140,7 +141,7 @@ func KeySecret(bits [project.KeySecretLen * 5 / 8]byte) string {
 
 // rotateKey makes a key like another one, which ends after a while: in this order,
 // so that whatever fails, the caller has a key that works.
-func (d door) rotateKey(w http.ResponseWriter, r *http.Request) error {
+func (d door) rotateKey(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	var req struct {
 		Overlap int64 `json:"overlap"` // seconds that the old key still works
 	}
@@ -163,23 +164,23 @@ func (d door) rotateKey(w http.ResponseWriter, r *http.Request) error {
 	}
 	next := old
 	next.ExpiresUS = 0
-	v, err := d.makeKey(r.Context(), p, next)
+	v, err := d.makeKey(r.Context(), p, next, by)
 	if err != nil {
 		return err
 	}
-	if err := d.Keys.Expire(r.Context(), old.ID, now.Add(time.Duration(req.Overlap)*time.Second).UnixMicro()); err != nil {
+	if err := d.Keys.Expire(r.Context(), old.ID, now.Add(time.Duration(req.Overlap)*time.Second).UnixMicro(), by); err != nil {
 		return err
 	}
 	answer(w, http.StatusOK, v)
 	return nil
 }
 
-func (d door) revokeKey(w http.ResponseWriter, r *http.Request) error {
+func (d door) revokeKey(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	k, err := d.key(r)
 	if err != nil {
 		return err
 	}
-	if err := d.Keys.Revoke(r.Context(), k.ID); err != nil {
+	if err := d.Keys.Revoke(r.Context(), k.ID, by); err != nil {
 		return err
 	}
 	answer(w, http.StatusOK, map[string]any{"id": k.ID, "revoked": true})

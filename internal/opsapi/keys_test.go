@@ -12,6 +12,7 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/flow"
 	"aorta/internal/id"
+	"aorta/internal/operator"
 	"aorta/internal/opsapi"
 	"aorta/internal/project"
 
@@ -44,11 +45,11 @@ func TestRotationThatFails(t *testing.T) {
 	door := opsapi.New(opsapi.Options{
 		Read: home, Metrics: prometheus.NewRegistry(), Projects: projects, Keys: &opsapi.Keys{
 			Project: projects, Hash: hash, Random: random, New: flows.NewKey, Now: now, Revoke: flows.RevokeKey,
-			Put: func(ctx context.Context, k project.Key) error {
-				return change(func() error { return flows.PutKey(ctx, k) })
+			Put: func(ctx context.Context, k project.Key, by operator.Actor) error {
+				return change(func() error { return flows.PutKey(ctx, k, by) })
 			},
-			Expire: func(ctx context.Context, k id.Key, atUS int64) error {
-				return change(func() error { return flows.ExpireKey(ctx, k, atUS) })
+			Expire: func(ctx context.Context, k id.Key, atUS int64, by operator.Actor) error {
+				return change(func() error { return flows.ExpireKey(ctx, k, atUS, by) })
 			},
 		},
 	})

@@ -5,14 +5,15 @@ package opsapi
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"time"
 
 	"aorta/internal/book"
@@ -21,6 +22,7 @@ import (
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/inbox"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 
@@ -33,7 +35,8 @@ type Options struct {
 	Read               book.Reader
 	Writing            func() bool // whether the store can be written; nil: it is not asked
 	Metrics            *prometheus.Registry
-	Token              string       // bearer token of /admin; empty: none is asked for
+	Token              string       // ops_token, which opens what is open to no person by name; empty: nothing is asked for there
+	Operators          *Operators   // nil: nobody has a name, and nothing is logged
 	Log                *slog.Logger // nil discards
 	ReplayDelivery     func(context.Context, id.Delivery) error
 	ReplayNotification func(context.Context, id.Inbox) error
@@ -55,73 +58,140 @@ func New(o Options) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]any{"status": "ok"}) })
 	mux.HandleFunc("GET /readyz", d.ready)
-	mux.HandleFunc("GET /admin/deliveries/dead", d.guard(d.deadDeliveries))
-	mux.HandleFunc("GET /admin/notifications/dead", d.guard(d.deadNotifications))
-	mux.HandleFunc("GET /admin/deliveries/{id}", d.guard(d.delivery))
-	mux.HandleFunc("GET /admin/payments/{id}/deliveries", d.guard(d.deliveries))
-	mux.HandleFunc("GET /admin/payments/{id}/events", d.guard(d.events))
-	mux.HandleFunc("GET /admin/cases", d.guard(d.cases))
-	mux.HandleFunc("POST /admin/replay", d.guard(d.replay))
-	if o.Keys != nil {
-		mux.HandleFunc("GET /admin/keys", d.guard(d.listKeys))
-		mux.HandleFunc("POST /admin/keys", d.guard(d.createKey))
-		mux.HandleFunc("POST /admin/keys/{id}/rotate", d.guard(d.rotateKey))
-		mux.HandleFunc("POST /admin/keys/{id}/revoke", d.guard(d.revokeKey))
+	for what, h := range d.routes() {
+		mux.HandleFunc(what, d.guard(what, h))
 	}
-	mux.HandleFunc("GET /admin/endpoints", d.guard(d.listEndpoints))
-	mux.HandleFunc("POST /admin/endpoints", d.guard(d.createEndpoint))
-	mux.HandleFunc("GET /admin/endpoints/{id}", d.guard(d.showEndpoint))
-	mux.HandleFunc("PATCH /admin/endpoints/{id}", d.guard(d.updateEndpoint))
-	mux.HandleFunc("DELETE /admin/endpoints/{id}", d.guard(d.deleteEndpoint))
-	mux.HandleFunc("POST /admin/endpoints/{id}/rotate", d.guard(d.rotateEndpoint))
-	mux.HandleFunc("POST /admin/endpoints/{id}/test", d.guard(d.testEndpoint))
-	mux.HandleFunc("GET /admin/endpoints/{id}/deliveries", d.guard(d.endpointLog))
-	// Profiles tell what a process does with its time (security.md S45). The path is net/http/pprof's own.
-	mux.HandleFunc("GET /debug/pprof/", d.guard(profile(pprof.Index)))
-	mux.HandleFunc("GET /debug/pprof/profile", d.guard(profile(pprof.Profile)))
-	mux.HandleFunc("GET /debug/pprof/trace", d.guard(profile(pprof.Trace)))
 	return mux
 }
 
+// routes are all calls that somebody must be allowed to make. Who may is said by
+// operator.House alone.
+func (d door) routes() map[string]deed {
+	all := map[string]deed{
+		"GET /admin/deliveries/dead":           look(d.deadDeliveries),
+		"GET /admin/notifications/dead":        look(d.deadNotifications),
+		"GET /admin/deliveries/{id}":           look(d.delivery),
+		"GET /admin/payments/{id}/deliveries":  look(d.deliveries),
+		"GET /admin/payments/{id}/events":      look(d.events),
+		"GET /admin/cases":                     look(d.cases),
+		"POST /admin/replay":                   d.replay,
+		"GET /admin/endpoints":                 look(d.listEndpoints),
+		"POST /admin/endpoints":                look(d.createEndpoint),
+		"GET /admin/endpoints/{id}":            look(d.showEndpoint),
+		"PATCH /admin/endpoints/{id}":          look(d.updateEndpoint),
+		"DELETE /admin/endpoints/{id}":         look(d.deleteEndpoint),
+		"POST /admin/endpoints/{id}/rotate":    look(d.rotateEndpoint),
+		"POST /admin/endpoints/{id}/test":      look(d.testEndpoint),
+		"GET /admin/endpoints/{id}/deliveries": look(d.endpointLog),
+		// Profiles tell what a process does with its time (security.md S45). The path is net/http/pprof's own.
+		"GET /debug/pprof/":        profile(pprof.Index),
+		"GET /debug/pprof/profile": profile(pprof.Profile),
+		"GET /debug/pprof/trace":   profile(pprof.Trace),
+	}
+	if d.Keys != nil {
+		all["GET /admin/keys"] = look(d.listKeys)
+		all["POST /admin/keys"] = d.createKey
+		all["POST /admin/keys/{id}/rotate"] = d.rotateKey
+		all["POST /admin/keys/{id}/revoke"] = d.revokeKey
+	}
+	if d.Operators != nil {
+		all["GET /admin/operators"] = d.listOperators
+		all["POST /admin/operators"] = d.createOperator
+		all["POST /admin/operators/{id}/confirm"] = d.confirmOperator
+		all["POST /admin/operators/{id}/revoke"] = d.revokeOperator
+		all["GET /admin/audit"] = d.listAudit
+		all["GET /admin/audit/heads"] = d.auditHeads
+	}
+	return all
+}
+
+// Routes lists all of them, in order: a test compares them with the matrix.
+func Routes() []string {
+	return slices.Sorted(maps.Keys(door{Options{Keys: &Keys{}, Operators: &Operators{}}}.routes()))
+}
+
 // profile gives one of net/http/pprof's handlers the shape of ours.
-func profile(h http.HandlerFunc) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
+func profile(h http.HandlerFunc) deed {
+	return func(w http.ResponseWriter, r *http.Request, _ operator.Actor) error {
 		h(w, r)
 		return nil
 	}
 }
 
-// handler returns its error; guard answers it.
-type handler func(w http.ResponseWriter, r *http.Request) error
+// deed is a call by somebody. It returns its error; guard answers it.
+type deed func(w http.ResponseWriter, r *http.Request, by operator.Actor) error
+
+// look is a call for which it does not matter whose it is.
+func look(h func(w http.ResponseWriter, r *http.Request) error) deed {
+	return func(w http.ResponseWriter, r *http.Request, _ operator.Actor) error { return h(w, r) }
+}
 
 // badRequest is an error whose text is for the caller.
 type badRequest struct{ text string }
 
 func (e badRequest) Error() string { return e.text }
 
-// guard checks the token and turns a handler's error into an answer.
-func (d door) guard(h handler) http.HandlerFunc {
+// guard lets a call through that its rule allows, logs it if the rule says so, and
+// turns an error into an answer. A call without a rule is nobody's: the program
+// does not start with one.
+func (d door) guard(what string, h deed) http.HandlerFunc {
+	rule, ok := operator.House().Of(what)
+	if !ok {
+		panic("opsapi: nobody may call " + what + ": it is not in the matrix of package operator")
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		want := "Bearer " + d.Token
-		if d.Token != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) != 1 {
-			answer(w, http.StatusUnauthorized, map[string]any{"error": "unauthenticated", "message": "a bearer token is needed: ops_token"})
-			return
+		by, err := d.who(r)
+		if err == nil {
+			err = allowed(rule, by)
 		}
-		err := h(w, r)
-		var bad badRequest
-		switch {
-		case err == nil:
-		case errors.As(err, &bad), errors.Is(err, id.ErrMalformed), refused(err):
-			answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "validation_failed", "message": err.Error()})
-		case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, callback.ErrNoEndpoint), errors.Is(err, inbox.ErrNoNotification), errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey):
-			answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "message": err.Error()})
-		case errors.Is(err, book.ErrBusy), errors.Is(err, book.ErrNotRun):
-			w.Header().Set("Retry-After", "1")
-			answer(w, http.StatusServiceUnavailable, map[string]any{"error": "overloaded", "message": "try again"})
-		default:
-			d.Log.Error("ops call", "path", r.URL.Path, "error", err)
-			answer(w, http.StatusInternalServerError, map[string]any{"error": "internal", "message": "internal error"})
+		if err == nil && rule.Told == operator.ToldCall {
+			err = d.tell(r.Context(), by, what, r.PathValue("id"), map[string]any{})
 		}
+		if err == nil {
+			err = h(w, r, by)
+		}
+		if err != nil {
+			d.refuse(w, r, err)
+		}
+	}
+}
+
+// allowed refuses an actor that a rule does not allow.
+func allowed(rule operator.Rule, by operator.Actor) error {
+	switch {
+	case rule.Allows(by):
+		return nil
+	case by.Name == operator.Anyone:
+		return errUnauthenticated
+	case by.Name == operator.Bootstrap:
+		return errPerson
+	}
+	return errForbidden
+}
+
+// refuse is the one place where an error becomes an answer.
+func (d door) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var bad badRequest
+	switch {
+	case errors.Is(err, errUnauthenticated):
+		answer(w, http.StatusUnauthorized, map[string]any{"error": "unauthenticated", "message": err.Error()})
+	case errors.Is(err, errForbidden), errors.Is(err, errPerson):
+		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": err.Error()})
+	case errors.Is(err, flow.ErrSamePerson):
+		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": flow.ErrSamePerson.Error(), "details": map[string]any{"reason": "same_person"}})
+	case errors.As(err, &bad), errors.Is(err, id.ErrMalformed), refused(err):
+		answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "validation_failed", "message": err.Error()})
+	case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, callback.ErrNoEndpoint), errors.Is(err, inbox.ErrNoNotification),
+		errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey), errors.Is(err, flow.ErrNoOperator):
+		answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "message": err.Error()})
+	case errors.Is(err, flow.ErrOperatorKnown), errors.Is(err, flow.ErrState):
+		answer(w, http.StatusConflict, map[string]any{"error": "state_conflict", "message": err.Error()})
+	case errors.Is(err, book.ErrBusy), errors.Is(err, book.ErrNotRun):
+		w.Header().Set("Retry-After", "1")
+		answer(w, http.StatusServiceUnavailable, map[string]any{"error": "overloaded", "message": "try again"})
+	default:
+		d.Log.Error("ops call", "path", r.URL.Path, "error", err)
+		answer(w, http.StatusInternalServerError, map[string]any{"error": "internal", "message": "internal error"})
 	}
 }
 
@@ -347,12 +417,15 @@ type replayRequest struct {
 	filter
 }
 
-func (d door) replay(w http.ResponseWriter, r *http.Request) error {
+func (d door) replay(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	var req replayRequest
 	dec := json.NewDecoder(io.LimitReader(r.Body, 256<<10))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&req); err != nil {
 		return badRequest{"body must be {\"what\":\"deliveries|notifications\",\"ids\":[…]} or {…,\"dead\":true}: " + err.Error()}
+	}
+	if err := d.tell(r.Context(), by, "replay", req.Endpoint, req); err != nil {
+		return err
 	}
 	if req.What == "webhooks" {
 		count, err := d.replayWebhooks(r.Context(), req)

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"aorta/internal/operator"
+	"aorta/internal/store/storetest"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TestOperatorsCommand: what the verb asks the ops listener for.
+func TestOperatorsCommand(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		args    []string
+		status  int
+		asked   string
+		wantErr string
+	}{
+		{
+			name: "create", args: []string{"create", "ann", "--role", "finance", "--role", "viewer"}, status: 200,
+			asked: `POST /admin/operators {"name":"ann","roles":["finance","viewer"]}`,
+		},
+		{name: "list", args: []string{"list"}, status: 200, asked: "GET /admin/operators null"},
+		{name: "confirm", args: []string{"confirm", "ann"}, status: 200, asked: "POST /admin/operators/ann/confirm {}"},
+		{name: "revoke", args: []string{"revoke", "../ann"}, status: 200, asked: "POST /admin/operators/..%2Fann/revoke {}"},
+		{name: "no role", args: []string{"create", "ann"}, wantErr: "role"},
+		{name: "refused", args: []string{"create", "ann", "--role", "admin"}, status: 409, asked: "POST", wantErr: "there is one"},
+		{name: "wrong token", args: []string{"list"}, status: 401, asked: "GET", wantErr: "operator's token"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var asked, token string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				text, _ := io.ReadAll(r.Body)
+				asked, token = r.Method+" "+r.URL.RequestURI()+" "+string(text), r.Header.Get("Authorization")
+				w.WriteHeader(test.status)
+				_, _ = io.WriteString(w, `{"message":"there is one"}`)
+			}))
+			t.Cleanup(server.Close)
+			_, _, err := aorta(t, append(append([]string{"operators"}, test.args...), "--ops", server.URL, "--token", "op_1")...)
+			if (err == nil) != (test.wantErr == "") || (err != nil && !strings.Contains(err.Error(), test.wantErr)) {
+				t.Fatalf("operators = %v, want an error with %q", err, test.wantErr)
+			}
+			if !strings.HasPrefix(asked, test.asked) || test.asked != "" && token != "Bearer op_1" {
+				t.Errorf("asked %q with %q, want %q", asked, token, test.asked)
+			}
+		})
+	}
+}
+
+// office is a house that ran for a while and is closed again, with its operators.
+func office(t *testing.T, database string, do func(h *house)) (dir string) {
+	t.Helper()
+	cmd := demoCmd{Data: t.TempDir(), Database: database, Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", PageAttempts: 1}
+	cmd.BaseTime, cmd.LimitTime, cmd.CallbackUnit = 1e9, 1e9, 1e9
+	h, err := open(t.Context(), cmd.settings("http://127.0.0.1:1", demoHouse{secret: "a secret of the demo", licensed: "another secret of the demo"}), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	do(h)
+	return cmd.Data
+}
+
+// TestDemoOperators: a demo has the operators it prints, and each may do what
+// they are there for; a restarted one has the same.
+func TestDemoOperators(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	var first ready
+	for n := range 2 {
+		ctx, stop := context.WithCancel(t.Context())
+		out, in := io.Pipe()
+		ended := make(chan error, 1)
+		go func() {
+			ended <- run(ctx, []string{
+				"demo", "--json", "--data", data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0",
+			}, streams{in, io.Discard})
+			_ = in.Close()
+		}()
+		var h ready
+		if err := json.NewDecoder(out).Decode(&h); err != nil || !h.Ready {
+			t.Fatalf("ready line %+v: %v", h, err)
+		}
+		roles := map[operator.Role]int{}
+		for i, o := range h.Operators {
+			for _, r := range o.Roles {
+				roles[r]++
+			}
+			list, _, err := aorta(t, "operators", "list", "--ops", h.Ops, "--token", o.Token)
+			if admin := len(o.Roles) == 1 && o.Roles[0] == operator.Admin; (err == nil) != admin {
+				t.Errorf("operators list by %s = %q, %v", o.Name, list, err)
+			}
+			if n == 1 && o.Token != first.Operators[i].Token {
+				t.Errorf("%s has another token after a restart", o.Name)
+			}
+		}
+		if roles[operator.PayoutApprover] < 2 || roles[operator.Finance] < 2 || roles[operator.RGOfficer] == 0 || roles[operator.Admin] == 0 {
+			t.Errorf("the demo has %v", roles)
+		}
+		first = h
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	if out, _, err := aorta(t, "audit", "verify", "--data", data, "--json"); err != nil || !strings.Contains(out, `"ok":true`) {
+		t.Errorf("audit verify = %s, %v", out, err)
+	}
+}
+
+// TestAuditCommand: the log of a house is printed and holds; what is changed in it
+// afterwards is found, also if all the rest was written anew to fit.
+func TestAuditCommand(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"sqlite", "postgres"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			database := ""
+			if kind == "postgres" {
+				if os.Getenv("AORTA_TEST_POSTGRES") == "" {
+					t.Skip("AORTA_TEST_POSTGRES names no server")
+				}
+				database = storetest.Database(t)
+			}
+			data := office(t, database, func(h *house) {
+				out, _, err := aorta(t, "operators", "create", "zoe", "--role", "viewer", "--ops", h.opsURL)
+				if err != nil || !strings.Contains(out, `"token":"op_`) {
+					t.Fatalf("operators create = %s, %v", out, err)
+				}
+			})
+			args := []string{"--data", data}
+			if database != "" {
+				args = append(args, "--database", database)
+			}
+			verify := func() (auditReport, error) {
+				t.Helper()
+				out, _, err := aorta(t, append([]string{"audit", "verify", "--json"}, args...)...)
+				var report auditReport
+				if e := json.Unmarshal([]byte(out), &report); e != nil {
+					t.Fatalf("audit verify printed %q (%v)", out, err)
+				}
+				return report, err
+			}
+			made := len(demoOperators) + 3 // two API keys, and zoe
+			report, err := verify()
+			if err != nil || !report.OK || report.Entries != made || report.Signed == 0 {
+				t.Fatalf("audit verify = %+v, %v", report, err)
+			}
+			out, _, err := aorta(t, append([]string{"audit", "export"}, args...)...)
+			if lines := strings.Split(strings.TrimSpace(out), "\n"); err != nil || len(lines) != report.Entries+1 || !strings.Contains(out, `"who":"ops:open","what":"operator.create"`) || !strings.Contains(lines[len(lines)-1], `"signature"`) {
+				t.Errorf("audit export = %s, %v", out, err)
+			}
+			change := func(query string) {
+				t.Helper()
+				if database != "" {
+					db, err := pgx.Connect(t.Context(), database)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer db.Close(t.Context())
+					if _, err := db.Exec(t.Context(), query); err != nil {
+						t.Fatal(err)
+					}
+					return
+				}
+				db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "aorta.db"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				if _, err := db.ExecContext(t.Context(), query); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, spoil := range []struct{ change, back, want string }{
+				{"UPDATE audit SET who = 'eve' WHERE number = 3", "UPDATE audit SET who = 'demo:start' WHERE number = 3", "not what was written"},
+				{"UPDATE audit SET number = 90 WHERE number = 3", "UPDATE audit SET number = 3 WHERE number = 90", "missing"},
+				{"UPDATE audit_head SET number = number + 1", "UPDATE audit_head SET number = number - 1", "cut"},
+				{"UPDATE audit_head SET hash = 'x'||hash", "UPDATE audit_head SET hash = substr(hash, 2)", "head does not name"},
+			} {
+				change(spoil.change)
+				report, err := verify()
+				if !errors.Is(err, errViolated) || report.OK || !strings.Contains(strings.Join(report.Violations, " "), spoil.want) {
+					t.Errorf("after %s: %+v, %v, want %q", spoil.change, report, err, spoil.want)
+				}
+				change(spoil.back)
+				if report, err = verify(); err != nil {
+					t.Fatalf("after %s: %+v, %v", spoil.back, report, err)
+				}
+			}
+			heads, err := os.ReadFile(filepath.Join(data, headsFile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			forged := strings.Replace(string(heads), `"number":`, `"number":1`, 1)
+			if err := os.WriteFile(filepath.Join(data, headsFile), []byte(forged), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if report, err := verify(); !errors.Is(err, errViolated) || !strings.Contains(strings.Join(report.Violations, " "), "signature") {
+				t.Errorf("with forged heads: %+v, %v", report, err)
+			}
+			if err := os.WriteFile(filepath.Join(data, headsFile), heads, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			change("DELETE FROM audit")
+			change("DELETE FROM audit_head")
+			if report, err := verify(); !errors.Is(err, errViolated) || !strings.Contains(strings.Join(report.Violations, " "), "was signed, and is missing") {
+				t.Errorf("without any log: %+v, %v", report, err)
+			}
+		})
+	}
+}
