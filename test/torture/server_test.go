@@ -14,7 +14,7 @@ import (
 
 const (
 	afterwards = 20 * time.Second // how long a platform may take to go on once its store is back
-	ending     = 60 * time.Second // and until nothing is left to do
+	ending     = 3 * time.Minute  // and until nothing is left to do
 	many       = 1_000_000        // orders that the provider approves by itself: more than there are
 )
 

@@ -2,6 +2,7 @@ package torture_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
@@ -236,12 +237,13 @@ func TestT22(t *testing.T) {
 					t.Fatal(err)
 				}
 				c.lose(n/4, name, body)
+				began := time.Now()
 				first, again := c.insist(t.Context(), n/4, name, body), c.insist(t.Context(), n/4+1, name, body)
 				good = first.Status == http.StatusOK && first.Text == again.Text
-				if first.Header.Get("Idempotent-Replayed") == "true" { // else no request before had reached a platform
-					injected++
+				if made, err := madeAt(first.Text); err == nil && made.Before(began) {
+					injected++ // a request before this one had reached a platform, and nobody had heard the answer
 				} else {
-					t.Errorf("payout %s: no answer was lost before this one: %d %s", name, first.Status, first.Text)
+					t.Errorf("payout %s: no answer was lost before this one: made at %v, %v: %d %s", name, made, err, first.Status, first.Text)
 				}
 			case 3: // the process dies when the provider has it; else it is no survivor
 				injected++
@@ -285,6 +287,15 @@ func (c *cashier) lose(k int, name string, body map[string]any) {
 		_, _ = c.native(k).Post(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: cancel}), payouts, name, body)
 		cancel()
 	}
+}
+
+// madeAt is when the payout of an answer was made.
+func madeAt(text string) (time.Time, error) {
+	var body struct {
+		At time.Time `json:"created_at"`
+	}
+	err := json.Unmarshal([]byte(text), &body)
+	return body.At, err
 }
 
 // dies kills the process that has just handed a payout to its provider, which is
