@@ -2,14 +2,17 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"aorta/internal/project"
 	"aorta/internal/risk"
 )
 
@@ -135,6 +138,76 @@ func TestDemoIsLicensed(t *testing.T) {
 	}
 	if _, err := cmd.house(); err == nil || !strings.Contains(err.Error(), first.rules.File+":1: profile: ") {
 		t.Errorf("wrong rules: %v", err)
+	}
+}
+
+// TestRulesAreLogged: what a start changes of the rules is in the audit log, once.
+func TestRulesAreLogged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	start := func(rules string) {
+		t.Helper()
+		s := settings{
+			Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", knobs: knobs{BaseTime: 1e9, LimitTime: 1e9, CallbackUnit: 1e9},
+			Projects: []project.Project{
+				{ID: 1, MerchantID: 7, Wallet: true, WalletOnly: true}, {ID: 2, MerchantID: 7, Wallet: true, WalletOnly: true}, {ID: 3, MerchantID: 8},
+			},
+		}
+		if rules != "" {
+			path := write(t, dir, "rules.toml", rules, 0o600)
+			if err := errors.Join(s.license(1, dir, path), s.license(2, dir, path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h, err := open(t.Context(), s, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Close()
+	}
+	logged := func() []string {
+		t.Helper()
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "data", "aorta.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		rows, err := db.QueryContext(t.Context(), "SELECT who, what, details FROM audit ORDER BY number")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var all []string
+		for rows.Next() {
+			var who, what, details string
+			if err := rows.Scan(&who, &what, &details); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, who+" "+what+" "+details)
+		}
+		return all
+	}
+	start("")
+	if all := logged(); len(all) != 0 {
+		t.Fatalf("a house without rules has logged %v", all)
+	}
+	start("profile = \"generic\"\n")
+	start("profile = \"generic\" # the same\n")
+	start("profile = \"generic\"\n[payout]\nmanual_above_minor = 7\n")
+	start("")
+	all := logged()
+	wants := []string{
+		`rules:start rules.load {"merchant":7,"profile":"generic","changes":["profile: now generic",`,
+		`rules:start rules.load {"merchant":7,"profile":"generic","changes":["payout.manual_above_minor: 500000 → 7"]}`,
+		`rules:start rules.remove {"merchant":7,"changes":["profile: no longer generic",`,
+	}
+	if len(all) != len(wants) {
+		t.Fatalf("the log has %d entries, want %d: %v", len(all), len(wants), all)
+	}
+	for i, want := range wants {
+		if !strings.HasPrefix(all[i], want) {
+			t.Errorf("entry %d is %s, want %s…", i, all[i], want)
+		}
 	}
 }
 
