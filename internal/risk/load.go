@@ -84,20 +84,21 @@ func (p *Problem) Error() string {
 // Nothing of such a file holds: do not start with it.
 func Load(name string, text []byte) (*Rules, error) {
 	var head struct {
-		Profile string `toml:"profile"`
+		Profile any `toml:"profile"`
 	}
 	if _, err := toml.Decode(string(text), &head); err != nil {
 		return nil, syntax(name, err)
 	}
-	base, known := Profile(head.Profile)
+	profile, _ := head.Profile.(string)
+	base, known := Profile(profile)
 	if !known {
-		what := fmt.Sprintf("%q is not a profile: write one of %s", head.Profile, strings.Join(Profiles(), ", "))
-		if head.Profile == "" {
+		what := fmt.Sprintf("%v is not a profile: write one of %s", head.Profile, strings.Join(Profiles(), ", "))
+		if head.Profile == nil {
 			what = "it is missing: write profile = \"generic\", or one of " + strings.Join(Profiles(), ", ")
 		}
 		return nil, &Problem{File: name, Line: lineOf(lines(string(text)), "profile"), Field: "profile", What: what}
 	}
-	r, _ := Profile(head.Profile)
+	r, _ := Profile(profile)
 	if err := r.apply(name, text, base); err != nil {
 		return nil, err
 	}
