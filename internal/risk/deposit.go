@@ -25,7 +25,7 @@ type DepositFacts struct {
 // DecideDeposit judges a deposit: Allow, Review, StepUp or Decline. Limits that
 // are counted in windows are not its business.
 func (r *Rules) DecideDeposit(f DepositFacts) Decision {
-	j := judge{rules: r, decision: Decision{Rules: r.Hash, Action: Allow}, weak: Review}
+	j := judge{rules: r, decision: Decision{Rules: r.Hash, Action: Allow}, level: f.Level, weak: Review}
 	j.run(CheckState, func() error { return j.depositState(f) })
 	j.run(CheckKYC, func() error { return j.depositLevel(f) })
 	j.run(CheckRules, func() error { j.depositRules(f); return nil })

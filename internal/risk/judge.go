@@ -112,6 +112,7 @@ type judge struct {
 	rules    *Rules
 	decision Decision
 	released []string
+	level    int64  // the customer's
 	weak     Action // what stands for "could not be judged": Review or Hold
 	check    Check
 	findings []finding
@@ -174,6 +175,12 @@ func (j *judge) ask(id string, payout bool, says Refusal, opens bool, hit func(R
 	f.Rule, f.Action, f.Shadow, f.says, f.opens = id, action, rule.Shadow, says, opens
 	if f.Action == StepUp {
 		f.says.Code, f.says.Reason = CodeKYCRequired, VerificationRequired
+		if f.says.RequiredLevel == 0 { // any better verification will do
+			f.says.RequiredLevel = j.level + 1
+		}
+		if f.says.RequiredLevel >= Levels { // there is none
+			f.Action, f.says = j.weak, Refusal{Code: CodeDeclined, Reason: UnderReview}
+		}
 	}
 	if f.Action != Allow && !rule.Shadow && !slices.Contains(j.released, id) {
 		j.weights += rule.Weight

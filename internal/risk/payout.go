@@ -88,10 +88,11 @@ const RuleExclusion = "exclusion"
 
 // Names of questions that are not rules of the catalogue.
 const (
-	ruleFrozen    = "frozen"
-	ruleClosed    = "closed"
-	ruleReviews   = "open_cases"
-	ruleElsewhere = "A07"
+	ruleFrozen      = "frozen"
+	ruleRestriction = "restriction"
+	ruleClosed      = "closed"
+	ruleReviews     = "open_cases"
+	ruleElsewhere   = "A07"
 )
 
 // Roles that may let a held payout pass.
@@ -126,7 +127,7 @@ func (r *Rules) Recheck(f PayoutFacts) Decision {
 }
 
 func (r *Rules) payoutJudge(f PayoutFacts) *judge {
-	return &judge{rules: r, decision: Decision{Rules: r.Hash, Action: Allow}, released: f.Released, weak: Hold}
+	return &judge{rules: r, decision: Decision{Rules: r.Hash, Action: Allow}, released: f.Released, level: f.Level, weak: Hold}
 }
 
 // waits is what is said of a payout that a person must look at.
@@ -154,7 +155,7 @@ func (j *judge) payoutState(f PayoutFacts) error {
 			Code: CodePlayerRestricted, Reason: DeclinedByRisk, Remaining: &money.Amount{Minor: f.Amount.Minor + left, Currency: f.Amount.Currency},
 		}})
 	default:
-		j.broken(RuleExclusion, fmt.Errorf("restriction %q is not known", f.Restriction))
+		j.broken(ruleRestriction, fmt.Errorf("restriction %q is not known", f.Restriction))
 	}
 	hit := Hit{Rule: ruleReviews, Value: f.Reviews, Threshold: 1, Action: Allow}
 	if f.Reviews > 0 {

@@ -1,6 +1,7 @@
 package risk
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -99,6 +100,15 @@ func (r *Rules) threshold(minor int64, c money.Currency) (int64, error) {
 // Sum is money in several currencies, one amount each, as a customer's windows
 // have it.
 type Sum []money.Amount
+
+// MarshalJSON writes a sum of nothing as [], not as null: a fact that was found
+// out must not look like one that was not, when a stored decision is read back.
+func (s Sum) MarshalJSON() ([]byte, error) {
+	if len(s) == 0 {
+		return []byte("[]"), nil
+	}
+	return json.Marshal([]money.Amount(s))
+}
 
 // total gives all of it in one currency.
 func (r *Rules) total(s Sum, c money.Currency) (int64, error) {
