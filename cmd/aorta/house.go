@@ -168,6 +168,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	h.worker.Serve(due.Ask, parts.flow)
 	h.worker.Serve(due.AskLater, parts.flow)
 	h.worker.Serve(due.Watch, parts.flow)
+	h.worker.Serve(due.Payout, parts.flow)
 	h.worker.ServeWide(due.Deliver, parts.callback, may.callbacks)
 	h.worker.Serve(due.Notice, parts.inbox)
 	h.book, err = book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{

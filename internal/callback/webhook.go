@@ -291,8 +291,11 @@ func statusOf(s payment.Status) string {
 	case payment.StatusDeclined, payment.StatusFailed:
 		return "failed"
 	case payment.StatusAuthorized, payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusCancelled,
-		payment.StatusChargedBack, payment.StatusPaid:
+		payment.StatusChargedBack, payment.StatusPaid,
+		payment.StatusStepUp, payment.StatusDeferred, payment.StatusPartiallyPaid:
 		return string(s)
+	case payment.StatusHold:
+		return "on_hold"
 	}
 	return ""
 }

@@ -84,6 +84,7 @@ type Capabilities struct {
 	Currencies      []money.Currency
 	MinMinor        int64 // smallest amount, minor units
 	MaxMinor        int64
+	PayoutBeyond    bool // Payouter: more may be sent to a card than was paid with it
 	Refund          bool
 	PartialRefund   bool
 	MinRefundMinor  int64

@@ -40,6 +40,11 @@ const (
 	TypePayoutPending   = "payout.pending"
 	TypePayoutPaid      = "payout.paid"
 	TypePayoutFailed    = "payout.failed"
+	TypePayoutStepUp    = "payout.step_up"
+	TypePayoutOnHold    = "payout.on_hold"
+	TypePayoutDeferred  = "payout.deferred"
+	TypePayoutPartly    = "payout.partially_paid"
+	TypePayoutCancelled = "payout.cancelled"
 )
 
 // Types lists all types of message that an endpoint may ask for.
@@ -49,6 +54,7 @@ func Types() []string {
 		TypePayoutPending, TypePayoutPaid, TypePayoutFailed, string(EndpointFailing), string(EndpointDisabled),
 		string(WalletStake), string(WalletWin), string(WalletRollback), string(WalletDebit), string(WalletCredit),
 		string(WalletBonusGranted), string(WalletBonusReleased),
+		TypePayoutStepUp, TypePayoutOnHold, TypePayoutDeferred, TypePayoutPartly, TypePayoutCancelled,
 	}
 }
 
@@ -76,6 +82,16 @@ func TypesOf(k Kind, to payment.Status) []string {
 		return payoutPaid
 	case PayoutFailed:
 		return payoutFailed
+	case PayoutStepUp:
+		return payoutStepUp
+	case PayoutOnHold:
+		return payoutOnHold
+	case PayoutDeferred:
+		return payoutDeferred
+	case PayoutPartly:
+		return payoutPartly
+	case PayoutCancelled:
+		return payoutCancelled
 	case RefundStarted, LateSuccess, PayoutUnknown, EndpointTest, EndpointFailing, EndpointDisabled,
 		WalletStake, WalletWin, WalletRollback, WalletDebit, WalletCredit, WalletBonusGranted, WalletBonusReleased:
 	}
@@ -91,6 +107,12 @@ var (
 	payoutPending  = []string{TypePayoutPending}
 	payoutPaid     = []string{TypePayoutPaid}
 	payoutFailed   = []string{TypePayoutFailed}
+
+	payoutStepUp    = []string{TypePayoutStepUp}
+	payoutOnHold    = []string{TypePayoutOnHold}
+	payoutDeferred  = []string{TypePayoutDeferred}
+	payoutPartly    = []string{TypePayoutPartly}
+	payoutCancelled = []string{TypePayoutCancelled}
 )
 
 // OfPayout reports whether a type is news of a payout.

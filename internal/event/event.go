@@ -33,6 +33,13 @@ const (
 	PayoutUnknown   Kind = "payout.unknown" // its answer was lost
 	PayoutPaid      Kind = "payout.paid"
 	PayoutFailed    Kind = "payout.failed"
+
+	// Of payouts of a project with rules alone.
+	PayoutStepUp    Kind = "payout.step_up"        // its customer must be verified first
+	PayoutOnHold    Kind = "payout.on_hold"        // an operator must look
+	PayoutDeferred  Kind = "payout.deferred"       // nobody takes it now; it is sent later
+	PayoutPartly    Kind = "payout.partially_paid" // a part of it is paid
+	PayoutCancelled Kind = "payout.cancelled"
 )
 
 // Kinds are the kinds of events of payments and payouts: all that there are but those

@@ -13,6 +13,7 @@ import (
 	"aorta/internal/event"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 )
@@ -85,6 +86,9 @@ func (n *news) hint(p *book.Page) {
 		p.Accounts.Get(ledger.AccountID(b, known.PSP(), ledger.Clearing, cur))
 		p.Accounts.Get(ledger.AccountID(b, known.Payee, payeePurpose(known.Payee), cur))
 	}
+	if known.Way != "" {
+		p.Sources.Get(limit.SourcesID(walletOf(known.ID.Bucket(), known.Payee).customer, known.Amount.Currency))
+	}
 	if known.Kind == payment.KindPayout {
 		b, cur := known.ID.Bucket(), known.Amount.Currency
 		p.Accounts.Get(ledger.AccountID(b, known.Payee, ledger.Reserved, cur))
@@ -123,6 +127,7 @@ type application struct {
 	pay     payment.Payment
 	op      payment.Operation
 	attempt payment.Attempt
+	asked   []payment.Attempt // those of a payout's parts that the act has just made
 }
 
 func (x *application) apply() error {
@@ -296,7 +301,11 @@ func (x *application) unknown() error {
 			if mutation == "release" {
 				return x.decline(payment.AttemptNotSent)
 			}
-			if err := x.payoutUnknown(); err != nil {
+			lost := x.payoutUnknown
+			if x.inParts() {
+				lost = x.partUnknown
+			}
+			if err := lost(); err != nil {
 				return err
 			}
 		}
@@ -343,6 +352,9 @@ func (x *application) notSent() error {
 	}
 	now := x.page.NowUS()
 	age := now - x.attempt.CreatedUS
+	if x.inParts() {
+		return x.partNotSent()
+	}
 	if x.attempt.Kind != payment.KindRefund || age >= resendFor.Microseconds() {
 		return x.decline(payment.AttemptNotSent)
 	}
@@ -361,6 +373,9 @@ func (x *application) approve() error {
 	case payment.KindRefund:
 		return x.refunded()
 	case payment.KindPayout:
+		if x.inParts() {
+			return x.partPaid()
+		}
 		return x.paidOut()
 	case payment.KindSale, payment.KindManualChange:
 	}
@@ -382,6 +397,9 @@ func (x *application) approve() error {
 		return err
 	}
 	if err := x.used(); err != nil {
+		return err
+	}
+	if err := x.countDeposit(); err != nil {
 		return err
 	}
 	x.attempt.Status = payment.AttemptApproved
@@ -443,6 +461,9 @@ func (x *application) creditLate() error {
 	if err := x.used(); err != nil {
 		return err
 	}
+	if err := x.countDeposit(); err != nil {
+		return err
+	}
 	if err := x.move(payment.StatusCaptured); err != nil {
 		return err
 	}
@@ -466,6 +487,9 @@ func (x *application) decline(as payment.AttemptStatus) error {
 	case payment.KindRefund:
 		return x.refundFailed()
 	case payment.KindPayout:
+		if x.inParts() {
+			return x.partFailed()
+		}
 		return x.payoutFailed()
 	case payment.KindSale, payment.KindManualChange:
 	}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"aorta/internal/book"
@@ -35,6 +36,7 @@ type Flows struct {
 	recent   recent
 	answers  running
 	licences sync.Map // by *risk.Rules
+	routes   routes
 }
 
 // Options are what Flows must be given, and its parts with a default.
@@ -105,7 +107,9 @@ func (f *Flows) Handle(ctx context.Context, d due.Due) error {
 		return f.ask(ctx, d)
 	case due.Watch:
 		return f.watch(ctx, d)
-	case due.Deliver, due.Notice, due.Payout, due.Check, due.Link:
+	case due.Payout:
+		return f.ResumePayout(ctx, d)
+	case due.Deliver, due.Notice, due.Check, due.Link:
 	}
 	return fmt.Errorf("flow has no work of kind %q", d.Kind)
 }
@@ -117,6 +121,13 @@ type asking struct {
 	attempt payment.Attempt
 	person  connector.Person
 	done    chan struct{} // closed when the PSP's answer is booked, or given up
+	left    *atomic.Int32 // of several that are asked at once: how many are not answered; the last one closes. nil: it is alone
+}
+
+func (w *asking) answered() {
+	if w.left == nil || w.left.Add(-1) == 0 {
+		close(w.done)
+	}
 }
 
 // ask calls the PSP for an attempt and books its answer.
@@ -125,7 +136,7 @@ func (f *Flows) ask(ctx context.Context, d due.Due) error {
 	if !fresh {
 		return f.takeOver(ctx, d)
 	}
-	defer close(work.done)
+	defer work.answered()
 	return f.call(ctx, work.payment, work.attempt, work.person, leaseOf(d))
 }
 
@@ -152,6 +163,9 @@ func (f *Flows) call(ctx context.Context, p payment.Payment, a payment.Attempt, 
 	crash.At(crash.BeforeCall)
 	out := f.send(limited, c, f.order(p, a, person))
 	crash.At(crash.AnswerReceived)
+	if a.Kind == payment.KindPayout {
+		f.routes.heard(a.PSP(), out.Kind, f.opts.Now())
+	}
 	return f.settle(ctx, a, out, lease)
 }
 
@@ -214,6 +228,9 @@ func (f *Flows) order(p payment.Payment, a payment.Attempt, person connector.Per
 	}
 	if a.Kind == payment.KindSale && f.opts.ReturnURL != nil && !p.ID.IsZero() {
 		o.ReturnURL = f.opts.ReturnURL(p.ID)
+	}
+	if a.Kind == payment.KindPayout && a.Way != "" {
+		o.Method, o.Destination = a.By()
 	}
 	return o
 }

@@ -43,6 +43,7 @@ type house struct {
 	mute   atomic.Value // string: a connector that can do nothing but sales
 	gone   atomic.Bool  // no PSP account is configured
 	rules  *risk.Rules  // nil: the project is not licensed
+	desk   *cashier     // in place of psp
 }
 
 // reader reads from whichever home has the row.
@@ -209,6 +210,9 @@ func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flo
 		Connectors: func(name, _ string) (connector.Connector, bool) {
 			if name == h.mute.Load() {
 				return struct{ connector.Connector }{h.psp}, true
+			}
+			if h.desk != nil {
+				return h.desk, !h.gone.Load()
 			}
 			return h.psp, !h.gone.Load()
 		},

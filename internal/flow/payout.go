@@ -27,6 +27,11 @@ type PayoutRequest struct {
 	Description string       // providers may show it
 	Amount      money.Amount // above zero
 	Keep        string       // JSON kept beside the payout for the door; empty: nothing
+
+	// Where the project has rules: the customer's instrument that they want what they
+	// have won sent to; zero: they have not said. What they have paid in goes back where
+	// it came from all the same.
+	Rest id.Instrument
 }
 
 // Route is a way to send money: a method, by a PSP account.
@@ -42,8 +47,11 @@ var ErrNoRoute = errors.New("no route to pay out")
 // BeginPayout reserves the money and makes the payout durable in one act, then has
 // the PSP asked. It returns after the act.
 //
+// Where the project has rules they are asked first, and the payout may wait: see the
+// status of what was begun, and Begun.Review.
+//
 // Errors, after all of which nothing was begun: ErrInsufficient, ErrNoWallet,
-// ErrAmount; book.ErrBusy as of a sale.
+// ErrAmount; book.ErrBusy as of a sale. By the rules: *risk.Refusal, ErrNoRoute.
 func (f *Flows) BeginPayout(ctx context.Context, r PayoutRequest) (Begun, error) {
 	switch {
 	case !r.Project.Wallet || r.CustomerID == "":
@@ -56,6 +64,9 @@ func (f *Flows) BeginPayout(ctx context.Context, r PayoutRequest) (Begun, error)
 	want := r.ID
 	if want.IsZero() {
 		want = f.NewPayment(r.Project, r.PayoutID, r.CustomerID, "")
+	}
+	if rules := f.opts.Rules(r.Project.ID); rules != nil {
+		return f.beginChecked(ctx, r, rules, want)
 	}
 	owner, told, done := r.Project.Payee(r.CustomerID), f.opts.Endpoints(), make(chan struct{})
 	return f.start(ctx, start{

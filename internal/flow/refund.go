@@ -137,7 +137,8 @@ func beginRefund(p *book.Page, e endpoints, r RefundRequest, sale payment.Attemp
 	case payment.StatusCaptured, payment.StatusPartiallyRefunded, payment.StatusRefunded:
 	case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusAuthorized,
 		payment.StatusDeclined, payment.StatusCancelled, payment.StatusChargedBack,
-		payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed:
+		payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed,
+		payment.StatusStepUp, payment.StatusHold, payment.StatusDeferred, payment.StatusPartiallyPaid:
 		return Begun{}, ErrState
 	}
 	named := key.Scope != "" && reserved.IsZero() // this act writes the name
@@ -181,6 +182,9 @@ func beginRefund(p *book.Page, e endpoints, r RefundRequest, sale payment.Attemp
 		p.Payments.Put(x.pay)
 		return Begun{Payment: x.pay, Operation: x.op}, nil
 	}
+	if err := x.countRefund(x.op.Amount.Minor, 0); err != nil {
+		return Begun{}, err
+	}
 	x.startRefund(reserved, done)
 	return Begun{Payment: x.pay, Operation: x.op, Attempt: x.attempt}, nil
 }
@@ -205,7 +209,7 @@ func refundOperation(p *book.Page, pay *payment.Payment, r RefundRequest, reserv
 func refundAttempt(p *book.Page, op payment.Operation, sale payment.Attempt) payment.Attempt {
 	return payment.Attempt{
 		ID: id.Attempt(p.Mint()), Operation: op.ID, Payment: op.Payment, Connector: sale.Connector, Account: sale.Account, Payee: sale.Payee,
-		Kind: payment.KindRefund, Status: payment.AttemptAsking, Amount: op.Amount, Of: sale.ID, OfProviderID: sale.ProviderID,
+		Kind: payment.KindRefund, Status: payment.AttemptAsking, Amount: op.Amount, Of: sale.ID, OfProviderID: sale.ProviderID, Way: sale.Way,
 		CreatedUS: p.NowUS(), ChangedUS: p.NowUS(),
 	}
 }
@@ -237,6 +241,9 @@ func (x *application) refunded() error {
 	if err := x.transfer(ledger.KindRefundSettle, x.reserved(), x.clearing()); err != nil {
 		return err
 	}
+	if err := x.countRefund(-x.op.Amount.Minor, x.op.Amount.Minor); err != nil {
+		return err
+	}
 	x.attempt.Status = payment.AttemptApproved
 	x.end(payment.OperationSuccess, payment.CodeSuccess)
 	from := x.pay.Status
@@ -265,6 +272,9 @@ func (x *application) refundFailed() error {
 		x.pay.RefundingMinor -= x.op.Amount.Minor
 	}
 	if err := x.transfer(ledger.KindRefundRelease, x.reserved(), back); err != nil {
+		return err
+	}
+	if err := x.countRefund(-x.op.Amount.Minor, 0); err != nil {
 		return err
 	}
 	code := x.out.Code

@@ -51,6 +51,8 @@ type Begun struct {
 	Attempt   payment.Attempt
 	Repeat    bool // the name was known: nothing was begun, Payment is the known one
 
+	Review payment.Review // of a payout of a project with rules: what it waits for
+
 	// Asked is closed when the PSP's first answer is booked, or given up by
 	// this process. It is nil for a repeat.
 	Asked <-chan struct{}

@@ -135,7 +135,8 @@ func paymentStatus(p payment.Payment) string {
 		return "cancelled"
 	case payment.StatusChargedBack:
 		return "success" // Gate has no word for it: chargebacks are told by their own callbacks
-	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown:
+	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown,
+		payment.StatusStepUp, payment.StatusHold, payment.StatusDeferred, payment.StatusPartiallyPaid:
 		return "processing"
 	case payment.StatusPaid:
 		return "success"

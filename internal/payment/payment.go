@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"aorta/internal/id"
 	"aorta/internal/money"
@@ -33,14 +34,19 @@ const (
 	StatusChargedBack       Status = "charged_back"       // nobody's
 )
 
-// The statuses of a payout, which is a payment the other way. It can be
-// cancelled, too, once something makes it wait before it is sent.
+// The statuses of a payout, which is a payment the other way. It can be cancelled,
+// too, while it waits. Those that it waits in, and partially_paid, exist where the
+// project has rules; the money is reserved in all that are not final.
 const (
-	StatusRequested  Status = "requested"  // ours: the money is reserved
-	StatusSubmitting Status = "submitting" // the PSP's: it is asked, and perhaps has it
-	StatusUnknown    Status = "unknown"    // the PSP's: its answer was lost, so it is looked up, and never sent elsewhere
-	StatusPaid       Status = "paid"       // nobody's
-	StatusFailed     Status = "failed"     // nobody's: the money is back in the wallet
+	StatusRequested     Status = "requested"      // ours: the money is reserved
+	StatusStepUp        Status = "step_up"        // the customer's: they must be verified first
+	StatusHold          Status = "hold"           // an operator's: to approve, release or reject
+	StatusDeferred      Status = "deferred"       // ours: no PSP account by which it goes takes it now
+	StatusSubmitting    Status = "submitting"     // the PSP's: it is asked, and perhaps has it
+	StatusUnknown       Status = "unknown"        // the PSP's: its answer was lost, so it is looked up, and never sent elsewhere
+	StatusPartiallyPaid Status = "partially_paid" // the PSPs': a part is paid, and not all have ended
+	StatusPaid          Status = "paid"           // nobody's: of one in parts, some of which may have failed, CapturedMinor was paid
+	StatusFailed        Status = "failed"         // nobody's: the money is back in the wallet
 )
 
 // moves lists every move a payment or payout may make; what is absent is forbidden.
@@ -57,11 +63,15 @@ var moves = map[Status][]Status{
 	StatusCancelled:         {},
 	StatusChargedBack:       {},
 
-	StatusRequested:  {StatusSubmitting},
-	StatusSubmitting: {StatusUnknown, StatusPaid, StatusFailed},
-	StatusUnknown:    {StatusPaid, StatusFailed},
-	StatusPaid:       {},
-	StatusFailed:     {},
+	StatusRequested:     {StatusStepUp, StatusHold, StatusDeferred, StatusSubmitting},
+	StatusStepUp:        {StatusHold, StatusDeferred, StatusSubmitting, StatusFailed, StatusCancelled},
+	StatusHold:          {StatusStepUp, StatusDeferred, StatusSubmitting, StatusFailed, StatusCancelled},
+	StatusDeferred:      {StatusStepUp, StatusHold, StatusSubmitting, StatusFailed, StatusCancelled},
+	StatusSubmitting:    {StatusDeferred, StatusUnknown, StatusPartiallyPaid, StatusPaid, StatusFailed},
+	StatusUnknown:       {StatusDeferred, StatusPartiallyPaid, StatusPaid, StatusFailed},
+	StatusPartiallyPaid: {StatusPaid},
+	StatusPaid:          {},
+	StatusFailed:        {},
 }
 
 // Moves gives the table of moves, for docs and for checkers. The caller must
@@ -71,7 +81,8 @@ func Moves() map[Status][]Status { return moves }
 // Final reports whether nobody's move is left in the ordinary course.
 func (s Status) Final() bool {
 	switch s {
-	case StatusNew, StatusPending, StatusAwaitingCustomer, StatusAuthorized, StatusRequested, StatusSubmitting, StatusUnknown:
+	case StatusNew, StatusPending, StatusAwaitingCustomer, StatusAuthorized, StatusRequested, StatusStepUp, StatusHold, StatusDeferred,
+		StatusSubmitting, StatusUnknown, StatusPartiallyPaid:
 		return false
 	case StatusCaptured, StatusPartiallyRefunded, StatusRefunded, StatusDeclined, StatusCancelled, StatusChargedBack, StatusPaid, StatusFailed:
 		return true
@@ -85,7 +96,7 @@ func (s Status) Of(t Type) bool {
 	case StatusNew, StatusPending, StatusAwaitingCustomer, StatusAuthorized, StatusCaptured, StatusPartiallyRefunded, StatusRefunded,
 		StatusDeclined, StatusChargedBack:
 		return t == TypePurchase
-	case StatusRequested, StatusSubmitting, StatusUnknown, StatusPaid, StatusFailed:
+	case StatusRequested, StatusStepUp, StatusHold, StatusDeferred, StatusSubmitting, StatusUnknown, StatusPartiallyPaid, StatusPaid, StatusFailed:
 		return t == TypePayout
 	case StatusCancelled:
 		return true
@@ -154,8 +165,8 @@ type Payment struct {
 	Door              string       `json:"door"` // "gate", "page": whose style its callbacks have
 	Code              string       `json:"code,omitempty"`
 	Message           string       `json:"message,omitempty"`
-	CapturedMinor     int64        `json:"captured,omitempty"`
-	RefundedMinor     int64        `json:"refunded,omitempty"`  // refunded for good
+	CapturedMinor     int64        `json:"captured,omitempty"`  // of a payout in parts: what was paid
+	RefundedMinor     int64        `json:"refunded,omitempty"`  // refunded for good; of a payout in parts: what went back to the wallet
 	RefundingMinor    int64        `json:"refunding,omitempty"` // reserved by refunds under way
 	CreatedUS         int64        `json:"created"`
 	ChangedUS         int64        `json:"changed"`
@@ -285,6 +296,7 @@ type Attempt struct {
 	ProviderMessage string        `json:"provider_message,omitempty"`
 	ProviderUS      int64         `json:"provider_us,omitempty"` // the PSP's own time of it
 	Redirect        string        `json:"redirect,omitempty"`    // JSON of Redirect; empty: none
+	Way             string        `json:"-"`                     // where the project has rules: what was paid with, or where a payout goes (WayOf); else empty
 	Late            int64         `json:"-"`                     // 1: a sale whose money came after our final decline, or the refund of one
 	NoRecords       int64         `json:"-"`                     // "no such operation" answers heard
 	NoRecordUS      int64         `json:"-"`                     // when the first of them was heard
@@ -292,6 +304,17 @@ type Attempt struct {
 	Transfer        id.Transfer   `json:"-"`                     // the newest that it has moved money by
 	CreatedUS       int64         `json:"-"`
 	ChangedUS       int64         `json:"changed"`
+}
+
+// WayOf writes down what money came by or goes to at a PSP account: a method's code,
+// and the PSP's token of the one card, wallet or bank account, which has no space in
+// it; no token where the PSP names none.
+func WayOf(method, token string) string { return method + " " + token }
+
+// By reads the attempt's way.
+func (a Attempt) By() (method, token string) {
+	method, token, _ = strings.Cut(a.Way, " ")
+	return method, token
 }
 
 // PSP is the owner of the provider's own accounts in the ledger.

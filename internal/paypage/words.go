@@ -24,7 +24,8 @@ func outcomeOf(s payment.Status) web.Outcome {
 		return web.OutcomeSuccess
 	case payment.StatusDeclined, payment.StatusCancelled:
 		return web.OutcomeDecline
-	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed: // no customer waits for a payout here
+	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed,
+		payment.StatusStepUp, payment.StatusHold, payment.StatusDeferred, payment.StatusPartiallyPaid: // no customer waits for a payout here
 	}
 	return "" // not one of ours; exhaustive keeps this line unreachable
 }
@@ -64,7 +65,8 @@ func statusOf(p payment.Payment) string {
 		return "decline"
 	case payment.StatusCancelled:
 		return "cancelled"
-	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed: // as above
+	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed,
+		payment.StatusStepUp, payment.StatusHold, payment.StatusDeferred, payment.StatusPartiallyPaid: // as above
 	}
 	return "" // not one of ours
 }

@@ -206,6 +206,7 @@ var attempts = table[payment.Attempt, id.Attempt]{
 			{name: "provider_code", text: func(r *payment.Attempt) *string { return &r.ProviderCode }},
 			{name: "provider_message", text: func(r *payment.Attempt) *string { return &r.ProviderMessage }},
 			{name: "redirect", text: func(r *payment.Attempt) *string { return &r.Redirect }},
+			{name: "way", text: func(r *payment.Attempt) *string { return &r.Way }},
 		},
 	},
 	keyOf:  byID(self[id.Attempt]),

@@ -16,7 +16,9 @@ import (
 // history is a payment with all rows that name it, as far as they have come by.
 type history struct {
 	payment    payment.Payment
-	exists     bool // its own row has come by
+	exists     bool            // its own row has come by
+	due        bool            // something will be done about a payout that waits
+	review     *payment.Review // of a payout of a project with rules
 	operations []payment.Operation
 	attempts   []attempt
 	events     []event.Event
@@ -53,7 +55,7 @@ func (c *checker) history(p id.Payment) *history {
 func (c *checker) takePayment(p *payment.Payment) {
 	c.report.Payments++
 	h := c.history(p.ID)
-	h.payment, h.exists = *p, true
+	h.payment, h.exists, h.due, h.review = *p, true, c.isDue(p.ID.Raw(), due.Payout), c.reviewOf(p)
 	c.whole(p.ID, h)
 }
 

@@ -18,6 +18,7 @@ var ofType = map[payment.Type][]payment.Status{
 	},
 	payment.TypePayout: {
 		payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed,
+		payment.StatusStepUp, payment.StatusHold, payment.StatusDeferred, payment.StatusPartiallyPaid, payment.StatusCancelled,
 	},
 }
 
@@ -54,6 +55,10 @@ var behindPayout = map[payment.Status][]payment.AttemptStatus{
 // by time, or is captured or refunded.
 func (c *checker) judgePayout(h *history) {
 	p := &h.payment
+	if h.review != nil {
+		c.judgeParts(h)
+		return
+	}
 	if len(h.operations) != 1 || h.operations[0].Kind != payment.KindPayout {
 		c.violation(C13, "Payout %s has %d operations, want one that pays out.", p.ID, len(h.operations))
 		return
@@ -82,7 +87,9 @@ func (c *checker) hold(h *history) {
 		if op.Kind != payment.KindRefund && op.Kind != payment.KindPayout || op.Status.Final() {
 			continue
 		}
-		if chain, _ := h.attemptChain(op); len(chain) > 0 {
+		if chain, _ := h.attemptChain(op); len(chain) == 0 && h.review != nil {
+			c.held[ledger.AccountID(h.payment.ID.Bucket(), c.standIn(h, op).Payee, ledger.Reserved, op.Amount.Currency)] += op.Amount.Minor
+		} else if len(chain) > 0 {
 			c.held[ledger.AccountID(h.payment.ID.Bucket(), chain[0].Payee, ledger.Reserved, op.Amount.Currency)] += op.Amount.Minor
 		}
 	}

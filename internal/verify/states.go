@@ -24,6 +24,7 @@ func (c *checker) judge(h *history) {
 	c.judgeTransfers(h)
 	c.judgeAmounts(h)
 	c.hold(h)
+	c.takeWays(h)
 	c.judgeAsked(h)
 	c.judgeMoved(h)
 	c.judgeReceived(h)
@@ -155,7 +156,8 @@ func saleStatus(p *payment.Payment, manual bool) payment.OperationStatus {
 	case payment.StatusDeclined:
 		return payment.OperationDecline
 	case payment.StatusAuthorized, payment.StatusCancelled: // no flow makes them yet
-	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed: // a payout's: see judgeType
+	case payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed,
+		payment.StatusStepUp, payment.StatusHold, payment.StatusDeferred, payment.StatusPartiallyPaid: // a payout's: see judgeType
 	}
 	return ""
 }
@@ -187,9 +189,10 @@ func (c *checker) judgeAttempts(h *history) {
 		op := &h.operations[n]
 		chain, _ := h.attemptChain(op)
 		if len(chain) == 0 {
-			// A refund that was refused at once asked nobody, nor did a sale that its customer's limits refused.
+			// A refund that was refused at once asked nobody, nor did a sale that its customer's limits refused, nor a part of
+			// a payout that waits, or was given up before it was sent.
 			limited := op.Kind == payment.KindSale && op.Status == payment.OperationDecline && slices.Contains(limited, op.Code)
-			if !limited && (op.Kind != payment.KindRefund || !op.Status.Final()) {
+			if !limited && h.review == nil && (op.Kind != payment.KindRefund || !op.Status.Final()) {
 				c.violation(C13, "Operation %s (%s, %s) has no attempt.", op.ID, op.Kind, op.Status)
 			}
 			continue
@@ -197,6 +200,9 @@ func (c *checker) judgeAttempts(h *history) {
 		newest := chain[0]
 		if op.Kind == payment.KindRefund && op.Status.Final() != newest.Status.Final() {
 			c.violation(C5, "Refund %s is %s, but its attempt %s is %s.", op.ID, op.Status, newest.ID, newest.Status)
+		}
+		if h.review != nil {
+			continue // judgePart has seen to it
 		}
 		if op.Kind == payment.KindPayout && !slices.Contains(behindPayout[h.payment.Status], newest.Status) {
 			c.violation(C5, "Payout %s is %s, but its attempt %s is %s.", h.payment.ID, h.payment.Status, newest.ID, newest.Status)
@@ -268,6 +274,11 @@ var ends = map[event.Kind]payment.Status{
 	event.PayoutUnknown:   payment.StatusUnknown,
 	event.PayoutPaid:      payment.StatusPaid,
 	event.PayoutFailed:    payment.StatusFailed,
+	event.PayoutStepUp:    payment.StatusStepUp,
+	event.PayoutOnHold:    payment.StatusHold,
+	event.PayoutDeferred:  payment.StatusDeferred,
+	event.PayoutPartly:    payment.StatusPartiallyPaid,
+	event.PayoutCancelled: payment.StatusCancelled,
 	event.RefundSucceeded: "", // or partially_refunded, or refunded: see judgeEvents
 }
 
@@ -275,7 +286,10 @@ var ends = map[event.Kind]payment.Status{
 var ofRefunds = []event.Kind{event.RefundStarted, event.RefundSucceeded, event.RefundDeclined}
 
 // ofPayouts are those that payouts make.
-var ofPayouts = []event.Kind{event.PayoutPending, event.PayoutUnknown, event.PayoutPaid, event.PayoutFailed}
+var ofPayouts = []event.Kind{
+	event.PayoutPending, event.PayoutUnknown, event.PayoutPaid, event.PayoutFailed,
+	event.PayoutStepUp, event.PayoutOnHold, event.PayoutDeferred, event.PayoutPartly, event.PayoutCancelled,
+}
 
 // told are the kinds of event that the merchant is called about (ecommpay.md 4).
 var told = []event.Kind{

@@ -82,7 +82,7 @@ func Run(ctx context.Context, r book.Reader, o Options) (Report, error) {
 	c := &checker{
 		findings: newFindings(always...), read: r, opts: o,
 		customers: map[id.Customer]person{}, accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{},
-		held: map[id.Account]int64{},
+		held: map[id.Account]int64{}, licensed: newLicensed(),
 	}
 	if o.Clients != nil {
 		c.clients, c.counts[C2], c.counts[C7] = newClients(o.Clients), 0, 0
@@ -120,6 +120,10 @@ type checker struct {
 	played     totals               // what transfers say of rounds
 	held       map[id.Account]int64 // what refunds and payouts under way say is reserved
 
+	review   *payment.Review        // the newest, until its payout comes by
+	licensed licensed               // what payments say of sources and windows
+	owners   map[string]id.Customer // of wallets
+
 	clients   *clients // nil, as the next two: not known, not checked
 	provider  *provider
 	merchants *merchants
@@ -140,6 +144,7 @@ func (c *checker) run(ctx context.Context) error {
 	err := merge(
 		ctx,
 		&pages[due.Due, id.Raw]{scan: c.read.ScanDue, key: func(d *due.Due) id.Raw { return d.ID }, take: c.takeDue},
+		&pages[payment.Review, id.Raw]{scan: c.read.ScanReviews, key: func(r *payment.Review) id.Raw { return r.ID }, take: c.takeReview},
 		&pages[payment.Payment, id.Payment]{scan: c.read.ScanPayments, key: paymentKey, take: c.takePayment},
 		&pages[payment.Operation, id.Operation]{scan: c.read.ScanOperations, key: operationKey, take: c.takeOperation},
 		&pages[payment.Attempt, id.Attempt]{scan: c.read.ScanAttempts, key: attemptKey, take: c.takeAttempt},
@@ -152,6 +157,7 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	c.dueWithoutSubject()
+	c.reviewWithoutPayout()
 	if err := c.judgeRest(ctx); err != nil {
 		return err
 	}
@@ -160,6 +166,12 @@ func (c *checker) run(ctx context.Context) error {
 	}
 	c.judgeAccounts()
 	c.judgeReserved()
+	if err := c.judgeSources(ctx); err != nil {
+		return err
+	}
+	if err := c.judgePayoutWindows(ctx); err != nil {
+		return err
+	}
 	if err := c.judgeRounds(ctx); err != nil {
 		return err
 	}

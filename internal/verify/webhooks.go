@@ -29,6 +29,11 @@ var hears = map[event.Kind]string{
 	event.PayoutPending:   "payout.pending",
 	event.PayoutPaid:      "payout.paid",
 	event.PayoutFailed:    "payout.failed",
+	event.PayoutStepUp:    "payout.step_up",
+	event.PayoutOnHold:    "payout.on_hold",
+	event.PayoutDeferred:  "payout.deferred",
+	event.PayoutPartly:    "payout.partially_paid",
+	event.PayoutCancelled: "payout.cancelled",
 }
 
 // ofEndpoints are the kinds of event that are about an endpoint.

@@ -38,7 +38,7 @@ var rooms = map[string]room{
 	"project":    {floor: 0, beside: []string{"money", "id", "payment", "sign"}},  // its secret is a signing key
 	"event":      {floor: 0, beside: []string{"money", "id", "payment"}},
 	"due":        {floor: 0, beside: []string{"money", "id", "payment"}},
-	"limit":      {floor: 0, beside: []string{"money", "id", "payment"}},
+	"limit":      {floor: 0, beside: []string{"money", "id", "payment", "instrument"}},
 	"operator":   {floor: 0, beside: []string{"money", "id"}},
 	"crash":      {floor: 0}, // what kills the process is given to it
 

@@ -54,7 +54,8 @@ func (w *world) address(name string, k event.Kind) string {
 	s := w.settings(name)
 	switch k {
 	case event.PaymentPending, event.RefundStarted, event.LateSuccess, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled,
-		event.PayoutPending, event.PayoutUnknown, event.PayoutPaid, event.PayoutFailed, // of payouts and moves of wallets only endpoints hear
+		event.PayoutPending, event.PayoutUnknown, event.PayoutPaid, event.PayoutFailed,
+		event.PayoutStepUp, event.PayoutOnHold, event.PayoutDeferred, event.PayoutPartly, event.PayoutCancelled, // of payouts and moves of wallets only endpoints hear
 		event.WalletStake, event.WalletWin, event.WalletRollback, event.WalletDebit, event.WalletCredit, event.WalletBonusGranted, event.WalletBonusReleased:
 		return ""
 	case event.PaymentAwaiting: // the merchant must act

@@ -163,6 +163,8 @@ func hears(k event.Kind, to payment.Status) []string {
 		return []string{"payout.paid"}
 	case event.PayoutFailed:
 		return []string{"payout.failed"}
+	case event.PayoutStepUp, event.PayoutOnHold, event.PayoutDeferred, event.PayoutPartly, event.PayoutCancelled:
+		return []string{string(k)}
 	case event.RefundStarted, event.LateSuccess, event.PayoutUnknown, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled:
 	case event.WalletStake, event.WalletWin, event.WalletRollback, event.WalletDebit, event.WalletCredit, event.WalletBonusGranted, event.WalletBonusReleased: // nobody here names them
 	}

@@ -36,7 +36,8 @@ func Minimise(p Plan) Plan {
 func NotBuilt(from, to payment.Status) bool {
 	for _, s := range []payment.Status{from, to} {
 		switch s {
-		case payment.StatusAuthorized, payment.StatusCancelled, payment.StatusChargedBack:
+		case payment.StatusAuthorized, payment.StatusCancelled, payment.StatusChargedBack,
+			payment.StatusStepUp, payment.StatusHold, payment.StatusDeferred, payment.StatusPartiallyPaid: // those of a project with rules, which this world has not
 			return true
 		case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusCaptured,
 			payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusDeclined,

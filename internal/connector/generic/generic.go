@@ -133,6 +133,7 @@ func (g *Generic) Capabilities() connector.Capabilities {
 		Currencies:      slices.Clone(g.currencies),
 		MinMinor:        minMinor,
 		MaxMinor:        maxMinor,
+		PayoutBeyond:    true, // an adapter that cannot refuses with 422
 		Refund:          true,
 		PartialRefund:   true,
 		MinRefundMinor:  minMinor,

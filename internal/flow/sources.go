@@ -1,0 +1,152 @@
+package flow
+
+import (
+	"strings"
+
+	"aorta/internal/book"
+	"aorta/internal/connector"
+	"aorta/internal/id"
+	"aorta/internal/instrument"
+	"aorta/internal/limit"
+	"aorta/internal/money"
+	"aorta/internal/payment"
+	"aorta/internal/risk"
+)
+
+// sources are what a customer's instruments have paid in and got back, as an act
+// reads and changes them. An attempt that they count has a way (payment.Attempt.Way);
+// what was paid before its project had rules has none, and is not counted.
+type sources struct {
+	row  limit.Sources
+	list []limit.Source
+}
+
+func sourcesOf(p *book.Page, c id.Customer, cur money.Currency) (sources, error) {
+	k := limit.SourcesID(c, cur)
+	row, ok := p.Sources.Get(k)
+	if !ok {
+		row = limit.Sources{ID: k, Customer: c, Currency: cur}
+	}
+	list, err := row.List()
+	return sources{row, list}, err
+}
+
+func (s *sources) save(p *book.Page) { p.Sources.Put(s.row.With(s.list, p.NowUS())) }
+
+// at finds the source of a way at a PSP account, or adds it.
+func (s *sources) at(connectorName, account, way string, kind instrument.Kind) *limit.Source {
+	method, token, _ := strings.Cut(way, " ")
+	for n := range s.list {
+		if x := &s.list[n]; x.Connector == connectorName && x.Account == account && x.Method == method && x.Token == token {
+			return x
+		}
+	}
+	s.list = append(s.list, limit.Source{
+		Instrument: instrumentID(s.row.Customer, connectorName, account, way), Kind: kind,
+		Connector: connectorName, Account: account, Method: method, Token: token,
+	})
+	return &s.list[len(s.list)-1]
+}
+
+// instrumentID is the id of what a customer has at a PSP account: it follows from
+// the way, so that it needs no look-up.
+func instrumentID(c id.Customer, connectorName, account, way string) id.Instrument {
+	return id.Instrument(id.Derive(c.Bucket(), "instrument", c.String(), connectorName, account, way))
+}
+
+// kindOf says what a method pays with, of a PSP that does not: by its code's last
+// word. What says nothing counts as a wallet: it is neither a card, which comes
+// first, nor a bank account, which takes all.
+func kindOf(method string) instrument.Kind {
+	switch word := method[strings.LastIndexByte(method, '-')+1:]; instrument.Kind(word) {
+	case instrument.Card:
+		return instrument.Card
+	case instrument.Bank:
+		return instrument.Bank
+	case instrument.Wallet:
+	}
+	return instrument.Wallet
+}
+
+// wayOf is what an approved sale was paid with. What comes beyond the number of
+// instruments that are told apart counts as what the PSP has not named.
+func (s *sources) wayOf(method string, a payment.Attempt, said connector.Instrument) (way string, kind instrument.Kind) {
+	if said.Token == "" || len(s.list) >= limit.MaxSources && !s.knows(a, payment.WayOf(method, said.Token)) {
+		return payment.WayOf(method, ""), kindOf(method)
+	}
+	return payment.WayOf(method, said.Token), said.Kind
+}
+
+func (s *sources) knows(a payment.Attempt, way string) bool {
+	for n := range s.list {
+		if x := &s.list[n]; x.Connector == a.Connector && x.Account == a.Account && payment.WayOf(x.Method, x.Token) == way {
+			return true
+		}
+	}
+	return false
+}
+
+// countDeposit notes what a deposit of a project with rules was paid with, where its
+// money has just become the customer's.
+func (x *application) countDeposit() error {
+	if !strings.HasPrefix(x.attempt.Payee, ofCustomer) || x.rules() == nil {
+		return nil
+	}
+	c := walletOf(x.page.Bucket(), x.attempt.Payee).customer
+	s, err := sourcesOf(x.page, c, x.attempt.Amount.Currency)
+	if err != nil {
+		return err
+	}
+	way, kind := s.wayOf(x.pay.Method, x.attempt, x.out.Instrument)
+	x.attempt.Way = way
+	src := s.at(x.attempt.Connector, x.attempt.Account, way, kind)
+	if src.FirstUS == 0 {
+		src.FirstUS = x.page.NowUS()
+	}
+	src.Captured += x.attempt.Amount.Minor
+	s.save(x.page)
+	meetInstrument(x.page, c, src, x.out.Instrument)
+	return nil
+}
+
+// rules are those of the payment's project; nil if it has none.
+func (x *application) rules() *risk.Rules {
+	if x.licence == nil {
+		return nil
+	}
+	if l := x.licence(x.pay.ProjectID); l != nil {
+		return l.rules
+	}
+	return nil
+}
+
+// meetInstrument makes an instrument's row when it is first paid with.
+func meetInstrument(p *book.Page, c id.Customer, s *limit.Source, said connector.Instrument) {
+	if _, ok := p.Instruments.Get(s.Instrument); ok {
+		return
+	}
+	label := said.Label
+	if s.Token == "" {
+		label = ""
+	}
+	p.Instruments.Put(instrument.Instrument{
+		ID: s.Instrument, Customer: c, Connector: s.Connector, Account: s.Account, Token: s.Token, Label: label, CreatedUS: p.NowUS(),
+	})
+}
+
+// countRefund notes that a refund of a counted deposit was begun (refunding), or how
+// it has ended.
+func (x *application) countRefund(refunding, refunded int64) error {
+	if x.attempt.Way == "" {
+		return nil
+	}
+	s, err := sourcesOf(x.page, walletOf(x.page.Bucket(), x.attempt.Payee).customer, x.attempt.Amount.Currency)
+	if err != nil {
+		return err
+	}
+	src := s.at(x.attempt.Connector, x.attempt.Account, x.attempt.Way, kindOf(x.pay.Method))
+	src.Refunding += refunding
+	src.Refunded += refunded
+	s.save(x.page)
+	return nil
+}
