@@ -25,7 +25,7 @@ type DepositFacts struct {
 // DecideDeposit judges a deposit: Allow, Review, StepUp or Decline. Limits that
 // are counted in windows are not its business.
 func (r *Rules) DecideDeposit(f DepositFacts) Decision {
-	j := judge{rules: r, decision: Decision{Rules: r.Hash, Action: Allow}, level: f.Level, weak: Review}
+	j := judge{rules: r, decision: Decision{Rules: r.Hash, Action: Allow, Results: make([]Hit, 0, 6)}, level: f.Level, weak: Review}
 	j.run(CheckState, func() error { return j.depositState(f) })
 	j.run(CheckKYC, func() error { return j.depositLevel(f) })
 	j.run(CheckRules, func() error { j.depositRules(f); return nil })
@@ -53,16 +53,16 @@ func (j *judge) depositLevel(f DepositFacts) error {
 	if err != nil {
 		return err
 	}
-	sums := map[time.Duration]Sum{0: f.Ever, Days180: f.Days180, Days30: f.Days30}
+	sums := sums{f.Ever, f.Days180, f.Days30}
 	bound := j.rules.KYC.Levels[level].Deposits
 	b, err := j.rules.measure(bound, sums, f.Amount)
 	if err != nil {
 		return err
 	}
 	hit := Hit{Rule: "level_deposits", Value: b.sum, Threshold: b.most, Action: Allow}
-	needed := refusedFor(j.rules.enough(level, sums, f.Amount, Level.deposits))
 	if !b.admits {
 		hit.Action = StepUp
+		needed := refusedFor(j.rules.enough(level, sums, f.Amount, Level.deposits))
 		if b.room >= 0 {
 			needed.Remaining = &money.Amount{Minor: b.room, Currency: f.Amount.Currency}
 		}
@@ -95,7 +95,7 @@ func (j *judge) depositRules(f DepositFacts) {
 // cumulative says whether deposits, with one more, reach the sum of a rule that
 // is for those whose level is too low.
 func (j *judge) cumulative(rule Rule, low bool, s Sum, more money.Amount) (value, threshold int64, hits bool, err error) {
-	if value, err = j.rules.total(append(Sum{more}, s...), more.Currency); err != nil {
+	if value, err = j.rules.with(s, more); err != nil {
 		return 0, 0, false, err
 	}
 	if threshold, err = j.rules.threshold(rule.Params["sum_minor"], more.Currency); err != nil {
@@ -119,6 +119,19 @@ func levelOf(level int64) (int64, error) {
 func (l Level) deposits() Bound { return l.Deposits }
 func (l Level) payouts() Bound  { return l.Payouts }
 
+// sums are those of the windows that a bound may have.
+type sums struct{ ever, days180, days30 Sum }
+
+func (s sums) of(window time.Duration) Sum {
+	switch window {
+	case Days180:
+		return s.days180
+	case Days30:
+		return s.days30
+	}
+	return s.ever // Load takes no other window
+}
+
 // measured is a bound held against a sum, in the currency that is asked about.
 type measured struct {
 	sum, most int64
@@ -128,7 +141,7 @@ type measured struct {
 }
 
 // measure holds the sum of a window, with one more amount, against a bound.
-func (r *Rules) measure(b Bound, sums map[time.Duration]Sum, more money.Amount) (measured, error) {
+func (r *Rules) measure(b Bound, sums sums, more money.Amount) (measured, error) {
 	switch b.Kind {
 	case BoundAgreed:
 		return measured{admits: true, room: -1}, nil
@@ -136,7 +149,7 @@ func (r *Rules) measure(b Bound, sums map[time.Duration]Sum, more money.Amount) 
 		return measured{sum: more.Minor, room: 0}, nil
 	case BoundUpTo, BoundBelow:
 	}
-	before, err := r.total(sums[b.Window], more.Currency)
+	before, err := r.total(sums.of(b.Window), more.Currency)
 	if err != nil {
 		return measured{}, err
 	}
@@ -157,7 +170,7 @@ func (r *Rules) measure(b Bound, sums map[time.Duration]Sum, more money.Amount) 
 
 // enough gives the lowest level above one that admits the amount; the highest
 // there is, if none does.
-func (r *Rules) enough(above int64, sums map[time.Duration]Sum, more money.Amount, of func(Level) Bound) int64 {
+func (r *Rules) enough(above int64, sums sums, more money.Amount, of func(Level) Bound) int64 {
 	for level := above + 1; level < Levels; level++ {
 		if m, err := r.measure(of(r.KYC.Levels[level]), sums, more); err == nil && m.admits {
 			return level

@@ -121,7 +121,7 @@ type judge struct {
 
 // run judges one check. A check that breaks stands for a rule that could not be judged.
 func (j *judge) run(c Check, f func() error) {
-	j.check, j.findings = c, nil
+	j.check, j.findings = c, j.findings[:0]
 	if err := j.safely(f); err != nil {
 		j.broken(string(c), err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"time"
 
 	"aorta/internal/money"
 )
@@ -127,7 +126,7 @@ func (r *Rules) Recheck(f PayoutFacts) Decision {
 }
 
 func (r *Rules) payoutJudge(f PayoutFacts) *judge {
-	return &judge{rules: r, decision: Decision{Rules: r.Hash, Action: Allow}, released: f.Released, level: f.Level, weak: Hold}
+	return &judge{rules: r, decision: Decision{Rules: r.Hash, Action: Allow, Results: make([]Hit, 0, 24)}, released: f.Released, level: f.Level, weak: Hold}
 }
 
 // waits is what is said of a payout that a person must look at.
@@ -170,16 +169,17 @@ func (j *judge) payoutLevel(f PayoutFacts) error {
 	if err != nil {
 		return err
 	}
-	sums := map[time.Duration]Sum{0: f.PaidEver, Days180: f.Paid180, Days30: f.Paid30}
+	sums := sums{f.PaidEver, f.Paid180, f.Paid30}
 	b, err := j.rules.measure(j.rules.KYC.Levels[level].Payouts, sums, f.Amount)
 	if err != nil {
 		return err
 	}
 	hit := Hit{Rule: "level_payouts", Value: b.sum, Threshold: b.most, Action: Allow}
+	var says Refusal
 	if !b.admits {
-		hit.Action = StepUp
+		hit.Action, says = StepUp, refusedFor(j.rules.enough(level, sums, f.Amount, Level.payouts))
 	}
-	j.note(finding{Hit: hit, says: refusedFor(j.rules.enough(level, sums, f.Amount, Level.payouts))})
+	j.note(finding{Hit: hit, says: says})
 	return nil
 }
 
@@ -367,7 +367,7 @@ func (j *judge) outside(rule string, before *Sum, a money.Amount, most int64) {
 
 // against gives a sum with one more amount, and a bound in that currency.
 func (j *judge) against(before Sum, a money.Amount, most int64) (sum, bound int64, err error) {
-	if sum, err = j.rules.total(append(Sum{a}, before...), a.Currency); err != nil {
+	if sum, err = j.rules.with(before, a); err != nil {
 		return 0, 0, err
 	}
 	bound, err = j.rules.threshold(most, a.Currency)

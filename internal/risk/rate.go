@@ -110,6 +110,16 @@ func (s Sum) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]money.Amount(s))
 }
 
+// with gives all of it and one amount more, in that one's currency.
+func (r *Rules) with(s Sum, more money.Amount) (int64, error) {
+	before, err := r.total(s, more.Currency)
+	if err != nil {
+		return 0, err
+	}
+	sum, err := money.Amount{Minor: before, Currency: more.Currency}.Add(more)
+	return sum.Minor, err
+}
+
 // total gives all of it in one currency.
 func (r *Rules) total(s Sum, c money.Currency) (int64, error) {
 	sum := money.Amount{Currency: c}
