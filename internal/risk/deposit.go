@@ -123,10 +123,10 @@ func (l Level) payouts() Bound  { return l.Payouts }
 type sums struct{ ever, days180, days30 Sum }
 
 func (s sums) of(window time.Duration) Sum {
-	switch window {
-	case Days180:
+	if window == Days180 {
 		return s.days180
-	case Days30:
+	}
+	if window == Days30 {
 		return s.days30
 	}
 	return s.ever // Load takes no other window
