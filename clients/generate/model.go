@@ -160,13 +160,13 @@ func read(text []byte) (*model, error) {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.doc.Paths)) {
-		for _, method := range []string{"post", "get", "patch", "delete"} {
+		for _, method := range []string{"post", "get", "put", "patch", "delete"} {
 			if op, ok := r.doc.Paths[path][method]; ok && len(op.Security) > 0 { // the others are for everybody, and no client's
 				r.call(path, method)
 			}
 		}
 		for method := range r.doc.Paths[path] {
-			if !slices.Contains([]string{"post", "get", "patch", "delete"}, method) {
+			if !slices.Contains([]string{"post", "get", "put", "patch", "delete"}, method) {
 				r.fail("%s %s: no rule for the method", method, path)
 			}
 		}

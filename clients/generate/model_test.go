@@ -100,7 +100,7 @@ func TestNoRule(t *testing.T) {
 		{"a float", `"count":{"type":"integer"}`, `"count":{"type":"number"}`, "no rule for type"},
 		{"an object of its own", `"count":{"type":"integer"}`, `"count":{"type":"object","additionalProperties":false}`, "no rule for type"},
 		{"a schema that is no object", `"PayoutView":{"type":"object"`, `"PayoutView":{"type":"string"`, "is of type"},
-		{"another method", `"get":{"operationId":"getPayout"`, `"put":{"operationId":"getPayout"`, "no rule for the method"},
+		{"another method", `"get":{"operationId":"getPayout"`, `"trace":{"operationId":"getPayout"`, "no rule for the method"},
 		{"a cookie", `"in":"path","required":true`, `"in":"cookie"`, "no rule for parameter"},
 		{"a body beside a query", `"in":"header"`, `"in":"query"`, "no rule for a query beside a body"},
 		{"no answer", `PayoutAnswer"}`, `PayoutNothing"}`, "has no answer"},

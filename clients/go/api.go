@@ -99,6 +99,57 @@ func (s Customers) Get(ctx context.Context, customerID string, opts ...CallOptio
 	}, opts)
 }
 
+// ListLimits gives what limits a customer of a licensed project, and how much of it is used. It needs the scope read.
+func (s Customers) ListLimits(ctx context.Context, customerID string, opts ...CallOption) (*Limits, error) {
+	return send[Limits](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/customers/", customerID, "/limits"},
+	}, opts)
+}
+
+// SetLimit sets a limit that a customer wants: the first and a lower one at once, a raise after its
+// delay and a confirmation. It needs the scope customers:write.
+func (s Customers) SetLimit(ctx context.Context, customerID string, params LimitSetParams, opts ...CallOption) (*Limits, error) {
+	return send[Limits](ctx, s.c, request{
+		method: "PUT", path: []string{"/v1/customers/", customerID, "/limits"}, body: params, mutates: true,
+	}, opts)
+}
+
+// RemoveLimit notes that a customer wants to be without a limit: it waits like a raise. It needs the scope customers:write.
+func (s Customers) RemoveLimit(ctx context.Context, customerID string, kind string, period string, opts ...CallOption) (*Limits, error) {
+	return send[Limits](ctx, s.c, request{
+		method: "DELETE", path: []string{"/v1/customers/", customerID, "/limits/", kind, "/", period}, mutates: true,
+	}, opts)
+}
+
+// ConfirmLimit lets a raise or removal hold, once its delay is over, by the customer's word. It needs the scope customers:write.
+func (s Customers) ConfirmLimit(ctx context.Context, customerID string, kind string, period string, opts ...CallOption) (*Limits, error) {
+	return send[Limits](ctx, s.c, request{
+		method: "POST", path: []string{"/v1/customers/", customerID, "/limits/", kind, "/", period, "/confirm"}, body: struct{}{}, mutates: true,
+	}, opts)
+}
+
+// Restrict pauses or excludes a customer who wants it, at once. It needs the scope customers:write.
+func (s Customers) Restrict(ctx context.Context, customerID string, params CustomerRestrictParams, opts ...CallOption) (*Restrictions, error) {
+	return send[Restrictions](ctx, s.c, request{
+		method: "POST", path: []string{"/v1/customers/", customerID, "/restrictions"}, body: params, mutates: true,
+	}, opts)
+}
+
+// ListRestrictions gives what keeps a customer of a licensed project from paying in and from
+// playing. It needs the scope read.
+func (s Customers) ListRestrictions(ctx context.Context, customerID string, opts ...CallOption) (*Restrictions, error) {
+	return send[Restrictions](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/customers/", customerID, "/restrictions"},
+	}, opts)
+}
+
+// EndRestriction asks that a self-exclusion whose time is over ends, which takes a while more. It needs the scope customers:write.
+func (s Customers) EndRestriction(ctx context.Context, customerID string, opts ...CallOption) (*Restrictions, error) {
+	return send[Restrictions](ctx, s.c, request{
+		method: "POST", path: []string{"/v1/customers/", customerID, "/restrictions/end"}, body: struct{}{}, mutates: true,
+	}, opts)
+}
+
 // ListTransfers lists what moved in a customer's wallet, newest first.
 //
 // It asks for the next page when the one before is used up. It needs the scope read.
@@ -507,6 +558,14 @@ const (
 	AllTransferKindBonusRelease  AllTransferKind = "bonus_release"
 )
 
+// CustomerType is one of the words below; later versions may have more.
+type CustomerType string
+
+const (
+	CustomerTypeCoolOff      CustomerType = "cool_off"
+	CustomerTypeSelfExcluded CustomerType = "self_excluded"
+)
+
 // DeliveryState is one of the words below; later versions may have more.
 type DeliveryState string
 
@@ -547,12 +606,56 @@ const (
 	EventTypeWalletCredit            EventType = "wallet.credit"
 	EventTypeWalletBonusGranted      EventType = "wallet.bonus_granted"
 	EventTypeWalletBonusReleased     EventType = "wallet.bonus_released"
+	EventTypePayoutStepUp            EventType = "payout.step_up"
+	EventTypePayoutOnHold            EventType = "payout.on_hold"
+	EventTypePayoutDeferred          EventType = "payout.deferred"
+	EventTypePayoutPartiallyPaid     EventType = "payout.partially_paid"
+	EventTypePayoutCancelled         EventType = "payout.cancelled"
 	EventTypePaymentAwaitingCustomer EventType = "payment.awaiting_customer"
 	EventTypePaymentAwaitingRetry    EventType = "payment.awaiting_retry"
 	EventTypePaymentLateSuccess      EventType = "payment.late_success"
 	EventTypeRefundProcessing        EventType = "refund.processing"
 	EventTypePayoutUnknown           EventType = "payout.unknown"
 	EventTypeEndpointTest            EventType = "endpoint.test"
+)
+
+// LimitKind is one of the words below; later versions may have more.
+type LimitKind string
+
+const (
+	LimitKindDeposit       LimitKind = "deposit"
+	LimitKindNetDeposit    LimitKind = "net_deposit"
+	LimitKindLoss          LimitKind = "loss"
+	LimitKindStake         LimitKind = "stake"
+	LimitKindSingleDeposit LimitKind = "single_deposit"
+)
+
+// LimitPeriod is one of the words below; later versions may have more.
+type LimitPeriod string
+
+const (
+	LimitPeriodDay           LimitPeriod = "day"
+	LimitPeriodWeek          LimitPeriod = "week"
+	LimitPeriodMonth         LimitPeriod = "month"
+	LimitPeriodCalendarMonth LimitPeriod = "calendar_month"
+	LimitPeriodOnce          LimitPeriod = "once"
+)
+
+// LimitSetBy is one of the words below; later versions may have more.
+type LimitSetBy string
+
+const (
+	LimitSetByCustomer LimitSetBy = "customer"
+	LimitSetByHouse    LimitSetBy = "house"
+	LimitSetByRules    LimitSetBy = "rules"
+)
+
+// NoteBy is one of the words below; later versions may have more.
+type NoteBy string
+
+const (
+	NoteByCustomer NoteBy = "customer"
+	NoteByHouse    NoteBy = "house"
 )
 
 // OperationKind is one of the words below; later versions may have more.
@@ -741,6 +844,21 @@ type CustomerListParams struct {
 	Cursor string `json:"cursor,omitzero"`
 }
 
+// CustomerRestrictParams is what Customers.Restrict takes.
+type CustomerRestrictParams struct {
+	// cool_off ends by itself; self_excluded only when its end is asked for, once its time is over.
+	Type CustomerType `json:"type"`
+
+	// How long a cool_off is: 24 to 1008, as the rules offer.
+	Hours int `json:"hours,omitzero"`
+
+	// Instead of months: without end.
+	Indefinite *bool `json:"indefinite,omitzero"`
+
+	// How long a self_excluded is: 6 to 60, as the rules offer.
+	Months int `json:"months,omitzero"`
+}
+
 // Decline is a part of Operation, Payment, Payout and Refund.
 type Decline struct {
 	// Decline code of the ECommPay list.
@@ -883,6 +1001,70 @@ type Event struct {
 	PayoutID string `json:"payout_id,omitzero"`
 }
 
+// Limit is a part of Limits.
+type Limit struct {
+	// What it bounds.
+	Kind string `json:"kind"`
+
+	// Over how long.
+	Period string `json:"period"`
+
+	// What holds.
+	Amount string `json:"amount"`
+
+	// ISO 4217.
+	Currency string `json:"currency"`
+
+	// Whose it is: the customer's, the house's for them, or the rules' for everybody. The lowest
+	// holds.
+	SetBy LimitSetBy `json:"set_by"`
+
+	// What would pass now.
+	Remaining string `json:"remaining"`
+
+	// Since when it holds.
+	EffectiveAt time.Time `json:"effective_at,omitzero"`
+
+	// What waits to be confirmed.
+	Pending *Pending `json:"pending,omitzero"`
+
+	// When nothing of it counts any more.
+	ResetsAt time.Time `json:"resets_at,omitzero"`
+
+	// What counts now, reserved or used. Below zero, of a loss, for who has won more. Missing where
+	// there is no rate to count it by: then nothing passes.
+	Used string `json:"used,omitzero"`
+}
+
+// LimitSetParams is what Customers.SetLimit takes.
+type LimitSetParams struct {
+	// What it bounds.
+	Kind LimitKind `json:"kind"`
+
+	// Over how long: 24 hours, 7 times that, 30 times that, or a calendar month, where the project's
+	// rules offer it; once, of a single_deposit alone.
+	Period LimitPeriod `json:"period"`
+
+	// In major units.
+	Amount string `json:"amount"`
+
+	// ISO 4217. Another one than before converts the limit there is, rounded down.
+	Currency string `json:"currency"`
+}
+
+// Limits is what Customers.ConfirmLimit, Customers.ListLimits, Customers.RemoveLimit and
+// Customers.SetLimit give.
+type Limits struct {
+	// Your name for the customer.
+	CustomerID string `json:"customer_id"`
+
+	// The limits that hold for them.
+	Limits []Limit `json:"limits"`
+
+	// What changed, the newest 50, newest first.
+	History []Note `json:"history"`
+}
+
 // MoveParams is what Wallet.Debit, Wallet.GrantBonus and Wallet.ReleaseBonus take.
 type MoveParams struct {
 	// Your name for the move, unique in the project for moves of this kind.
@@ -939,6 +1121,46 @@ type Moved struct {
 
 	// Our name for it; none where a rollback found nothing to undo.
 	TransferID string `json:"transfer_id,omitzero"`
+}
+
+// Note is a part of Limits and Restrictions.
+type Note struct {
+	// What happened: limit_set, limit_asked, limit_confirmed, house_limit, restricted,
+	// restriction_lifted, restriction_end_asked, and others later.
+	Kind string `json:"kind"`
+
+	// Who did it.
+	By NoteBy `json:"by"`
+
+	// When.
+	At time.Time `json:"at"`
+
+	// What it is to be; missing where it is to go.
+	Amount string `json:"amount,omitzero"`
+
+	// When it can be confirmed.
+	ConfirmFrom time.Time `json:"confirm_from,omitzero"`
+
+	// And until when.
+	ConfirmUntil time.Time `json:"confirm_until,omitzero"`
+
+	// ISO 4217.
+	Currency string `json:"currency,omitzero"`
+
+	// When the end that was asked for takes effect.
+	EndsAt time.Time `json:"ends_at,omitzero"`
+
+	// The kind of a limit.
+	Limit string `json:"limit,omitzero"`
+
+	// And its period.
+	Period string `json:"period,omitzero"`
+
+	// The type of a restriction.
+	Type string `json:"type,omitzero"`
+
+	// When it ends, or may be asked to.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Operation is what Operations.Get, Operations.ListAllOperations, Payment, Payments.ListOperations
@@ -1198,6 +1420,24 @@ type PayoutListParams struct {
 	Cursor string `json:"cursor,omitzero"`
 }
 
+// Pending is a part of Limit.
+type Pending struct {
+	// Whether the limit is to go.
+	Remove bool `json:"remove"`
+
+	// When it was asked for.
+	RequestedAt time.Time `json:"requested_at"`
+
+	// From when on it can be confirmed.
+	ConfirmFrom time.Time `json:"confirm_from"`
+
+	// And until when; then it lapses.
+	ConfirmUntil time.Time `json:"confirm_until"`
+
+	// Else what it is to be.
+	Amount string `json:"amount,omitzero"`
+}
+
 // Posting is a part of TransferDetail.
 type Posting struct {
 	// Which account.
@@ -1286,6 +1526,46 @@ type Replay struct {
 
 	// Whether to ask again, under a new key.
 	HasMore bool `json:"has_more"`
+}
+
+// Restriction is a part of Restrictions.
+type Restriction struct {
+	// cool_off, self_excluded, operator_excluded, registry_excluded, frozen or closed.
+	Type string `json:"type"`
+
+	// Who made it.
+	SetBy NoteBy `json:"set_by"`
+
+	// Whether the customer may ask for their money all the same.
+	MayPayOut bool `json:"may_pay_out"`
+
+	// From when on its end can be asked for, where it can.
+	EndFrom time.Time `json:"end_from,omitzero"`
+
+	// When the end that was asked for takes effect.
+	EndsAt time.Time `json:"ends_at,omitzero"`
+
+	// Since when.
+	Since time.Time `json:"since,omitzero"`
+
+	// When it ends by itself; of self_excluded, from when its end can be asked for. Missing: not.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Restrictions is what Customers.EndRestriction, Customers.ListRestrictions and Customers.Restrict
+// give.
+type Restrictions struct {
+	// Your name for the customer.
+	CustomerID string `json:"customer_id"`
+
+	// Whether deposits and play are refused now.
+	Restricted bool `json:"restricted"`
+
+	// The restrictions that hold, the strongest first.
+	Restrictions []Restriction `json:"restrictions"`
+
+	// What changed, the newest 50, newest first.
+	History []Note `json:"history"`
 }
 
 // RoundParams is what Rounds.Stake and Rounds.Win take.
@@ -1824,6 +2104,7 @@ const (
 	ErrInternal              ErrorCode = "internal"
 	ErrInvalidSignature      ErrorCode = "invalid_signature"
 	ErrIPNotAllowed          ErrorCode = "ip_not_allowed"
+	ErrLimitExceeded         ErrorCode = "limit_exceeded"
 	ErrMalformedJson         ErrorCode = "malformed_json"
 	ErrMethodNotAllowed      ErrorCode = "method_not_allowed"
 	ErrMethodNotSupported    ErrorCode = "method_not_supported"
@@ -1831,6 +2112,7 @@ const (
 	ErrOverloaded            ErrorCode = "overloaded"
 	ErrPANNotAllowed         ErrorCode = "pan_not_allowed"
 	ErrPaymentDeclined       ErrorCode = "payment_declined"
+	ErrPlayerRestricted      ErrorCode = "player_restricted"
 	ErrPSPUnavailable        ErrorCode = "psp_unavailable"
 	ErrRateLimited           ErrorCode = "rate_limited"
 	ErrRefundExceedsCaptured ErrorCode = "refund_exceeds_captured"
@@ -1841,4 +2123,5 @@ const (
 	ErrUnauthenticated       ErrorCode = "unauthenticated"
 	ErrUnsupportedMediaType  ErrorCode = "unsupported_media_type"
 	ErrValidationFailed      ErrorCode = "validation_failed"
+	ErrVelocityLimited       ErrorCode = "velocity_limited"
 )

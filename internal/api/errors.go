@@ -14,6 +14,7 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/flow"
 	"aorta/internal/payment"
+	"aorta/internal/risk"
 	"aorta/internal/sign"
 )
 
@@ -49,6 +50,9 @@ const (
 	codeCurrency        code = "currency_not_supported"
 	codeNoMethod        code = "method_not_supported"
 	codeRefundTooMuch   code = "refund_exceeds_captured"
+	codeLimit           code = "limit_exceeded"
+	codeRestricted      code = "player_restricted"
+	codeVelocity        code = "velocity_limited"
 	codePSPAway         code = "psp_unavailable"
 	codeRate            code = "rate_limited"
 	codeInternal        code = "internal"
@@ -93,6 +97,9 @@ var facts = map[code]fact{
 	codeCurrency:        {422, "The method does not take this currency.", "Read details.currencies."},
 	codeNoMethod:        {422, "The project has no such method.", "Read details.methods."},
 	codeRefundTooMuch:   {422, "No more can be refunded than is left of what was captured.", "Read details.refundable."},
+	codeLimit:           {422, "A limit of the customer's would be passed.", "Read details.remaining and details.resets_at."},
+	codeRestricted:      {422, "The customer has paused or is excluded, and may still be paid out.", "Offer nothing to pay or play; read details.until."},
+	codeVelocity:        {429, "The customer does this too often.", "Wait for Retry-After."},
 	codePSPAway:         {503, "The payment provider cannot be reached.", "Read the payment; try again under a new key."},
 	codeRate:            {429, "Too many requests.", "Wait for Retry-After, with jitter."},
 	codeInternal:        {500, "Something went wrong here.", "Repeat under the same key; tell us the trace_id."},
@@ -151,9 +158,12 @@ const patience = 2 * time.Second
 func refusalOf(err error) (r *refusal, ours bool) {
 	var bad *sign.ParseError
 	var large *http.MaxBytesError
+	var ruled *risk.Refusal
 	switch {
 	case errors.As(err, &r):
 		return r, false
+	case errors.As(err, &ruled):
+		return refusalByRules(ruled), false
 	case errors.As(err, &bad):
 		return refuse(codeMalformedJSON, map[string]any{"path": bad.Path, "problem": string(bad.Problem)}), false
 	case errors.As(err, &large):

@@ -29,10 +29,12 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/inbox"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/money"
 	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/internal/sign"
 	"aorta/internal/store"
 	"aorta/internal/store/storetest"
@@ -232,6 +234,7 @@ type house struct {
 	shop     shop // where webhooks arrive
 	psp      *mill
 	projects map[int64]project.Project
+	rules    map[int64]*risk.Rules // of licensed projects
 	from     netip.Addr
 	key      string // of project 200, for everything
 
@@ -277,7 +280,14 @@ func build(h *house, change []setting) *house {
 	strict.ID, strict.WalletOnly = 201, true
 	fenced.ID, fenced.AllowedIPs = 202, []string{"192.0.2.7", "nonsense", "2001:db8::/64"}
 	other.ID, other.MerchantID = 203, 2
-	h.projects = map[int64]project.Project{200: shop, 201: strict, 202: fenced, 203: other}
+	licensed := strict
+	licensed.ID, licensed.MerchantID = 300, 3
+	h.projects = map[int64]project.Project{200: shop, 201: strict, 202: fenced, 203: other, 300: licensed}
+	rules, err := risk.Load("rules.toml", []byte("profile = \"generic\"\n"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.rules = map[int64]*risk.Rules{300: rules}
 	find := func(id int64) (project.Project, bool) { p, ok := h.projects[id]; return p, ok }
 
 	h.open(1)
@@ -401,6 +411,7 @@ func (h *house) newFlows(find func(int64) (project.Project, bool)) *flow.Flows {
 	return flow.New(h.book, h.reader(), flow.Options{
 		Projects: find, Endpoints: h.hooks.Seen, Connectors: h.connect,
 		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock,
+		Rules: func(id int64) *risk.Rules { return h.rules[id] },
 	})
 }
 
@@ -462,6 +473,14 @@ func (r reader) Transfer(ctx context.Context, k id.Transfer) (ledger.Transfer, b
 
 func (r reader) Deposits(ctx context.Context, k id.Transfer, most int) ([]id.Payment, error) {
 	return r.homes.of(k.Bucket()).Deposits(ctx, k, most)
+}
+
+func (r reader) Note(ctx context.Context, k id.Note) (customer.Note, bool, error) {
+	return r.homes.of(k.Bucket()).Note(ctx, k)
+}
+
+func (r reader) Window(ctx context.Context, k id.Window) (limit.Window, bool, error) {
+	return r.homes.of(k.Bucket()).Window(ctx, k)
 }
 
 func (r reader) Round(ctx context.Context, k id.Round) (ledger.Round, bool, error) {

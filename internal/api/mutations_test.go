@@ -44,7 +44,7 @@ func TestEveryMutation(t *testing.T) {
 	calls := 0
 	for pattern, methods := range at(doc, "paths").(map[string]any) {
 		path := strings.NewReplacer(
-			"{payment_id}", "pay_01k4aq3x8n0g2v5b7d9f1h3j5m", "{endpoint_id}", "we_01k4aq3x8n0g2v5b7d9f1h3j5m", "{customer_id}", "c",
+			"{payment_id}", "pay_01k4aq3x8n0g2v5b7d9f1h3j5m", "{endpoint_id}", "we_01k4aq3x8n0g2v5b7d9f1h3j5m", "{customer_id}", "c", "{kind}", "deposit", "{period}", "day",
 		).Replace(pattern)
 		for method, op := range methods.(map[string]any) {
 			if method == "get" || at(op, "x-scope") == nil {

@@ -127,6 +127,7 @@ var kinds = map[string]kind{
 	"object":       {schemaType: "object"},
 	"boolean":      {schemaType: "boolean"},
 	"integer":      {schemaType: "integer"},
+	"number":       {check: checkNumber, digits: true, schemaType: "integer"},
 }
 
 func ofID(parse func(string) error, prefix string) kind {
@@ -269,6 +270,14 @@ func checkHours(text string) (string, string) {
 	return "", ""
 }
 
+// checkNumber bounds a count of things that a rule bounds further.
+func checkNumber(text string) (string, string) {
+	if !isDigits(text, 9) {
+		return "number", "must be a whole number from 0 on"
+	}
+	return "", ""
+}
+
 // maxLimit is the most that a page of a list has.
 const maxLimit = 100
 
@@ -332,6 +341,14 @@ func read(doc *sign.Doc, of []member, into any) error {
 			list, bad := readTypes(v)
 			problems = append(problems, bad...)
 			root.Field(m.index).Set(reflect.ValueOf(list))
+			continue
+		}
+		if kinds[m.kind].schemaType == "boolean" {
+			if v.Kind() != sign.KindBool {
+				problems = append(problems, problem{m.name, "type", "must be true or false"})
+				continue
+			}
+			root.Field(m.index).SetBool(v.Text() == "true")
 			continue
 		}
 		if kinds[m.kind].schemaType == "integer" {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"aorta/internal/project"
 )
@@ -14,7 +15,7 @@ func (a *API) table() []*route {
 			method: http.MethodPost, pattern: "/v1/payments/init", name: "initPayment", scope: project.ScopePayments,
 			doc:  "Begins a payment. It waits up to ten seconds for the provider, then answers pending without redirect_url.",
 			body: &initBody{}, answer: &initAnswer{}, once: a.initPayment,
-			errors: []code{codeDeclined, codeDuplicate, codeExpired, codeRange, codeCurrency, codeNoMethod, codePSPAway},
+			errors: []code{codeDeclined, codeDuplicate, codeExpired, codeRange, codeCurrency, codeNoMethod, codePSPAway, codeLimit, codeRestricted, codeVelocity},
 		},
 		{
 			method: http.MethodPost, pattern: "/v1/payments/webhook", name: "takeWebhook",
@@ -116,7 +117,7 @@ func (a *API) table() []*route {
 		{
 			method: http.MethodPost, pattern: "/v1/rounds/stake", name: "stakeRound", scope: project.ScopeWallet,
 			doc:  "Takes what a customer puts into a round.",
-			body: &roundBody{}, answer: &movedView{}, tell: a.stake, errors: moveErrors,
+			body: &roundBody{}, answer: &movedView{}, tell: a.stake, errors: append(slices.Clone(moveErrors), codeLimit, codeRestricted),
 		},
 		{
 			method: http.MethodPost, pattern: "/v1/rounds/win", name: "winRound", scope: project.ScopeWallet,
@@ -147,6 +148,41 @@ func (a *API) table() []*route {
 			method: http.MethodGet, pattern: "/v1/customers/{customer_id}", name: "getCustomer", scope: project.ScopeRead,
 			doc:    "Gives a customer and what they have.",
 			answer: &customerView{}, plain: a.getCustomer, errors: []code{codeNotFound},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/customers/{customer_id}/limits", name: "listLimits", scope: project.ScopeRead,
+			doc:    "Gives what limits a customer of a licensed project, and how much of it is used.",
+			answer: &limitsView{}, plain: a.listLimits, errors: []code{codeState},
+		},
+		{
+			method: http.MethodPut, pattern: "/v1/customers/{customer_id}/limits", name: "setLimit", scope: project.ScopeCustomers,
+			doc:  "Sets a limit that a customer wants: the first and a lower one at once, a raise after its delay and a confirmation.",
+			body: &limitBody{}, answer: &limitsView{}, once: a.setLimit, errors: []code{codeState, codeRange, codeCurrency, codeRestricted},
+		},
+		{
+			method: http.MethodDelete, pattern: "/v1/customers/{customer_id}/limits/{kind}/{period}", name: "removeLimit", scope: project.ScopeCustomers,
+			doc:    "Notes that a customer wants to be without a limit: it waits like a raise.",
+			answer: &limitsView{}, once: a.removeLimit, errors: []code{codeNotFound, codeState, codeRestricted},
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/customers/{customer_id}/limits/{kind}/{period}/confirm", name: "confirmLimit", scope: project.ScopeCustomers,
+			doc:  "Lets a raise or removal hold, once its delay is over, by the customer's word.",
+			body: &keyBody{}, answer: &limitsView{}, once: a.confirmLimit, errors: []code{codeNotFound, codeState, codeRestricted},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/customers/{customer_id}/restrictions", name: "listRestrictions", scope: project.ScopeRead,
+			doc:    "Gives what keeps a customer of a licensed project from paying in and from playing.",
+			answer: &restrictionsView{}, plain: a.listRestrictions, errors: []code{codeState},
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/customers/{customer_id}/restrictions", name: "restrictCustomer", scope: project.ScopeCustomers,
+			doc:  "Pauses or excludes a customer who wants it, at once.",
+			body: &restrictionBody{}, answer: &restrictionsView{}, once: a.restrict, errors: []code{codeState},
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/customers/{customer_id}/restrictions/end", name: "endRestriction", scope: project.ScopeCustomers,
+			doc:  "Asks that a self-exclusion whose time is over ends, which takes a while more.",
+			body: &keyBody{}, answer: &restrictionsView{}, once: a.askEnd, errors: []code{codeState},
 		},
 		{
 			method: http.MethodGet, pattern: "/v1/customers/{customer_id}/transfers", name: "listTransfers", scope: project.ScopeRead,

@@ -26,6 +26,7 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/internal/sign"
 )
 
@@ -123,6 +124,7 @@ type house struct {
 	gate     *gate.Gate
 	psp      *mill
 	projects map[int64]project.Project
+	rules    *risk.Rules // nil: no project is licensed
 	from     netip.Addr // whom ClientIP names
 
 	mu        sync.Mutex
@@ -179,6 +181,7 @@ func newHouse(t testing.TB, change ...func(*house, *gate.Options)) *house {
 		Connectors: func(string, string) (connector.Connector, bool) { return h.psp, true },
 		NotifyURL:  func(name, account string) string { return "https://pay.example/n/" + name + "/" + account },
 		Now:        h.clock,
+		Rules:      func(int64) *risk.Rules { return h.rules },
 	})
 	o := gate.Options{
 		Flows: h.flows, Projects: find, Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{2})},

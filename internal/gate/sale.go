@@ -74,7 +74,7 @@ func (c *call) saleRequest() (flow.SaleRequest, error) {
 		PaymentID: c.paymentID, CustomerID: c.text("customer", "id"), Description: c.text("payment", "description"),
 		CallbackURL: callback, SuccessURL: c.text("general", "merchant_success_callback_url"),
 		DeclineURL: c.text("general", "merchant_decline_callback_url"), Delay: c.delay(), Mute: c.says("callback", "force_disable"),
-		Amount: amount,
+		Amount: amount, Declines: true, // registered, and told by callback (ecommpay.md section 3.1)
 		Person: connector.Person{
 			FirstName: c.text("customer", "first_name"), LastName: c.text("customer", "last_name"),
 			Email: c.text("customer", "email"), Phone: c.text("customer", "phone"), IP: c.text("customer", "ip_address"),

@@ -112,7 +112,7 @@ func (p *Page) confirm(w http.ResponseWriter, r *http.Request, v *visit) error {
 	o.person.IP = p.opts.ClientIP(r)
 	begun, err := p.opts.Flows.BeginSale(r.Context(), flow.SaleRequest{
 		Project: o.project, Method: method, Door: Door, PaymentID: o.paymentID, CustomerID: o.customerID, Description: o.description,
-		CallbackURL: o.callbackURL, Amount: o.amount, Person: o.person, Keep: o.kept.Encode(), Retries: v.looks.retries(),
+		CallbackURL: o.callbackURL, Amount: o.amount, Person: o.person, Keep: o.kept.Encode(), Retries: v.looks.retries(), Declines: true,
 	})
 	if err != nil {
 		return err

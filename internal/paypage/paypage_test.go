@@ -26,6 +26,7 @@ import (
 	"aorta/internal/payment"
 	"aorta/internal/paypage"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/internal/sign"
 )
 
@@ -85,6 +86,7 @@ type house struct {
 	store   *book.Memory
 	psp     *psp
 	project project.Project
+	rules   *risk.Rules // nil: the project is not licensed
 
 	mu  sync.Mutex
 	now time.Time
@@ -141,6 +143,7 @@ func newHouse(t testing.TB, pr project.Project, change func(*paypage.Options)) *
 		Connectors: func(name, _ string) (connector.Connector, bool) { return h.psp, name == "psp" },
 		NotifyURL:  func(name, account string) string { return "https://pay.example/n/" + name + "/" + account },
 		Now:        h.clock,
+		Rules:      func(int64) *risk.Rules { return h.rules },
 	})
 	o := paypage.Options{
 		Flows: h.flows, Read: h.store, Projects: projects, PublicURL: func() string { return "https://pay.example" },

@@ -38,11 +38,13 @@ const (
 	ScopePayouts  Scope = "payouts:write"
 	ScopeWallet   Scope = "wallet:write"
 	ScopeWebhooks Scope = "webhooks:write"
+
+	ScopeCustomers Scope = "customers:write" // their limits, restrictions and verification
 )
 
 // Scopes are all of them.
 func Scopes() []Scope {
-	return []Scope{ScopeRead, ScopePayments, ScopeRefunds, ScopePayouts, ScopeWallet, ScopeWebhooks}
+	return []Scope{ScopeRead, ScopePayments, ScopeRefunds, ScopePayouts, ScopeWallet, ScopeWebhooks, ScopeCustomers}
 }
 
 // Known reports whether there is such a scope.

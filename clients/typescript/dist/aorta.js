@@ -337,6 +337,86 @@ var Customers = class {
     }, options);
   }
   /**
+   * Gives what limits a customer of a licensed project, and how much of it is used.
+   * It needs the scope read.
+   */
+  listLimits(customerID, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/customers/", customerID, "/limits"]
+    }, options);
+  }
+  /**
+   * Sets a limit that a customer wants: the first and a lower one at once, a raise after its delay
+   * and a confirmation.
+   * It needs the scope customers:write.
+   */
+  setLimit(customerID, params, options = {}) {
+    return this.#caller.call({
+      method: "PUT",
+      path: ["/v1/customers/", customerID, "/limits"],
+      body: params,
+      mutates: true
+    }, options);
+  }
+  /**
+   * Notes that a customer wants to be without a limit: it waits like a raise.
+   * It needs the scope customers:write.
+   */
+  removeLimit(customerID, kind, period, options = {}) {
+    return this.#caller.call({
+      method: "DELETE",
+      path: ["/v1/customers/", customerID, "/limits/", kind, "/", period],
+      mutates: true
+    }, options);
+  }
+  /**
+   * Lets a raise or removal hold, once its delay is over, by the customer's word.
+   * It needs the scope customers:write.
+   */
+  confirmLimit(customerID, kind, period, options = {}) {
+    return this.#caller.call({
+      method: "POST",
+      path: ["/v1/customers/", customerID, "/limits/", kind, "/", period, "/confirm"],
+      body: {},
+      mutates: true
+    }, options);
+  }
+  /**
+   * Pauses or excludes a customer who wants it, at once.
+   * It needs the scope customers:write.
+   */
+  restrict(customerID, params, options = {}) {
+    return this.#caller.call({
+      method: "POST",
+      path: ["/v1/customers/", customerID, "/restrictions"],
+      body: params,
+      mutates: true
+    }, options);
+  }
+  /**
+   * Gives what keeps a customer of a licensed project from paying in and from playing.
+   * It needs the scope read.
+   */
+  listRestrictions(customerID, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/customers/", customerID, "/restrictions"]
+    }, options);
+  }
+  /**
+   * Asks that a self-exclusion whose time is over ends, which takes a while more.
+   * It needs the scope customers:write.
+   */
+  endRestriction(customerID, options = {}) {
+    return this.#caller.call({
+      method: "POST",
+      path: ["/v1/customers/", customerID, "/restrictions/end"],
+      body: {},
+      mutates: true
+    }, options);
+  }
+  /**
    * Lists what moved in a customer's wallet, newest first.
    * It asks for the next page when the one before is used up.
    * It needs the scope read.

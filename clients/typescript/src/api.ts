@@ -106,6 +106,77 @@ export class Customers {
   }
 
   /**
+   * Gives what limits a customer of a licensed project, and how much of it is used.
+   * It needs the scope read.
+   */
+  listLimits(customerID: string, options: CallOptions = {}): Promise<Limits> {
+    return this.#caller.call<Limits>({
+      method: "GET", path: ["/v1/customers/", customerID, "/limits"],
+    }, options);
+  }
+
+  /**
+   * Sets a limit that a customer wants: the first and a lower one at once, a raise after its delay
+   * and a confirmation.
+   * It needs the scope customers:write.
+   */
+  setLimit(customerID: string, params: LimitSetParams, options: CallOptions = {}): Promise<Limits> {
+    return this.#caller.call<Limits>({
+      method: "PUT", path: ["/v1/customers/", customerID, "/limits"], body: params, mutates: true,
+    }, options);
+  }
+
+  /**
+   * Notes that a customer wants to be without a limit: it waits like a raise.
+   * It needs the scope customers:write.
+   */
+  removeLimit(customerID: string, kind: string, period: string, options: CallOptions = {}): Promise<Limits> {
+    return this.#caller.call<Limits>({
+      method: "DELETE", path: ["/v1/customers/", customerID, "/limits/", kind, "/", period], mutates: true,
+    }, options);
+  }
+
+  /**
+   * Lets a raise or removal hold, once its delay is over, by the customer's word.
+   * It needs the scope customers:write.
+   */
+  confirmLimit(customerID: string, kind: string, period: string, options: CallOptions = {}): Promise<Limits> {
+    return this.#caller.call<Limits>({
+      method: "POST", path: ["/v1/customers/", customerID, "/limits/", kind, "/", period, "/confirm"], body: {}, mutates: true,
+    }, options);
+  }
+
+  /**
+   * Pauses or excludes a customer who wants it, at once.
+   * It needs the scope customers:write.
+   */
+  restrict(customerID: string, params: CustomerRestrictParams, options: CallOptions = {}): Promise<Restrictions> {
+    return this.#caller.call<Restrictions>({
+      method: "POST", path: ["/v1/customers/", customerID, "/restrictions"], body: params, mutates: true,
+    }, options);
+  }
+
+  /**
+   * Gives what keeps a customer of a licensed project from paying in and from playing.
+   * It needs the scope read.
+   */
+  listRestrictions(customerID: string, options: CallOptions = {}): Promise<Restrictions> {
+    return this.#caller.call<Restrictions>({
+      method: "GET", path: ["/v1/customers/", customerID, "/restrictions"],
+    }, options);
+  }
+
+  /**
+   * Asks that a self-exclusion whose time is over ends, which takes a while more.
+   * It needs the scope customers:write.
+   */
+  endRestriction(customerID: string, options: CallOptions = {}): Promise<Restrictions> {
+    return this.#caller.call<Restrictions>({
+      method: "POST", path: ["/v1/customers/", customerID, "/restrictions/end"], body: {}, mutates: true,
+    }, options);
+  }
+
+  /**
    * Lists what moved in a customer's wallet, newest first.
    * It asks for the next page when the one before is used up.
    * It needs the scope read.
@@ -636,6 +707,11 @@ export type AllTransferKind =
   | "bonus_release";
 
 /** Later versions may have more. */
+export type CustomerType =
+  | "cool_off"
+  | "self_excluded";
+
+/** Later versions may have more. */
 export type DeliveryState =
   | "pending"
   | "delivered"
@@ -667,12 +743,44 @@ export type EventType =
   | "wallet.credit"
   | "wallet.bonus_granted"
   | "wallet.bonus_released"
+  | "payout.step_up"
+  | "payout.on_hold"
+  | "payout.deferred"
+  | "payout.partially_paid"
+  | "payout.cancelled"
   | "payment.awaiting_customer"
   | "payment.awaiting_retry"
   | "payment.late_success"
   | "refund.processing"
   | "payout.unknown"
   | "endpoint.test";
+
+/** Later versions may have more. */
+export type LimitKind =
+  | "deposit"
+  | "net_deposit"
+  | "loss"
+  | "stake"
+  | "single_deposit";
+
+/** Later versions may have more. */
+export type LimitPeriod =
+  | "day"
+  | "week"
+  | "month"
+  | "calendar_month"
+  | "once";
+
+/** Later versions may have more. */
+export type LimitSetBy =
+  | "customer"
+  | "house"
+  | "rules";
+
+/** Later versions may have more. */
+export type NoteBy =
+  | "customer"
+  | "house";
 
 /** Later versions may have more. */
 export type OperationKind =
@@ -818,6 +926,18 @@ export interface CustomerListParams {
   cursor?: string | undefined;
 }
 
+/** CustomerRestrictParams is what Customers.Restrict takes. */
+export interface CustomerRestrictParams {
+  /** cool_off ends by itself; self_excluded only when its end is asked for, once its time is over. */
+  type: CustomerType;
+  /** How long a cool_off is: 24 to 1008, as the rules offer. */
+  hours?: number | undefined;
+  /** Instead of months: without end. */
+  indefinite?: boolean | undefined;
+  /** How long a self_excluded is: 6 to 60, as the rules offer. */
+  months?: number | undefined;
+}
+
 /** Decline is a part of Operation, Payment, Payout and Refund. */
 export interface Decline {
   /** Decline code of the ECommPay list. */
@@ -924,6 +1044,52 @@ export interface Event {
   payout_id?: string;
 }
 
+/** Limit is a part of Limits. */
+export interface Limit {
+  /** What it bounds. */
+  kind: string;
+  /** Over how long. */
+  period: string;
+  /** What holds. */
+  amount: string;
+  /** ISO 4217. */
+  currency: string;
+  /** Whose it is: the customer's, the house's for them, or the rules' for everybody. The lowest holds. */
+  set_by: LimitSetBy;
+  /** What would pass now. */
+  remaining: string;
+  /** Since when it holds. */
+  effective_at?: string;
+  /** What waits to be confirmed. */
+  pending?: Pending;
+  /** When nothing of it counts any more. */
+  resets_at?: string;
+  /** What counts now, reserved or used. Below zero, of a loss, for who has won more. Missing where there is no rate to count it by: then nothing passes. */
+  used?: string;
+}
+
+/** LimitSetParams is what Customers.SetLimit takes. */
+export interface LimitSetParams {
+  /** What it bounds. */
+  kind: LimitKind;
+  /** Over how long: 24 hours, 7 times that, 30 times that, or a calendar month, where the project's rules offer it; once, of a single_deposit alone. */
+  period: LimitPeriod;
+  /** In major units. */
+  amount: string;
+  /** ISO 4217. Another one than before converts the limit there is, rounded down. */
+  currency: string;
+}
+
+/** Limits is what Customers.ConfirmLimit, Customers.ListLimits, Customers.RemoveLimit and Customers.SetLimit give. */
+export interface Limits {
+  /** Your name for the customer. */
+  customer_id: string;
+  /** The limits that hold for them. */
+  limits: Limit[];
+  /** What changed, the newest 50, newest first. */
+  history: Note[];
+}
+
 /** MoveParams is what Wallet.Debit, Wallet.GrantBonus and Wallet.ReleaseBonus take. */
 export interface MoveParams {
   /** Your name for the move, unique in the project for moves of this kind. */
@@ -964,6 +1130,34 @@ export interface Moved {
   round_id?: string;
   /** Our name for it; none where a rollback found nothing to undo. */
   transfer_id?: string;
+}
+
+/** Note is a part of Limits and Restrictions. */
+export interface Note {
+  /** What happened: limit_set, limit_asked, limit_confirmed, house_limit, restricted, restriction_lifted, restriction_end_asked, and others later. */
+  kind: string;
+  /** Who did it. */
+  by: NoteBy;
+  /** When. */
+  at: string;
+  /** What it is to be; missing where it is to go. */
+  amount?: string;
+  /** When it can be confirmed. */
+  confirm_from?: string;
+  /** And until when. */
+  confirm_until?: string;
+  /** ISO 4217. */
+  currency?: string;
+  /** When the end that was asked for takes effect. */
+  ends_at?: string;
+  /** The kind of a limit. */
+  limit?: string;
+  /** And its period. */
+  period?: string;
+  /** The type of a restriction. */
+  type?: string;
+  /** When it ends, or may be asked to. */
+  until?: string;
 }
 
 /** Operation is what Operations.Get, Operations.ListAllOperations, Payment, Payments.ListOperations and Payout give. */
@@ -1150,6 +1344,20 @@ export interface PayoutListParams {
   cursor?: string | undefined;
 }
 
+/** Pending is a part of Limit. */
+export interface Pending {
+  /** Whether the limit is to go. */
+  remove: boolean;
+  /** When it was asked for. */
+  requested_at: string;
+  /** From when on it can be confirmed. */
+  confirm_from: string;
+  /** And until when; then it lapses. */
+  confirm_until: string;
+  /** Else what it is to be. */
+  amount?: string;
+}
+
 /** Posting is a part of TransferDetail. */
 export interface Posting {
   /** Which account. */
@@ -1218,6 +1426,36 @@ export interface Replay {
   replayed: number;
   /** Whether to ask again, under a new key. */
   has_more: boolean;
+}
+
+/** Restriction is a part of Restrictions. */
+export interface Restriction {
+  /** cool_off, self_excluded, operator_excluded, registry_excluded, frozen or closed. */
+  type: string;
+  /** Who made it. */
+  set_by: NoteBy;
+  /** Whether the customer may ask for their money all the same. */
+  may_pay_out: boolean;
+  /** From when on its end can be asked for, where it can. */
+  end_from?: string;
+  /** When the end that was asked for takes effect. */
+  ends_at?: string;
+  /** Since when. */
+  since?: string;
+  /** When it ends by itself; of self_excluded, from when its end can be asked for. Missing: not. */
+  until?: string;
+}
+
+/** Restrictions is what Customers.EndRestriction, Customers.ListRestrictions and Customers.Restrict give. */
+export interface Restrictions {
+  /** Your name for the customer. */
+  customer_id: string;
+  /** Whether deposits and play are refused now. */
+  restricted: boolean;
+  /** The restrictions that hold, the strongest first. */
+  restrictions: Restriction[];
+  /** What changed, the newest 50, newest first. */
+  history: Note[];
 }
 
 /** RoundParams is what Rounds.Stake and Rounds.Win take. */
@@ -1470,6 +1708,7 @@ export type ErrorCode =
   | "internal"
   | "invalid_signature"
   | "ip_not_allowed"
+  | "limit_exceeded"
   | "malformed_json"
   | "method_not_allowed"
   | "method_not_supported"
@@ -1477,6 +1716,7 @@ export type ErrorCode =
   | "overloaded"
   | "pan_not_allowed"
   | "payment_declined"
+  | "player_restricted"
   | "psp_unavailable"
   | "rate_limited"
   | "refund_exceeds_captured"
@@ -1486,4 +1726,5 @@ export type ErrorCode =
   | "too_large"
   | "unauthenticated"
   | "unsupported_media_type"
-  | "validation_failed";
+  | "validation_failed"
+  | "velocity_limited";
