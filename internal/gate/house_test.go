@@ -125,7 +125,7 @@ type house struct {
 	psp      *mill
 	projects map[int64]project.Project
 	rules    *risk.Rules // nil: no project is licensed
-	from     netip.Addr // whom ClientIP names
+	from     netip.Addr  // whom ClientIP names
 
 	mu        sync.Mutex
 	now       time.Time
