@@ -23,6 +23,17 @@ place() {
 	fi
 }
 
+# worn makes the server's log as that of one that has run for a while: there, to be written over.
+worn() {
+	for setting in "min_wal_size = '2GB'" "max_wal_size = '4GB'"; do
+		psql -q "$AORTA_TEST_POSTGRES" -c "ALTER SYSTEM SET $setting"
+	done
+	psql -qAt "$AORTA_TEST_POSTGRES" -c "SELECT pg_reload_conf()" \
+		-c "CREATE TABLE worn AS SELECT repeat(md5(n::text), 60) AS t FROM generate_series(1, 800000) n" -c "DROP TABLE worn" \
+		-c CHECKPOINT -c CHECKPOINT >/dev/null
+}
+worn
+
 # field NAME RESULT gives a number of a result.
 field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 

@@ -257,6 +257,10 @@ func (e *examination) database(ctx context.Context, cfg settings) {
 // postgresOldest is the oldest PostgreSQL that is tested.
 const postgresOldest = 15_0000
 
+// leastWAL is how much of PostgreSQL's log should be kept to be written over: what is
+// new is written twice, zeros first, and commits wait for both (docs/performance.md).
+const leastWAL = 1 << 30
+
 func (e *examination) postgres(ctx context.Context, dsn string) {
 	db, err := store.OpenPostgres(ctx, dsn, store.Options{})
 	if err != nil {
@@ -285,6 +289,11 @@ func (e *examination) postgres(ctx context.Context, dsn string) {
 		e.fail("durability", "switch fsync, full_page_writes and synchronous_commit on: without them a crash loses money", "%s", settings)
 	} else {
 		e.ok("durability", "%s", settings)
+	}
+	if f.MinWAL < leastWAL {
+		e.warn("log", "set min_wal_size to 1GB: under load each 16 MB of new log hold up all commits", "min_wal_size is %d MB", f.MinWAL>>20)
+	} else {
+		e.ok("log", "min_wal_size %d MB", f.MinWAL>>20)
 	}
 	if skew := time.Until(f.Now).Abs(); skew > maxSkew {
 		e.warn("clocks", "keep both by NTP", "the database's clock differs by %s", skew.Round(time.Millisecond))

@@ -184,3 +184,23 @@ func TestDoctorForPeople(t *testing.T) {
 		t.Error("doctor made a data directory")
 	}
 }
+
+// TestDoctorOnPostgreSQL: a server whose log has to grow under load is told of.
+func TestDoctorOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	server := os.Getenv("AORTA_TEST_POSTGRES")
+	if server == "" {
+		t.Skip("AORTA_TEST_POSTGRES names no server")
+	}
+	out, _, err := aorta(t, "doctor", "--json", "--data", filepath.Join(t.TempDir(), "none"), "--database", server)
+	var r doctorReport
+	if bad := json.Unmarshal([]byte(out), &r); bad != nil {
+		t.Fatalf("doctor printed %q (%v): %v", out, err, bad)
+	}
+	for _, c := range r.Checks { // the test's server is as it was made: 80 MB
+		if c.Name == "log" && c.Verdict == checkWarn && strings.Contains(c.Found, "80 MB") && strings.Contains(c.ToDo, "min_wal_size") {
+			return
+		}
+	}
+	t.Errorf("doctor says %s", out)
+}
