@@ -99,6 +99,18 @@ func (s Customers) Get(ctx context.Context, customerID string, opts ...CallOptio
 	}, opts)
 }
 
+// ListInstruments lists what a customer of a licensed project has paid with, and what may go back
+// there. It needs the scope read.
+func (s Customers) ListInstruments(ctx context.Context, customerID string, opts ...CallOption) ([]Instrument, error) {
+	got, err := send[Page[Instrument]](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/customers/", customerID, "/instruments"},
+	}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return got.Data, nil
+}
+
 // ListLimits gives what limits a customer of a licensed project, and how much of it is used. It needs the scope read.
 func (s Customers) ListLimits(ctx context.Context, customerID string, opts ...CallOption) (*Limits, error) {
 	return send[Limits](ctx, s.c, request{
@@ -331,6 +343,14 @@ func (s Payouts) Init(ctx context.Context, params PayoutInitParams, opts ...Call
 func (s Payouts) Get(ctx context.Context, payoutID string, opts ...CallOption) (*Payout, error) {
 	return send[Payout](ctx, s.c, request{
 		method: "GET", path: []string{"/v1/payouts/", payoutID},
+	}, opts)
+}
+
+// Cancel cancels a payout that waits, of a licensed project: its money is the customer's again.
+// What was sent is not cancelled. It needs the scope payouts:write.
+func (s Payouts) Cancel(ctx context.Context, payoutID string, opts ...CallOption) (*Payout, error) {
+	return send[Payout](ctx, s.c, request{
+		method: "POST", path: []string{"/v1/payouts/", payoutID, "/cancel"}, body: struct{}{}, mutates: true,
 	}, opts)
 }
 
@@ -619,6 +639,15 @@ const (
 	EventTypeEndpointTest            EventType = "endpoint.test"
 )
 
+// InstrumentKind is one of the words below; later versions may have more.
+type InstrumentKind string
+
+const (
+	InstrumentKindCard   InstrumentKind = "card"
+	InstrumentKindWallet InstrumentKind = "wallet"
+	InstrumentKindBank   InstrumentKind = "bank"
+)
+
 // LimitKind is one of the words below; later versions may have more.
 type LimitKind string
 
@@ -695,10 +724,14 @@ const (
 type PayoutStatus string
 
 const (
-	PayoutStatusPending   PayoutStatus = "pending"
-	PayoutStatusPaid      PayoutStatus = "paid"
-	PayoutStatusFailed    PayoutStatus = "failed"
-	PayoutStatusCancelled PayoutStatus = "cancelled"
+	PayoutStatusPending       PayoutStatus = "pending"
+	PayoutStatusStepUp        PayoutStatus = "step_up"
+	PayoutStatusOnHold        PayoutStatus = "on_hold"
+	PayoutStatusDeferred      PayoutStatus = "deferred"
+	PayoutStatusPartiallyPaid PayoutStatus = "partially_paid"
+	PayoutStatusPaid          PayoutStatus = "paid"
+	PayoutStatusFailed        PayoutStatus = "failed"
+	PayoutStatusCancelled     PayoutStatus = "cancelled"
 )
 
 // RoundPurse is one of the words below; later versions may have more.
@@ -734,6 +767,15 @@ type AccountListParams struct {
 
 	// next_cursor of the page before.
 	Cursor string `json:"cursor,omitzero"`
+}
+
+// Action is a part of Payout.
+type Action struct {
+	// What it is.
+	Type string `json:"type"`
+
+	// The level that they must be verified to.
+	RequiredLevel int `json:"required_level"`
 }
 
 // AllEventListParams is what Events.ListAllEvents takes.
@@ -859,7 +901,7 @@ type CustomerRestrictParams struct {
 	Months int `json:"months,omitzero"`
 }
 
-// Decline is a part of Operation, Payment, Payout and Refund.
+// Decline is a part of Operation, Part, Payment, Payout and Refund.
 type Decline struct {
 	// Decline code of the ECommPay list.
 	Code string `json:"code"`
@@ -999,6 +1041,39 @@ type Event struct {
 
 	// Or to which payout.
 	PayoutID string `json:"payout_id,omitzero"`
+}
+
+// Instrument is what Customers.ListInstruments gives.
+type Instrument struct {
+	// Our name for it.
+	InstrumentID string `json:"instrument_id"`
+
+	// What it is.
+	Kind InstrumentKind `json:"kind"`
+
+	// The project's method by which it pays.
+	Method string `json:"method"`
+
+	// Of the amounts.
+	Currency string `json:"currency"`
+
+	// What it has paid in, ever.
+	PaidIn string `json:"paid_in"`
+
+	// What of that may still go back to it.
+	Returnable string `json:"returnable"`
+
+	// Whether it is proved to be the customer's: they have paid with it.
+	Verified bool `json:"verified"`
+
+	// Whether it can be paid out to.
+	Payouts bool `json:"payouts"`
+
+	// When it first paid in.
+	FirstUsedAt time.Time `json:"first_used_at,omitzero"`
+
+	// For people, masked; absent where the provider names none.
+	Label string `json:"label,omitzero"`
 }
 
 // Limit is a part of Limits.
@@ -1197,6 +1272,33 @@ type Operation struct {
 	PayoutID string `json:"payout_id,omitzero"`
 }
 
+// Part is a part of Payout.
+type Part struct {
+	// The operation that pays it.
+	OperationID string `json:"operation_id"`
+
+	// Where it stands.
+	Status OperationStatus `json:"status"`
+
+	// Of how much.
+	Amount string `json:"amount"`
+
+	// ISO 4217.
+	Currency string `json:"currency"`
+
+	// Why it failed.
+	Decline *Decline `json:"decline,omitzero"`
+
+	// Where it goes.
+	InstrumentID string `json:"instrument_id,omitzero"`
+
+	// The same for people, masked.
+	Label string `json:"label,omitzero"`
+
+	// How it goes.
+	Method string `json:"method,omitzero"`
+}
+
 // Payment is what Payments.Get, Payments.List and TransferDetail give.
 type Payment struct {
 	// Our name for the payment.
@@ -1321,12 +1423,13 @@ type PaymentListParams struct {
 	Cursor string `json:"cursor,omitzero"`
 }
 
-// Payout is what Payouts.Get, Payouts.Init, Payouts.List and TransferDetail give.
+// Payout is what Payouts.Cancel, Payouts.Get, Payouts.Init, Payouts.List and TransferDetail give.
 type Payout struct {
 	// Our name for the payout.
 	PayoutID string `json:"payout_id"`
 
-	// Where it stands. While it is pending its money is reserved.
+	// Where it stands. Until it is paid, failed or cancelled its money is reserved. step_up, on_hold,
+	// deferred, partially_paid and cancelled are those of licensed projects.
 	Status PayoutStatus `json:"status"`
 
 	// Of how much.
@@ -1350,11 +1453,17 @@ type Payout struct {
 	// When it last changed.
 	UpdatedAt time.Time `json:"updated_at"`
 
+	// What the customer must do before it goes on.
+	ActionRequired *Action `json:"action_required,omitzero"`
+
 	// Why it failed. Its money is in the wallet again.
 	Decline *Decline `json:"decline,omitzero"`
 
 	// What it is for.
 	Description string `json:"description,omitzero"`
+
+	// Of one that is deferred: when it is tried again.
+	Eta time.Time `json:"eta,omitzero"`
 
 	// Yours.
 	MerchantPayoutID string `json:"merchant_payout_id,omitzero"`
@@ -1364,6 +1473,18 @@ type Payout struct {
 
 	// With expand=operations.
 	Operations []Operation `json:"operations,omitzero"`
+
+	// Of one that goes in parts: how much is paid.
+	PaidAmount string `json:"paid_amount,omitzero"`
+
+	// The ways that its money goes, of a licensed project. Lists leave them out.
+	Parts []Part `json:"parts,omitzero"`
+
+	// Why it waits: under_review, verification_required.
+	Reason string `json:"reason,omitzero"`
+
+	// Of one that goes in parts: how much could not be paid, and is in the wallet again.
+	ReturnedAmount string `json:"returned_amount,omitzero"`
 }
 
 // PayoutInitParams is what Payouts.Init takes.
@@ -1380,6 +1501,10 @@ type PayoutInitParams struct {
 
 	// What it is for; providers may show it.
 	Description string `json:"description,omitzero"`
+
+	// Of a licensed project: the customer's instrument that what they have won goes to. What they have
+	// paid in goes back where it came from all the same.
+	Destination string `json:"destination,omitzero"`
 
 	// Your name for the payout, unique in the project whatever the case of its letters, together with
 	// your names of payments.
@@ -2104,6 +2229,7 @@ const (
 	ErrInternal              ErrorCode = "internal"
 	ErrInvalidSignature      ErrorCode = "invalid_signature"
 	ErrIPNotAllowed          ErrorCode = "ip_not_allowed"
+	ErrKYCRequired           ErrorCode = "kyc_required"
 	ErrLimitExceeded         ErrorCode = "limit_exceeded"
 	ErrMalformedJson         ErrorCode = "malformed_json"
 	ErrMethodNotAllowed      ErrorCode = "method_not_allowed"

@@ -53,6 +53,7 @@ const (
 	codeLimit           code = "limit_exceeded"
 	codeRestricted      code = "player_restricted"
 	codeVelocity        code = "velocity_limited"
+	codeKYC             code = "kyc_required"
 	codePSPAway         code = "psp_unavailable"
 	codeRate            code = "rate_limited"
 	codeInternal        code = "internal"
@@ -100,6 +101,7 @@ var facts = map[code]fact{
 	codeLimit:           {422, "A limit of the customer's would be passed.", "Read details.remaining and details.resets_at."},
 	codeRestricted:      {422, "The customer has paused or is excluded, and may still be paid out.", "Offer nothing to pay or play; read details.until."},
 	codeVelocity:        {429, "The customer does this too often.", "Wait for Retry-After."},
+	codeKYC:             {422, "The customer must be verified first.", "Have them verified to details.required_level. A payout of details.payout_id goes on by itself then."},
 	codePSPAway:         {503, "The payment provider cannot be reached.", "Read the payment; try again under a new key."},
 	codeRate:            {429, "Too many requests.", "Wait for Retry-After, with jitter."},
 	codeInternal:        {500, "Something went wrong here.", "Repeat under the same key; tell us the trace_id."},

@@ -22,6 +22,7 @@ type payoutBody struct {
 	CustomerID       string            `json:"customer_id" kind:"name" doc:"Whose wallet it is paid from, and who is paid. Without it the payment's customer, or the API key's default one." ex:"42"`
 	MerchantPayoutID string            `json:"merchant_payout_id" kind:"name" doc:"Your name for the payout, unique in the project whatever the case of its letters, together with your names of payments." ex:"payout-1"`
 	Description      string            `json:"description" kind:"text" doc:"What it is for; providers may show it." ex:"Winnings"`
+	Destination      string            `json:"destination" kind:"instrument" doc:"Of a licensed project: the customer's instrument that what they have won goes to. What they have paid in goes back where it came from all the same." ex:"tok_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	Meta             map[string]string `json:"meta" kind:"meta" doc:"What you want to find beside the payout again." ex:"{\"table\":\"9\"}"`
 	IdempotencyKey   string            `json:"idempotency_key" kind:"key" doc:"Instead of the header Idempotency-Key." ex:"payout-1-try-1"`
 }
@@ -30,7 +31,7 @@ type payoutBody struct {
 type payoutView struct {
 	PayoutID         string            `json:"payout_id" kind:"payout_id" need:"yes" doc:"Our name for the payout." ex:"po_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 	MerchantPayoutID string            `json:"merchant_payout_id,omitempty" kind:"name" doc:"Yours." ex:"payout-1"`
-	Status           string            `json:"status" kind:"enum:pending,paid,failed,cancelled" need:"yes" doc:"Where it stands. While it is pending its money is reserved." ex:"pending"`
+	Status           string            `json:"status" kind:"enum:pending,step_up,on_hold,deferred,partially_paid,paid,failed,cancelled" need:"yes" doc:"Where it stands. Until it is paid, failed or cancelled its money is reserved. step_up, on_hold, deferred, partially_paid and cancelled are those of licensed projects." ex:"pending"`
 	Amount           string            `json:"amount" kind:"amount" need:"yes" doc:"Of how much." ex:"20.00"`
 	Currency         string            `json:"currency" kind:"currency" need:"yes" doc:"ISO 4217." ex:"EUR"`
 	Method           string            `json:"method" kind:"word" need:"yes" doc:"How the customer is paid." ex:"bank"`
@@ -38,14 +39,38 @@ type payoutView struct {
 	CustomerID       string            `json:"customer_id" kind:"name" need:"yes" doc:"Your name for the customer." ex:"42"`
 	Description      string            `json:"description,omitempty" kind:"text" doc:"What it is for." ex:"Winnings"`
 	Decline          *declineView      `json:"decline,omitempty" doc:"Why it failed. Its money is in the wallet again."`
+	Reason           string            `json:"reason,omitempty" kind:"word" doc:"Why it waits: under_review, verification_required." ex:"under_review"`
+	ActionRequired   *actionView       `json:"action_required,omitempty" doc:"What the customer must do before it goes on."`
+	ETA              string            `json:"eta,omitempty" kind:"time" doc:"Of one that is deferred: when it is tried again." ex:"2025-10-17T10:00:00Z"`
+	PaidAmount       string            `json:"paid_amount,omitempty" kind:"amount" doc:"Of one that goes in parts: how much is paid." ex:"8.00"`
+	ReturnedAmount   string            `json:"returned_amount,omitempty" kind:"amount" doc:"Of one that goes in parts: how much could not be paid, and is in the wallet again." ex:"12.00"`
+	Parts            []partView        `json:"parts,omitempty" doc:"The ways that its money goes, of a licensed project. Lists leave them out."`
 	Meta             map[string]string `json:"meta,omitempty" kind:"meta" doc:"As given to init. Lists have it with expand=meta." ex:"{\"table\":\"9\"}"`
 	CreatedAt        string            `json:"created_at" kind:"time" need:"yes" doc:"When it began." ex:"2025-10-17T09:41:00Z"`
 	UpdatedAt        string            `json:"updated_at" kind:"time" need:"yes" doc:"When it last changed." ex:"2025-10-17T09:41:03Z"`
 	Operations       []operationView   `json:"operations,omitempty" doc:"With expand=operations."`
 }
 
+// actionView is what a customer must do.
+type actionView struct {
+	Type          string `json:"type" kind:"enum:verification" need:"yes" doc:"What it is." ex:"verification"`
+	RequiredLevel int64  `json:"required_level" kind:"integer" need:"yes" doc:"The level that they must be verified to." ex:"2"`
+}
+
+// partView is a part of a payout: what goes to one instrument.
+type partView struct {
+	OperationID  string       `json:"operation_id" kind:"operation_id" need:"yes" doc:"The operation that pays it." ex:"op_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Status       string       `json:"status" kind:"enum:pending,succeeded,failed" need:"yes" doc:"Where it stands." ex:"pending"`
+	Amount       string       `json:"amount" kind:"amount" need:"yes" doc:"Of how much." ex:"8.00"`
+	Currency     string       `json:"currency" kind:"currency" need:"yes" doc:"ISO 4217." ex:"EUR"`
+	Method       string       `json:"method,omitempty" kind:"word" doc:"How it goes." ex:"card"`
+	InstrumentID string       `json:"instrument_id,omitempty" kind:"instrument" doc:"Where it goes." ex:"tok_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	Label        string       `json:"label,omitempty" kind:"text" doc:"The same for people, masked." ex:"Visa ••••4242"`
+	Decline      *declineView `json:"decline,omitempty" doc:"Why it failed."`
+}
+
 type payoutQuery struct {
-	Status           string `json:"status" kind:"enum:pending,paid,failed,cancelled" doc:"Only of this status." ex:"paid"`
+	Status           string `json:"status" kind:"enum:pending,step_up,on_hold,deferred,partially_paid,paid,failed,cancelled" doc:"Only of this status." ex:"paid"`
 	CustomerID       string `json:"customer_id" kind:"name" doc:"Only this customer's." ex:"42"`
 	MerchantPayoutID string `json:"merchant_payout_id" kind:"name" doc:"Only the one of this name." ex:"payout-1"`
 	CreatedFrom      string `json:"created_from" kind:"time" doc:"Only those that began then or later." ex:"2025-10-17T00:00:00Z"`
@@ -96,41 +121,57 @@ func (a *API) initPayout(ctx context.Context, c *call) (once, error) {
 		return once{}, invalid(problem{"customer_id", "no_wallet", "there is no wallet to pay it from: the project keeps none"})
 	}
 	thing := a.opts.Flows.NewPayment(c.project, b.MerchantPayoutID, customer, c.idem)
-	view := func(p payment.Payment) any {
-		v := viewPayout(p)
-		v.Meta = b.Meta
-		return v
+	if b.Destination != "" {
+		if err := a.destination(ctx, c, customer, amount.Currency, b.Destination); err != nil {
+			return once{}, err
+		}
 	}
+	rest, _ := id.ParseInstrument(b.Destination) // the schema has found it to be one, or absent
+	view := func(ctx context.Context, p payment.Payment) (any, error) { return a.payoutAnswer(ctx, p, b.Meta) }
 	return once{thing: thing.Raw(), begin: func(ctx context.Context, row payment.Answer, again bool) (any, error) {
 		if again {
 			if p, ok, err := a.begun(ctx, c, id.Payment(row.Thing)); err != nil || ok {
-				return view(p), err
+				if err != nil {
+					return nil, err
+				}
+				return view(ctx, p)
 			}
 		}
 		route, err := a.route(ctx, c, b.Method, paid, customer, amount)
 		if err != nil {
 			if p, err := a.ofName(ctx, c, b.MerchantPayoutID, row); !errors.Is(err, payment.ErrNoPayment) {
-				return view(p), err // it is begun: that there is no such way any more is no answer
+				if err != nil {
+					return nil, err
+				}
+				return view(ctx, p) // it is begun: that there is no such way any more is no answer
 			}
 			return nil, err
 		}
 		begun, err := a.opts.Flows.BeginPayout(ctx, flow.PayoutRequest{
 			Project: c.project, Route: route, Door: Door, ID: id.Payment(row.Thing), PayoutID: b.MerchantPayoutID, CustomerID: customer,
-			Description: b.Description, Amount: amount, Keep: flow.Kept{Meta: b.Meta, Answer: row.ID.String()}.Encode(),
+			Description: b.Description, Amount: amount, Rest: rest, Keep: flow.Kept{Meta: b.Meta, Answer: row.ID.String()}.Encode(),
 		})
 		switch {
-		case errors.Is(err, flow.ErrInsufficient):
+		case errors.Is(err, flow.ErrInsufficient), tooLittle(err):
 			return nil, short(nil).keep()
+		case errors.Is(err, flow.ErrNoRoute):
+			return nil, refuse(codeNoMethod, map[string]any{"methods": a.paysOut(c.project, amount.Currency)})
 		case err != nil:
 			return nil, err
 		case begun.Repeat:
-			return view(begun.Payment), a.sameCall(ctx, begun.Payment, row)
+			if err := a.sameCall(ctx, begun.Payment, row); err != nil {
+				return nil, err
+			}
+			return view(ctx, begun.Payment)
 		}
 		if err := a.await(ctx, begun.Asked); err != nil {
 			return nil, err
 		}
 		p, err := a.again(ctx, begun.Payment)
-		return view(p), err
+		if err != nil {
+			return nil, err
+		}
+		return view(ctx, p)
 	}}, nil
 }
 
@@ -157,6 +198,12 @@ func (a *API) route(ctx context.Context, c *call, method string, paid payment.Pa
 		if r, err = a.opts.Flows.RouteOf(ctx, paid); errors.Is(err, flow.ErrState) {
 			return r, refuse(codeState, map[string]any{"state": statusOf(paid.Status)})
 		}
+	case a.opts.Flows.Rules(c.project.ID) != nil:
+		// It goes back to what the customer has paid with, which the flow knows; this is for one who has paid with nothing.
+		if r, err = a.opts.Flows.RouteBack(ctx, c.project, customer, amount.Currency); errors.Is(err, flow.ErrNoRoute) {
+			return flow.Route{}, nil
+		}
+		return r, err
 	default:
 		r, err = a.opts.Flows.RouteBack(ctx, c.project, customer, amount.Currency)
 	}
@@ -220,6 +267,12 @@ func viewPayout(p payment.Payment) payoutView {
 	if p.Status == payment.StatusFailed {
 		v.Decline = &declineView{p.Code, p.Message}
 	}
+	if p.CapturedMinor != 0 {
+		v.PaidAmount = decimal(p.CapturedMinor, p.Amount.Currency)
+	}
+	if p.RefundedMinor != 0 {
+		v.ReturnedAmount = decimal(p.RefundedMinor, p.Amount.Currency)
+	}
 	return v
 }
 
@@ -244,7 +297,10 @@ func (a *API) getPayout(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := viewPayout(p)
+	v, _, err := a.viewParts(ctx, p)
+	if err != nil {
+		return nil, err
+	}
 	v.Meta, v.Operations, err = a.beside(ctx, p, c.query.(*getQuery).Expand)
 	return v, err
 }

@@ -273,7 +273,7 @@ func TestBadPayouts(t *testing.T) {
 		field, about string
 	}{
 		{"no JSON", `{"amount":`, 400, "malformed_json", "", ""},
-		{"unknown member", payout("1.00", `,"destination":"x"`), 422, "validation_failed", "destination", "unknown"},
+		{"unknown member", payout("1.00", `,"recipient":"x"`), 422, "validation_failed", "recipient", "unknown"},
 		{"read-only member", payout("1.00", `,"status":"paid"`), 422, "validation_failed", "status", "unknown"},
 		{"no amount", `{"currency":"EUR","customer_id":"c"}`, 422, "validation_failed", "amount", "required"},
 		{"no currency", `{"amount":"1.00","customer_id":"c"}`, 422, "validation_failed", "currency", "required"},

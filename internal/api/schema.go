@@ -115,6 +115,7 @@ var kinds = map[string]kind{
 	"account_id":   ofID(func(t string) error { var a id.Account; return a.UnmarshalText([]byte(t)) }, "acc_"),
 	"signed":       {digits: true, pattern: `^-?[0-9]{1,19}(\.[0-9]{1,4})?$`},
 	"endpoint_id":  ofID(func(t string) error { _, err := id.ParseEndpoint(t); return err }, "we_"),
+	"instrument":   ofID(func(t string) error { _, err := id.ParseInstrument(t); return err }, "tok_"),
 	"delivery_id":  ofID(func(t string) error { _, err := id.ParseDelivery(t); return err }, "cb_"),
 	"types":        {schemaType: "array"}, // of events
 	"type":         {check: checkType},

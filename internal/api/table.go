@@ -57,7 +57,12 @@ func (a *API) table() []*route {
 			method: http.MethodPost, pattern: "/v1/payouts/init", name: "initPayout", scope: project.ScopePayouts,
 			doc:  "Pays a customer out of their wallet: reserves the money and sends it once. It waits up to ten seconds for the provider.",
 			body: &payoutBody{}, answer: &payoutView{}, once: a.initPayout,
-			errors: []code{codeNotFound, codeFunds, codeState, codeDuplicate, codeRange, codeCurrency, codeNoMethod},
+			errors: []code{codeNotFound, codeFunds, codeState, codeDuplicate, codeRange, codeCurrency, codeNoMethod, codeKYC},
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/payouts/{payout_id}/cancel", name: "cancelPayout", scope: project.ScopePayouts,
+			doc:  "Cancels a payout that waits, of a licensed project: its money is the customer's again. What was sent is not cancelled.",
+			body: &keyBody{}, answer: &payoutView{}, once: a.cancelPayout, errors: []code{codeNotFound, codeState},
 		},
 		{
 			method: http.MethodGet, pattern: "/v1/payouts", name: "listPayouts", scope: project.ScopeRead,
@@ -183,6 +188,11 @@ func (a *API) table() []*route {
 			method: http.MethodPost, pattern: "/v1/customers/{customer_id}/restrictions/end", name: "endRestriction", scope: project.ScopeCustomers,
 			doc:  "Asks that a self-exclusion whose time is over ends, which takes a while more.",
 			body: &keyBody{}, answer: &restrictionsView{}, once: a.askEnd, errors: []code{codeState},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/customers/{customer_id}/instruments", name: "listInstruments", scope: project.ScopeRead,
+			doc:    "Lists what a customer of a licensed project has paid with, and what may go back there.",
+			answer: &instrumentList{}, plain: a.listInstruments, errors: []code{codeNotFound, codeState},
 		},
 		{
 			method: http.MethodGet, pattern: "/v1/customers/{customer_id}/transfers", name: "listTransfers", scope: project.ScopeRead,

@@ -161,6 +161,9 @@ func (c *checks) open(p *book.Page, r PayoutRequest, k id.Payment, fresh bool) (
 	if split.Left > 0 {
 		return Begun{}, ErrNoRoute
 	}
+	if len(split.Parts) > 0 {
+		x.pay.Method = s.list[split.Parts[0].Source].Method
+	}
 	if err := reserveWindow(p, w.customer, x.pay); err != nil {
 		return Begun{}, err
 	}

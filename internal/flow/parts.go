@@ -1,15 +1,20 @@
 package flow
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"aorta/internal/connector"
 	"aorta/internal/event"
+	"aorta/internal/id"
 	"aorta/internal/ledger"
 	"aorta/internal/limit"
+	"aorta/internal/money"
 	"aorta/internal/payment"
+	"aorta/internal/project"
 )
 
 // What becomes of the parts of a payout once they are sent. The payout stands where
@@ -242,4 +247,91 @@ func (r *routes) down(now time.Time) map[string]int64 {
 // unsent reports whether no part was ever sent.
 func unsent(parts []part) bool {
 	return !slices.ContainsFunc(parts, func(t part) bool { return !t.attempt.ID.IsZero() || t.op.Status.Final() })
+}
+
+// PartView is a part of a payout as doors show it.
+type PartView struct {
+	Operation  payment.Operation
+	Method     string        // by which it goes; empty of one that was given back before it was sent
+	Instrument id.Instrument // to which it goes; zero as above
+	Label      string        // of the instrument, masked; empty if the PSP named none
+}
+
+// PartsOf gives the parts of a payout that was checked, the first first.
+func (f *Flows) PartsOf(ctx context.Context, pay payment.Payment, r payment.Review) ([]PartView, error) {
+	v, err := f.Status(ctx, pay, limit.MaxParts)
+	if err != nil {
+		return nil, err
+	}
+	row, err := f.read.Sources(ctx, limit.SourcesID(r.Customer, pay.Amount.Currency))
+	if err != nil {
+		return nil, fmt.Errorf("read sources: %w", err)
+	}
+	list, err := row.List()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]PartView, len(v.Operations))
+	for n, o := range v.Operations {
+		out[n].Operation = o.Operation
+		if at, _ := limit.ShareOf(list, o.Operation.ID); at >= 0 {
+			out[n].Method, out[n].Instrument = list[at].Method, list[at].Instrument
+		} else if a := o.Attempt; a.Way != "" {
+			out[n].Method, _ = a.By()
+			out[n].Instrument = instrumentID(r.Customer, a.Connector, a.Account, a.Way)
+		}
+		if out[n].Instrument.IsZero() {
+			continue
+		}
+		if out[n].Label, err = f.labelOf(ctx, out[n].Instrument); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (f *Flows) labelOf(ctx context.Context, k id.Instrument) (string, error) {
+	row, _, err := f.read.Instrument(ctx, k)
+	if err != nil {
+		return "", fmt.Errorf("read instrument: %w", err)
+	}
+	return row.Label, nil
+}
+
+// InstrumentView is something that a customer has paid with, in one currency.
+type InstrumentView struct {
+	Source   limit.Source
+	Currency money.Currency
+	Label    string
+	Payouts  bool // whether it can be paid out to
+}
+
+// Instruments gives what a customer of a project with rules has paid with, in the
+// order in which payouts go back there. ErrNoWallet.
+func (f *Flows) Instruments(ctx context.Context, pr project.Project, customerID string) ([]InstrumentView, error) {
+	w, currencies, err := f.currencies(ctx, pr, customerID)
+	if err != nil {
+		return nil, err
+	}
+	var out []InstrumentView
+	for _, cur := range currencies {
+		row, err := f.read.Sources(ctx, limit.SourcesID(w.customer, cur))
+		if err != nil {
+			return nil, fmt.Errorf("read sources: %w", err)
+		}
+		list, err := row.List()
+		if err != nil {
+			return nil, err
+		}
+		limit.Order(list)
+		for _, s := range list {
+			label, err := f.labelOf(ctx, s.Instrument)
+			if err != nil {
+				return nil, err
+			}
+			_, pays := f.PaysOut(s.Connector, s.Account)
+			out = append(out, InstrumentView{Source: s, Currency: cur, Label: label, Payouts: pays && !s.Unusable})
+		}
+	}
+	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/customer"
 	"aorta/internal/id"
+	"aorta/internal/instrument"
 	"aorta/internal/ledger"
 	"aorta/internal/limit"
 	"aorta/internal/payment"
@@ -62,6 +63,16 @@ func (r reads) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error
 
 func (r reads) Note(ctx context.Context, n id.Note) (customer.Note, bool, error) {
 	row, ok, err := r.from.Note(ctx, n)
+	return row, ok, unread(err)
+}
+
+func (r reads) Sources(ctx context.Context, k id.Sources) (limit.Sources, error) {
+	row, _, err := r.from.Sources(ctx, k)
+	return row, unread(err)
+}
+
+func (r reads) Instrument(ctx context.Context, k id.Instrument) (instrument.Instrument, bool, error) {
+	row, ok, err := r.from.Instrument(ctx, k)
 	return row, ok, unread(err)
 }
 

@@ -219,6 +219,9 @@ func ParseCheck(text string) (Check, error) { return parse[checkKind](text) }
 // ParseOperator reads opr_….
 func ParseOperator(text string) (Operator, error) { return parse[operatorKind](text) }
 
+// ParseInstrument reads tok_….
+func ParseInstrument(text string) (Instrument, error) { return parse[instrumentKind](text) }
+
 // ParseInbox reads in_….
 func ParseInbox(text string) (Inbox, error) { return parse[inboxKind](text) }
 

@@ -126,10 +126,7 @@ func Divide(list []Source, how Splitting) Split {
 	for n := range list {
 		order[n] = n
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		x, y := &list[a], &list[b]
-		return cmp.Or(cmp.Compare(rank(x.Kind), rank(y.Kind)), compareFirst(x.FirstUS, y.FirstUS), x.Instrument.Compare(y.Instrument))
-	})
+	slices.SortFunc(order, func(a, b int) int { return compare(list[a], list[b]) })
 	var out Split
 	left, stranded := how.Minor, int64(0)
 	for _, n := range order {
@@ -172,6 +169,13 @@ func (s *Split) add(source int, minor int64) {
 		return
 	}
 	s.Parts = append(s.Parts, Part{source, minor})
+}
+
+// Order sorts sources as payouts go back to them.
+func Order(list []Source) { slices.SortFunc(list, compare) }
+
+func compare(x, y Source) int {
+	return cmp.Or(cmp.Compare(rank(x.Kind), rank(y.Kind)), compareFirst(x.FirstUS, y.FirstUS), x.Instrument.Compare(y.Instrument))
 }
 
 // rank orders the groups; what is of none that we know comes last.

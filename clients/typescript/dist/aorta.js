@@ -337,6 +337,17 @@ var Customers = class {
     }, options);
   }
   /**
+   * Lists what a customer of a licensed project has paid with, and what may go back there.
+   * It needs the scope read.
+   */
+  async listInstruments(customerID, options = {}) {
+    const { data } = await this.#caller.call({
+      method: "GET",
+      path: ["/v1/customers/", customerID, "/instruments"]
+    }, options);
+    return data;
+  }
+  /**
    * Gives what limits a customer of a licensed project, and how much of it is used.
    * It needs the scope read.
    */
@@ -639,6 +650,19 @@ var Payouts = class {
       method: "GET",
       path: ["/v1/payouts/", payoutID],
       query: { ...params }
+    }, options);
+  }
+  /**
+   * Cancels a payout that waits, of a licensed project: its money is the customer's again. What was
+   * sent is not cancelled.
+   * It needs the scope payouts:write.
+   */
+  cancel(payoutID, options = {}) {
+    return this.#caller.call({
+      method: "POST",
+      path: ["/v1/payouts/", payoutID, "/cancel"],
+      body: {},
+      mutates: true
     }, options);
   }
 };

@@ -106,6 +106,17 @@ export class Customers {
   }
 
   /**
+   * Lists what a customer of a licensed project has paid with, and what may go back there.
+   * It needs the scope read.
+   */
+  async listInstruments(customerID: string, options: CallOptions = {}): Promise<Instrument[]> {
+    const { data } = await this.#caller.call<Page<Instrument>>({
+      method: "GET", path: ["/v1/customers/", customerID, "/instruments"],
+    }, options);
+    return data;
+  }
+
+  /**
    * Gives what limits a customer of a licensed project, and how much of it is used.
    * It needs the scope read.
    */
@@ -402,6 +413,17 @@ export class Payouts {
   get(payoutID: string, params: { expand?: "operations" | undefined } = {}, options: CallOptions = {}): Promise<Payout> {
     return this.#caller.call<Payout>({
       method: "GET", path: ["/v1/payouts/", payoutID], query: { ...params },
+    }, options);
+  }
+
+  /**
+   * Cancels a payout that waits, of a licensed project: its money is the customer's again. What was
+   * sent is not cancelled.
+   * It needs the scope payouts:write.
+   */
+  cancel(payoutID: string, options: CallOptions = {}): Promise<Payout> {
+    return this.#caller.call<Payout>({
+      method: "POST", path: ["/v1/payouts/", payoutID, "/cancel"], body: {}, mutates: true,
     }, options);
   }
 }
@@ -756,6 +778,12 @@ export type EventType =
   | "endpoint.test";
 
 /** Later versions may have more. */
+export type InstrumentKind =
+  | "card"
+  | "wallet"
+  | "bank";
+
+/** Later versions may have more. */
 export type LimitKind =
   | "deposit"
   | "net_deposit"
@@ -809,6 +837,10 @@ export type PaymentStatus =
 /** Later versions may have more. */
 export type PayoutStatus =
   | "pending"
+  | "step_up"
+  | "on_hold"
+  | "deferred"
+  | "partially_paid"
   | "paid"
   | "failed"
   | "cancelled";
@@ -838,6 +870,14 @@ export interface AccountListParams {
   limit?: number | undefined;
   /** next_cursor of the page before. */
   cursor?: string | undefined;
+}
+
+/** Action is a part of Payout. */
+export interface Action {
+  /** What it is. */
+  type: string;
+  /** The level that they must be verified to. */
+  required_level: number;
 }
 
 /** AllEventListParams is what Events.ListAllEvents takes. */
@@ -938,7 +978,7 @@ export interface CustomerRestrictParams {
   months?: number | undefined;
 }
 
-/** Decline is a part of Operation, Payment, Payout and Refund. */
+/** Decline is a part of Operation, Part, Payment, Payout and Refund. */
 export interface Decline {
   /** Decline code of the ECommPay list. */
   code: string;
@@ -1042,6 +1082,30 @@ export interface Event {
   payment_id?: string;
   /** Or to which payout. */
   payout_id?: string;
+}
+
+/** Instrument is what Customers.ListInstruments gives. */
+export interface Instrument {
+  /** Our name for it. */
+  instrument_id: string;
+  /** What it is. */
+  kind: InstrumentKind;
+  /** The project's method by which it pays. */
+  method: string;
+  /** Of the amounts. */
+  currency: string;
+  /** What it has paid in, ever. */
+  paid_in: string;
+  /** What of that may still go back to it. */
+  returnable: string;
+  /** Whether it is proved to be the customer's: they have paid with it. */
+  verified: boolean;
+  /** Whether it can be paid out to. */
+  payouts: boolean;
+  /** When it first paid in. */
+  first_used_at?: string;
+  /** For people, masked; absent where the provider names none. */
+  label?: string;
 }
 
 /** Limit is a part of Limits. */
@@ -1184,6 +1248,26 @@ export interface Operation {
   payout_id?: string;
 }
 
+/** Part is a part of Payout. */
+export interface Part {
+  /** The operation that pays it. */
+  operation_id: string;
+  /** Where it stands. */
+  status: OperationStatus;
+  /** Of how much. */
+  amount: string;
+  /** ISO 4217. */
+  currency: string;
+  /** Why it failed. */
+  decline?: Decline;
+  /** Where it goes. */
+  instrument_id?: string;
+  /** The same for people, masked. */
+  label?: string;
+  /** How it goes. */
+  method?: string;
+}
+
 /** Payment is what Payments.Get, Payments.List and TransferDetail give. */
 export interface Payment {
   /** Our name for the payment. */
@@ -1274,11 +1358,11 @@ export interface PaymentListParams {
   cursor?: string | undefined;
 }
 
-/** Payout is what Payouts.Get, Payouts.Init, Payouts.List and TransferDetail give. */
+/** Payout is what Payouts.Cancel, Payouts.Get, Payouts.Init, Payouts.List and TransferDetail give. */
 export interface Payout {
   /** Our name for the payout. */
   payout_id: string;
-  /** Where it stands. While it is pending its money is reserved. */
+  /** Where it stands. Until it is paid, failed or cancelled its money is reserved. step_up, on_hold, deferred, partially_paid and cancelled are those of licensed projects. */
   status: PayoutStatus;
   /** Of how much. */
   amount: string;
@@ -1294,16 +1378,28 @@ export interface Payout {
   created_at: string;
   /** When it last changed. */
   updated_at: string;
+  /** What the customer must do before it goes on. */
+  action_required?: Action;
   /** Why it failed. Its money is in the wallet again. */
   decline?: Decline;
   /** What it is for. */
   description?: string;
+  /** Of one that is deferred: when it is tried again. */
+  eta?: string;
   /** Yours. */
   merchant_payout_id?: string;
   /** As given to init. Lists have it with expand=meta. */
   meta?: Record<string, string>;
   /** With expand=operations. */
   operations?: Operation[];
+  /** Of one that goes in parts: how much is paid. */
+  paid_amount?: string;
+  /** The ways that its money goes, of a licensed project. Lists leave them out. */
+  parts?: Part[];
+  /** Why it waits: under_review, verification_required. */
+  reason?: string;
+  /** Of one that goes in parts: how much could not be paid, and is in the wallet again. */
+  returned_amount?: string;
 }
 
 /** PayoutInitParams is what Payouts.Init takes. */
@@ -1316,6 +1412,8 @@ export interface PayoutInitParams {
   customer_id?: string | undefined;
   /** What it is for; providers may show it. */
   description?: string | undefined;
+  /** Of a licensed project: the customer's instrument that what they have won goes to. What they have paid in goes back where it came from all the same. */
+  destination?: string | undefined;
   /** Your name for the payout, unique in the project whatever the case of its letters, together with your names of payments. */
   merchant_payout_id?: string | undefined;
   /** What you want to find beside the payout again. */
@@ -1708,6 +1806,7 @@ export type ErrorCode =
   | "internal"
   | "invalid_signature"
   | "ip_not_allowed"
+  | "kyc_required"
   | "limit_exceeded"
   | "malformed_json"
   | "method_not_allowed"
