@@ -43,6 +43,7 @@ type house struct {
 	mute   atomic.Value // string: a connector that can do nothing but sales
 	gone   atomic.Bool  // no PSP account is configured
 	rules  *risk.Rules  // nil: the project is not licensed
+	forged bool         // the test has written rows that no flow would
 	desk   *cashier     // in place of psp
 }
 

@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/risk"
+	"aorta/internal/verify"
 )
 
 // rulesOf loads rules with a rate, and what a test adds.
@@ -42,6 +44,15 @@ func licensed(t *testing.T, homes int) *house {
 		p.Methods = append(p.Methods, sek)
 	})
 	h.rules = rulesOf(t, "")
+	t.Cleanup(func() { // whatever the test is of, windows say what payments and transfers say
+		if homes > 1 || t.Failed() || h.forged {
+			return
+		}
+		r, err := verify.Run(context.Background(), h.homes[0], verify.Options{})
+		if err != nil || !r.OK {
+			t.Errorf("verify: %v %q", err, r.Violations)
+		}
+	})
 	return h
 }
 

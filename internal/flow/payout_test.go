@@ -491,6 +491,7 @@ func TestRouteBack(t *testing.T) {
 // paidOut has c1 paid a sum, as the window of payouts will tell.
 func (h *house) paidOut(minor int64) {
 	h.t.Helper()
+	h.forged = true
 	k := h.flows.CustomerOf(h.pr, "c1")
 	_, err := book.Do(h.t.Context(), h.book, book.Act[struct{}]{Name: "test.paid", Bucket: k.Bucket(), Decide: func(p *book.Page) (struct{}, error) {
 		row, ok := p.Windows.Get(limit.WindowID(k, limit.Payouts, "INR"))

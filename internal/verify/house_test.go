@@ -15,15 +15,18 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/callback"
 	"aorta/internal/connector"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/inbox"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/internal/sign"
 	"aorta/internal/verify"
 )
@@ -84,11 +87,12 @@ const (
 	refunds
 	wallets
 	patients // whose customers may try again
+	licensed // with rules
 )
 
 func projects(n int64) (project.Project, bool) {
 	p := project.Project{
-		ID: n, MerchantID: n, Secret: sign.NewSecret("secret"), LimitTime: 30 * time.Minute, LateSuccess: project.LateHold, Wallet: n == wallets,
+		ID: n, MerchantID: n, Secret: sign.NewSecret("secret"), LimitTime: 30 * time.Minute, LateSuccess: project.LateHold, Wallet: n == wallets || n == licensed, WalletOnly: n == licensed,
 		Methods: []project.Method{{Code: "paytm-wallet", Connector: "paytm", Account: "demo", Currency: "INR"}},
 	}
 	switch n {
@@ -99,7 +103,7 @@ func projects(n int64) (project.Project, bool) {
 	case patients:
 		p.PageAttempts, p.RetryTime = 5, 10*time.Minute
 	}
-	return p, n >= shop && n <= patients
+	return p, n >= shop && n <= licensed
 }
 
 func newHouse(t *testing.T) *house {
@@ -118,6 +122,12 @@ func newHouse(t *testing.T) *house {
 	h.endpoints = callback.NewEndpoints(h.book, h.memory, callback.EndpointOptions{Projects: projects, Random: rand.Reader, Now: now})
 	h.flows = flow.New(h.book, h.memory, flow.Options{
 		Endpoints: h.endpoints.Seen, Projects: projects, Connectors: connectors, Now: now, NotifyURL: func(string, string) string { return "https://pay.example/n" },
+		Rules: func(n int64) *risk.Rules {
+			if n != licensed {
+				return nil
+			}
+			return rules()
+		},
 	})
 	render := func(w event.Work, _ project.Project) ([]byte, http.Header, error) {
 		return []byte(w.Event.ID.String()), nil, nil
@@ -326,6 +336,7 @@ func busy(t *testing.T) *house {
 	h.post("nobody's")
 
 	h.play()
+	h.limit()
 	h.payOut()
 
 	h.merchant = 0
@@ -381,6 +392,66 @@ func (h *house) payout(name string, minor int64) flow.Begun {
 		h.t.Fatal(err)
 	}
 	return b
+}
+
+// rules are those of the licensed project.
+var rules = sync.OnceValue(func() *risk.Rules {
+	r, ok := risk.Profile("generic")
+	if !ok {
+		panic("no generic profile")
+	}
+	return r
+})
+
+// limit has a customer of the licensed project limit themselves, pay in to each end,
+// play, and pause while a payment is open.
+func (h *house) limit() {
+	h.t.Helper()
+	p, _ := projects(licensed)
+	c := flow.CustomerChange{Project: p, CustomerID: "c1", By: flow.Player(p)}
+	must := func(err error) {
+		h.t.Helper()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		h.later(time.Second)
+	}
+	must(h.flows.SetLimit(h.t.Context(), c, customer.LimitDeposit, limit.Day, rupees(10_000)))
+	must(h.flows.SetLimit(h.t.Context(), c, customer.LimitDeposit, limit.Day, rupees(20_000)))
+	was := h.psp.sale
+	h.psp.sale, h.psp.refund = connector.Outcome{Kind: connector.Pending}, connector.Outcome{Kind: connector.Approved, Amount: rupees(2500)}
+	paid := h.begin(licensed, "counted")
+	h.pump()
+	h.approve(paid.Attempt)
+	h.begin(licensed, "may come")
+	h.pump()
+	late := h.begin(licensed, "too late")
+	h.pump()
+	for _, m := range []struct {
+		do    func(context.Context, flow.WalletMove) (flow.Moved, error)
+		txn   string
+		round string
+		minor int64
+	}{
+		{h.flows.Stake, "ls1", "kept", 300},
+		{h.flows.Win, "lw1", "kept", 100},
+		{h.flows.Stake, "ls2", "returned", 200},
+		{h.flows.Win, "lw2", "returned", 50},
+		{h.flows.Rollback, "lb", "returned", 200},
+	} {
+		_, err := m.do(h.t.Context(), flow.WalletMove{Project: p, CustomerID: "c1", TxnID: m.txn, RoundID: m.round, Amount: rupees(m.minor)})
+		must(err)
+	}
+	must(h.flows.CoolOff(h.t.Context(), c, 24))
+	h.approve(late.Attempt)
+	b, err := h.flows.BeginSale(h.t.Context(), flow.SaleRequest{
+		Project: p, Method: p.Methods[0], Door: "gate", PaymentID: "refused", CustomerID: "c1", CallbackURL: "https://shop.example/cb", Amount: rupees(2500), Declines: true,
+	})
+	if err != nil || b.Payment.Status != payment.StatusDeclined {
+		h.t.Fatalf("a restricted customer's payment is %s, %v", b.Payment.Status, err)
+	}
+	h.pump()
+	h.psp.sale = was
 }
 
 // play makes each move that a wallet has, and rounds that end in each way.
@@ -571,6 +642,33 @@ func (r rows) delivery(name string) *event.Delivery {
 func (r rows) payout(name string) *payment.Attempt {
 	o := r.operation(name, payment.KindPayout)
 	return pick(r.Attempts.Insert, func(a *payment.Attempt) bool { return a.ID == o.Attempt })
+}
+
+// window is that of the licensed project's customer.
+func (r rows) window(k limit.Kind) *limit.Window {
+	return pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == k })
+}
+
+// entries changes what a window of deposits holds.
+func (r rows) entries(change func(*limit.Entries)) {
+	w := r.window(limit.Deposits)
+	e, err := limit.DecodeEntries(w.Entries)
+	if err != nil {
+		panic(err)
+	}
+	change(&e)
+	w.Entries = e.Encode()
+}
+
+// slots changes what a window of play holds.
+func (r rows) slots(change func(*limit.Slots)) {
+	w := r.window(limit.Play)
+	s, err := limit.DecodeSlots(w.Entries)
+	if err != nil {
+		panic(err)
+	}
+	change(&s)
+	w.Entries = s.Encode()
 }
 
 func (r rows) dropDue(subject id.Raw) {

@@ -77,6 +77,7 @@ func (c *checker) takeTransfer(t *ledger.Transfer) {
 		b.posted += p.Minor
 	}
 	c.takeChain(t)
+	c.countTransfer(t)
 	if t.Payment.IsZero() {
 		c.takeMove(t)
 		return

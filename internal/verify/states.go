@@ -24,6 +24,7 @@ func (c *checker) judge(h *history) {
 	c.judgeTransfers(h)
 	c.judgeAmounts(h)
 	c.hold(h)
+	c.countPayment(h)
 	c.takeWays(h)
 	c.judgeAsked(h)
 	c.judgeMoved(h)

@@ -122,6 +122,7 @@ type checker struct {
 
 	review   *payment.Review        // the newest, until its payout comes by
 	licensed licensed               // what payments say of sources and windows
+	windows  windows                // of deposits and play
 	owners   map[string]id.Customer // of wallets
 
 	clients   *clients // nil, as the next two: not known, not checked
@@ -135,6 +136,9 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	if err := c.scanAccounts(ctx); err != nil {
+		return err
+	}
+	if err := c.scanWindows(ctx); err != nil {
 		return err
 	}
 	if err := c.scanEndpoints(ctx); err != nil {
@@ -170,6 +174,9 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	if err := c.judgePayoutWindows(ctx); err != nil {
+		return err
+	}
+	if err := c.judgeWindows(ctx); err != nil {
 		return err
 	}
 	if err := c.judgeRounds(ctx); err != nil {

@@ -18,6 +18,7 @@ import (
 	"aorta/internal/event"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/payment"
 	"aorta/internal/verify"
 )
@@ -167,6 +168,79 @@ func TestCorruptions(t *testing.T) {
 		{name: "late money never credited", check: verify.C3, corrupt: func(r rows) {
 			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.Kind == ledger.KindLateCredit })
 		}, want: "transfers of kind late_credit, want 1"},
+
+		// Windows
+		{name: "deposit not counted", check: verify.C3, corrupt: func(r rows) {
+			r.entries(func(e *limit.Entries) {
+				e.List = slices.DeleteFunc(e.List, func(x limit.Entry) bool { return !x.Reserved() })
+			})
+		}, want: "does not count in the window"},
+		{name: "deposit counted with another amount", check: verify.C3, corrupt: func(r rows) {
+			r.entries(func(e *limit.Entries) {
+				for n := range e.List {
+					if !e.List[n].Reserved() {
+						e.List[n].Minor--
+					}
+				}
+			})
+		}, want: "that no deposit has brought"},
+		{name: "deposit counted at another time", check: verify.C3, corrupt: func(r rows) {
+			r.entries(func(e *limit.Entries) {
+				for n := range e.List {
+					e.List[n].AtUS -= 24 * 3600 * 1_000_000
+				}
+			})
+		}, want: "does not count in the window|that no deposit has brought"},
+		{name: "deposit counted that never was", check: verify.C3, corrupt: func(r rows) {
+			r.entries(func(e *limit.Entries) { e.List = append(e.List, limit.Entry{AtUS: e.SinceUS + 1, Minor: 5}) })
+		}, want: "counts 5 minor units"},
+		{name: "open payment not reserved", check: verify.C3, corrupt: func(r rows) {
+			r.entries(func(e *limit.Entries) { e.Free(r.payment("may come").ID) })
+		}, want: "is open and of 2500 minor units, of which its customer's window has 0 reserved"},
+		{name: "ended payment reserved", check: verify.C3, corrupt: func(r rows) {
+			r.entries(func(e *limit.Entries) { _ = e.Reserve(r.payment("refused").ID, 2500, e.SinceUS+1) })
+		}, want: "which is not open"},
+		{name: "money that came too late counted", check: verify.C3, corrupt: func(r rows) {
+			r.entries(func(e *limit.Entries) {
+				e.List = append(e.List, limit.Entry{AtUS: r.payment("too late").ChangedUS, Minor: 2500})
+			})
+		}, want: "that no deposit has brought"},
+		{name: "all that was ever paid in changed", check: verify.C3, corrupt: func(r rows) { r.window(limit.Deposits).EverMinor++ }, want: "has paid in 2501 minor units of INR by their window"},
+		{name: "paid in since the last payout changed", check: verify.C3, corrupt: func(r rows) { r.window(limit.Deposits).SinceMinor-- }, want: "was never paid out, and has paid in 2499"},
+		{name: "window cannot be read", check: verify.C13, corrupt: func(r rows) { r.window(limit.Deposits).Entries = "?" }, want: "cannot be read"},
+		{name: "window of another currency", check: verify.C13, corrupt: func(r rows) { r.window(limit.Deposits).Currency = "EUR" }, want: "is not the one of its names"},
+		{name: "window that the limits do not count", check: verify.C13, corrupt: func(r rows) {
+			k := r.window(limit.Deposits).Customer
+			c := pick(r.Customers.Insert, func(c *customer.Customer) bool { return c.ID == k })
+			limits, _ := customer.DecodeLimits(c.Limits)
+			limits.Currencies = nil
+			c.Limits = limits.Encode()
+		}, want: "which their limits do not count"},
+		{name: "limits cannot be read", check: verify.C13, corrupt: func(r rows) {
+			k := r.window(limit.Deposits).Customer
+			pick(r.Customers.Insert, func(c *customer.Customer) bool { return c.ID == k }).Limits = "INR x"
+		}, want: "The limits of customer"},
+		{name: "stake not counted", check: verify.C3, corrupt: func(r rows) { r.slots(func(s *limit.Slots) { s.Minutes[0].Staked -= 300 }) }, want: "by 300 staked|by -300 staked"},
+		{name: "win counted twice", check: verify.C3, corrupt: func(r rows) { r.slots(func(s *limit.Slots) { s.Win(100, s.SinceUS+1) }) }, want: "0 staked, 100 won"},
+		{name: "rollback not counted", check: verify.C3, corrupt: func(r rows) {
+			r.slots(func(s *limit.Slots) {
+				for n := range s.Minutes {
+					s.Minutes[n].Back, s.Minutes[n].Taken = 0, 0
+				}
+			})
+		}, want: "-200 given back, -50 taken back"},
+		{name: "staked since the last payout changed", check: verify.C3, corrupt: func(r rows) { r.window(limit.Play).StakedMinor++ }, want: "has staked 301 minor units"},
+		{name: "note lost", check: verify.C13, corrupt: func(r rows) {
+			k := r.Notes[0].ID
+			drop(&r.Notes, func(n *customer.Note) bool { return n.ID == k })
+		}, want: "has not all of their notes"},
+		{name: "history forgotten", check: verify.C13, corrupt: func(r rows) {
+			k := r.Notes[0].Customer
+			pick(r.Customers.Insert, func(c *customer.Customer) bool { return c.ID == k }).LastNote = id.Note{}
+		}, want: "has not all of their notes"},
+		{name: "refusal without attempt and with another code", check: verify.C13, corrupt: func(r rows) {
+			r.operation("refused", payment.KindSale).Code = payment.CodeExternalDecline
+		}, want: "has no attempt"},
 
 		// C5
 		{name: "status without event", check: verify.C5, corrupt: func(r rows) { r.payment("pending").Status = payment.StatusDeclined }, want: "but its events end at pending"},

@@ -20,6 +20,8 @@ import (
 type person struct {
 	owner, merchant string // of their accounts; of their merchant's
 	currencies      []string
+	counted         []money.Currency // those of windows that their limits count
+	lastNote        id.Note
 }
 
 // scanCustomers reads all customers: the owners of wallets.
@@ -29,7 +31,13 @@ func (c *checker) scanCustomers(ctx context.Context) error {
 		if want := customer.KeyOf(x.ID.Bucket(), merchant, x.Name); want != x.ID {
 			c.violation(C13, "Customer %s is not the one of its names: that one is %s.", x.ID, want)
 		}
-		c.customers[x.ID] = person{owner: wallet + merchant + ":" + x.Name, merchant: "merchant:" + merchant, currencies: x.List()}
+		limits, err := customer.DecodeLimits(x.Limits)
+		if err != nil {
+			c.violation(C13, "The limits of customer %s cannot be read: %v.", x.ID, err)
+		}
+		c.customers[x.ID] = person{
+			owner: wallet + merchant + ":" + x.Name, merchant: "merchant:" + merchant, currencies: x.List(), counted: limits.Currencies, lastNote: x.LastNote,
+		}
 	}}
 	return merge(ctx, &all)
 }
