@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"aorta/internal/book"
@@ -123,6 +124,7 @@ type application struct {
 	projects   func(int64) (project.Project, bool)
 	licence    func(projectID int64) *licence // nil: nothing that it does is counted
 	endpoints  endpoints
+	settling   bool // an operator settles a case by it
 
 	pay     payment.Payment
 	op      payment.Operation
@@ -437,15 +439,21 @@ func (x *application) late() error {
 	}
 	x.open(CaseLateSuccess, details)
 	x.record(event.LateSuccess, x.pay.Status, false)
+	handled := payment.CaseStep{Did: "resolve", To: payment.CaseResolved}
 	switch {
 	case rule == project.LateRefund && mutation != "late":
+		handled.How = SettleRefund
 		if err := x.refundLate(); err != nil {
 			return err
 		}
 	case rule == project.LateCredit && x.pay.Status == payment.StatusDeclined:
+		handled.How = SettleCredit
 		if err := x.creditLate(); err != nil {
 			return err
 		}
+	}
+	if handled.How != "" {
+		moveCase(x.page, CaseLateSuccess, x.attempt.ID.String(), byRule, handled, unsettled)
 	}
 	x.forgetDue()
 	x.page.Payments.Put(x.pay)
@@ -566,8 +574,23 @@ func (x *application) move(to payment.Status) error {
 }
 
 func (x *application) end(s payment.OperationStatus, code string) {
+	x.settled(s)
 	x.op.Status, x.op.ChangedUS = s, x.page.NowUS()
 	x.op.Code, x.op.Message = code, payment.CodeMessage(code)
+}
+
+// settled ends the case of a refund or payout of which nobody knew anything, now
+// that the PSP has said its last word.
+func (x *application) settled(s payment.OperationStatus) {
+	long := x.page.NowUS()-x.attempt.CreatedUS >= unsettledAfter.Microseconds()
+	if x.settling || x.attempt.ID.IsZero() || x.attempt.Kind == payment.KindSale || !s.Final() || !long {
+		return
+	}
+	how := SettleFailed
+	if s == payment.OperationSuccess {
+		how = SettlePaid
+	}
+	moveCase(x.page, CaseUnsettled, x.attempt.ID.String(), byProvider, payment.CaseStep{Did: "resolve", To: payment.CaseResolved, How: how}, unsettled)
 }
 
 // record writes the event of what the rows have become.
@@ -607,19 +630,13 @@ func (x *application) setDue(k due.Kind, atUS int64) {
 // open opens a case, once per attempt and kind.
 func (x *application) open(kind string, details map[string]any) {
 	details["attempt"] = x.attempt.ID.String()
-	OpenCase(x.page, x.pay.ID, kind, x.attempt.ID.String(), details)
+	openCase(x.page, x.pay.ID, x.caseCustomer(), kind, x.attempt.ID.String(), details)
 }
 
-// OpenCase opens a case about something, once per kind and thing. Details hold no
-// personal data.
-func OpenCase(p *book.Page, pay id.Payment, kind, about string, details map[string]any) {
-	k := id.Case(id.Derive(p.Bucket(), "case", kind, about))
-	if _, known := p.Cases.Get(k); known {
-		return
+// caseCustomer is whom a case of it is about; zero of a shop's payment.
+func (x *application) caseCustomer() id.Customer {
+	if !strings.HasPrefix(x.attempt.Payee, ofCustomer) {
+		return id.Customer{}
 	}
-	text, err := json.Marshal(details)
-	if err != nil {
-		panic("details of a case are plain values: " + err.Error())
-	}
-	p.Cases.Put(payment.Case{ID: k, Payment: pay, Kind: kind, State: "open", Details: string(text), CreatedUS: p.NowUS(), ChangedUS: p.NowUS()})
+	return walletOf(x.page.Bucket(), x.attempt.Payee).customer
 }

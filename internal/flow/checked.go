@@ -683,10 +683,9 @@ const CasePayoutReview = "payout_review"
 
 // reviewCase opens the case of a payout that is held, or opens it again.
 func (x *application) reviewCase(d risk.Decision) {
-	k := caseID(x.page, CasePayoutReview, id.Payout(x.pay.ID).String())
-	if was, known := x.page.Cases.Get(k); known && was.State != "open" {
-		was.State, was.Resolution, was.ChangedUS = "open", "", x.page.NowUS()
-		x.page.Cases.Put(was)
+	about := id.Payout(x.pay.ID).String()
+	if _, known := x.page.Cases.Get(caseKey(x.page.Bucket(), CasePayoutReview, about)); known {
+		moveCase(x.page, CasePayoutReview, about, byPayout, payment.CaseStep{Did: "reopen", To: payment.CaseOpen, Note: "the payout waits again"}, payment.CaseState.Settled)
 		return
 	}
 	rules := []string{}
@@ -695,20 +694,12 @@ func (x *application) reviewCase(d risk.Decision) {
 			rules = append(rules, h.Rule)
 		}
 	}
-	OpenCase(x.page, x.pay.ID, CasePayoutReview, id.Payout(x.pay.ID).String(), map[string]any{
+	openCase(x.page, x.pay.ID, x.caseCustomer(), CasePayoutReview, about, map[string]any{
 		"amount": x.pay.Amount, "check": d.Check, "rules": rules, "approvals": d.Approvals, "approver": d.Approver,
 	})
 }
 
 // closeReview closes the case of a payout that waits no more, if there is one.
 func (x *application) closeReview(resolution string) {
-	k := caseID(x.page, CasePayoutReview, id.Payout(x.pay.ID).String())
-	if was, known := x.page.Cases.Get(k); known && was.State == "open" {
-		was.State, was.Resolution, was.ChangedUS = "closed", resolution, x.page.NowUS()
-		x.page.Cases.Put(was)
-	}
-}
-
-func caseID(p *book.Page, kind, about string) id.Case {
-	return id.Case(id.Derive(p.Bucket(), "case", kind, about))
+	moveCase(x.page, CasePayoutReview, id.Payout(x.pay.ID).String(), byPayout, payment.CaseStep{Did: "close", To: payment.CaseClosed, How: resolution}, unsettled)
 }

@@ -267,7 +267,8 @@ func (x *application) refunded() error {
 func (x *application) refundFailed() error {
 	back := x.payee()
 	if x.attempt.Late != 0 {
-		back = x.refundDue()
+		back = x.refundDue() // and somebody must decide once more
+		moveCase(x.page, CaseLateSuccess, x.attempt.Of.String(), byProvider, payment.CaseStep{Did: "reopen", To: payment.CaseOpen, Note: "the refund failed"}, payment.CaseState.Settled)
 	} else {
 		x.pay.RefundingMinor -= x.op.Amount.Minor
 	}

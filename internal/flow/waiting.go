@@ -22,8 +22,8 @@ import (
 var (
 	// ErrNoPerson: only an operator with a name of their own can do it.
 	ErrNoPerson = errors.New("this takes an operator with a name")
-	// ErrRole: the operator has not the role that this payout's hold calls for.
-	ErrRole = errors.New("the operator has not the role for this")
+	// ErrRole: none of the operator's roles is one that this calls for.
+	ErrRole = errors.New("none of your roles allows this")
 	// ErrNotAllowed: the rules of the project do not allow it.
 	ErrNotAllowed = errors.New("the rules do not allow this")
 )

@@ -34,6 +34,7 @@ type office struct {
 	door   http.Handler
 	tokens map[string]string // by the operator's name
 	sealer operator.Sealer
+	settle func() // does what is due
 
 	mu  sync.Mutex
 	now time.Time

@@ -73,7 +73,7 @@ func (d door) routes() map[string]deed {
 		"GET /admin/deliveries/{id}":           look(d.delivery),
 		"GET /admin/payments/{id}/deliveries":  look(d.deliveries),
 		"GET /admin/payments/{id}/events":      look(d.events),
-		"GET /admin/cases":                     look(d.cases),
+		"GET /admin/cases":                     d.cases,
 		"POST /admin/replay":                   d.replay,
 		"GET /admin/endpoints":                 look(d.listEndpoints),
 		"POST /admin/endpoints":                look(d.createEndpoint),
@@ -99,6 +99,11 @@ func (d door) routes() map[string]deed {
 		all["POST /admin/operators"] = d.createOperator
 		all["POST /admin/operators/{id}/confirm"] = d.confirmOperator
 		all["POST /admin/operators/{id}/revoke"] = d.revokeOperator
+		all["GET /admin/cases/{id}"] = d.showCase
+		all["POST /admin/cases/{id}/assign"] = d.assignCase
+		all["POST /admin/cases/{id}/evidence"] = d.addEvidence
+		all["POST /admin/cases/{id}/resolve"] = d.resolveCase
+		all["POST /admin/cases/{id}/reopen"] = d.reopenCase
 		all["GET /admin/audit"] = d.listAudit
 		all["GET /admin/audit/heads"] = d.auditHeads
 	}
@@ -172,19 +177,25 @@ func allowed(rule operator.Rule, by operator.Actor) error {
 // refuse is the one place where an error becomes an answer.
 func (d door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var bad badRequest
+	var stands *flow.CaseStateError
 	switch {
 	case errors.Is(err, errUnauthenticated):
 		answer(w, http.StatusUnauthorized, map[string]any{"error": "unauthenticated", "message": err.Error()})
-	case errors.Is(err, errForbidden), errors.Is(err, errPerson):
+	case errors.Is(err, errForbidden), errors.Is(err, errPerson), errors.Is(err, flow.ErrRole):
 		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": err.Error()})
 	case errors.Is(err, flow.ErrSamePerson):
 		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": flow.ErrSamePerson.Error(), "details": map[string]any{"reason": "same_person"}})
-	case errors.As(err, &bad), errors.Is(err, id.ErrMalformed), refused(err):
+	case errors.Is(err, errCard):
+		answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "pan_not_allowed", "message": err.Error()})
+	case errors.As(err, &bad), errors.Is(err, id.ErrMalformed), errors.Is(err, flow.ErrNote), errors.Is(err, flow.ErrResolution), refused(err):
 		answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "validation_failed", "message": err.Error()})
 	case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, callback.ErrNoEndpoint), errors.Is(err, inbox.ErrNoNotification),
-		errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey), errors.Is(err, flow.ErrNoOperator):
+		errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey), errors.Is(err, flow.ErrNoOperator),
+		errors.Is(err, flow.ErrNoCase):
 		answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "message": err.Error()})
-	case errors.Is(err, flow.ErrOperatorKnown), errors.Is(err, flow.ErrState):
+	case errors.As(err, &stands):
+		answer(w, http.StatusConflict, map[string]any{"error": "state_conflict", "message": stands.Why})
+	case errors.Is(err, flow.ErrOperatorKnown), errors.Is(err, flow.ErrState), errors.Is(err, flow.ErrCaseFull), errors.As(err, new(*payment.CaseMoveError)):
 		answer(w, http.StatusConflict, map[string]any{"error": "state_conflict", "message": err.Error()})
 	case errors.Is(err, book.ErrBusy), errors.Is(err, book.ErrNotRun):
 		w.Header().Set("Retry-After", "1")
@@ -378,32 +389,6 @@ func (d door) deadNotifications(w http.ResponseWriter, r *http.Request) error {
 		out[n] = notificationView{x.ID, x.Connector, x.Account, x.State, x.Tries, x.Reason, time.UnixMicro(x.ReceivedUS).UTC()}
 	}
 	answer(w, http.StatusOK, map[string]any{"notifications": out})
-	return nil
-}
-
-type caseView struct {
-	ID        id.Case         `json:"id"`
-	Payment   id.Payment      `json:"payment"`
-	Kind      string          `json:"kind"`
-	State     string          `json:"state"`
-	Details   json.RawMessage `json:"details"`
-	CreatedAt time.Time       `json:"created_at"`
-}
-
-func (d door) cases(w http.ResponseWriter, r *http.Request) error {
-	var after id.Case
-	if err := after.UnmarshalText([]byte(r.FormValue("after"))); err != nil {
-		return err
-	}
-	rows, err := d.Read.Cases(r.Context(), after, page)
-	if err != nil {
-		return err
-	}
-	out := make([]caseView, len(rows))
-	for n, c := range rows {
-		out[n] = caseView{c.ID, c.Payment, c.Kind, c.State, json.RawMessage(c.Details), time.UnixMicro(c.CreatedUS).UTC()}
-	}
-	answer(w, http.StatusOK, map[string]any{"cases": out})
 	return nil
 }
 

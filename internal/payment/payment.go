@@ -396,22 +396,6 @@ const (
 	InboxDead    InboxState = "dead" // parked: see Reason; replay tries again
 )
 
-// Case is a discrepancy that a person or a rule must settle.
-type Case struct {
-	ID        id.Case
-	Payment   id.Payment
-	Kind      string // "mismatch", "late_success", …
-	State     string // "open", "closed"
-	Details   string // JSON, no personal data
-	CreatedUS int64
-	ChangedUS int64
-
-	Customer   id.Customer // whom it is about, if it is about one
-	Owner      string      // the operator who works on it; empty: nobody
-	Log        string      // JSON: evidence and steps, in order
-	Resolution string      // how it ended
-}
-
 // Ref is a name that must be unique: (scope, text) → id (design section 3).
 type Ref struct {
 	RefKey

@@ -295,7 +295,7 @@ var cases = table[payment.Case, id.Case]{
 			{name: "created_us", int: func(r *payment.Case) *int64 { return &r.CreatedUS }},
 			{name: "changed_us", int: func(r *payment.Case) *int64 { return &r.ChangedUS }},
 			{name: "kind", text: func(r *payment.Case) *string { return &r.Kind }},
-			{name: "state", text: func(r *payment.Case) *string { return &r.State }},
+			{name: "state", text: func(r *payment.Case) *string { return (*string)(&r.State) }},
 			{name: "details", text: func(r *payment.Case) *string { return &r.Details }},
 			{name: "customer", id: func(r *payment.Case) *id.Raw { return (*id.Raw)(&r.Customer) }},
 			{name: "owner", text: func(r *payment.Case) *string { return &r.Owner }},

@@ -6,8 +6,8 @@ import "fmt"
 type Check string
 
 // The invariants. What decides each, and from which rows, is in
-// docs/reliability.md; C8 (limits), C9 (audit) and C12 (reconciliation) come
-// with the flows that they judge.
+// docs/reliability.md; C8 (limits) and C12 (reconciliation) come with the
+// flows that they judge.
 const (
 	C1  Check = "C1"  // conservation: balances sum to zero, and each is the sum of its postings
 	C2  Check = "C2"  // no lost acknowledgement
@@ -16,6 +16,7 @@ const (
 	C5  Check = "C5"  // legal states
 	C6  Check = "C6"  // callbacks
 	C7  Check = "C7"  // idempotency
+	C9  Check = "C9"  // audit: the chain of what operators did holds
 	C10 Check = "C10" // secrecy
 	C11 Check = "C11" // liveness
 	C13 Check = "C13" // orphans
@@ -23,7 +24,7 @@ const (
 
 // always are the invariants that a store alone decides. The others need to be
 // told what was seen outside of it: see Options, and Secrets for C10.
-var always = []Check{C1, C3, C5, C6, C11, C13}
+var always = []Check{C1, C3, C5, C6, C9, C11, C13}
 
 // finding is a violation. In a run its key is its sentence; where two runs are
 // compared, what the sentence is about.

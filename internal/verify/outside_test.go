@@ -262,7 +262,7 @@ func TestMoneyThatACaseTellsOf(t *testing.T) {
 	s.approved("declined").Moved = true
 	p := all.payment("declined")
 	all.Cases.Insert = append(all.Cases.Insert, payment.Case{
-		ID: id.Case(mint(p.ID.Raw())), Payment: p.ID, Kind: "mismatch", Details: `{"attempt":"` + all.attempt("declined").ID.String() + `"}`,
+		ID: id.Case(mint(p.ID.Raw())), Payment: p.ID, Kind: "mismatch", State: payment.CaseOpen, Details: `{"attempt":"` + all.attempt("declined").ID.String() + `"}`,
 	})
 	if report := run(t, all.store(t), o); !report.OK {
 		t.Errorf("violations: %s", list(report.Violations))

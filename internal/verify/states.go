@@ -26,6 +26,7 @@ func (c *checker) judge(h *history) {
 	c.hold(h)
 	c.countPayment(h)
 	c.takeWays(h)
+	c.handleLate(h)
 	c.judgeAsked(h)
 	c.judgeMoved(h)
 	c.judgeReceived(h)

@@ -81,7 +81,7 @@ const overdueUS = 60_000_000
 func Run(ctx context.Context, r book.Reader, o Options) (Report, error) {
 	c := &checker{
 		findings: newFindings(always...), read: r, opts: o,
-		customers: map[id.Customer]person{}, accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{},
+		customers: map[id.Customer]person{}, accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{}, handled: map[id.Attempt]string{},
 		held: map[id.Account]int64{}, licensed: newLicensed(),
 	}
 	if o.Clients != nil {
@@ -111,6 +111,7 @@ type checker struct {
 	accounts   map[id.Account]*balance
 	payments   map[id.Payment]*history // not whole yet
 	late       map[id.Attempt]bool     // took money after our decline
+	handled    map[id.Attempt]string   // what has become of that
 	pending    *due.Due                // the newest due row, until its subject comes by
 	named      fingerprint             // what payments and refunds say their names are
 	answers    fingerprint             // the keys of answers that are kept
@@ -183,6 +184,9 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	if err := c.judgeCases(ctx); err != nil {
+		return err
+	}
+	if err := c.judgeAudit(ctx); err != nil {
 		return err
 	}
 	c.judgeAskedRest()
@@ -327,7 +331,9 @@ func (c *checker) judgeCases(ctx context.Context) error {
 			if !ok {
 				c.violation(C13, "Case %s is about payment %s, which does not exist.", rows[n].ID, rows[n].Payment)
 			}
-			c.takeCase(&rows[n])
+			if err := c.judgeCase(ctx, &rows[n], c.takeCase(&rows[n])); err != nil {
+				return err
+			}
 			if err := c.judgeMismatch(ctx, &rows[n]); err != nil {
 				return err
 			}
@@ -343,7 +349,8 @@ func (c *checker) judgeCases(ctx context.Context) error {
 	return nil
 }
 
-func (c *checker) takeCase(x *payment.Case) {
+// takeCase gives the attempt that a case is about.
+func (c *checker) takeCase(x *payment.Case) id.Attempt {
 	var about struct {
 		Attempt id.Attempt `json:"attempt"`
 	}
@@ -352,13 +359,14 @@ func (c *checker) takeCase(x *payment.Case) {
 		if err == nil {
 			c.explained(about.Attempt)
 		}
-		return
+		return about.Attempt
 	}
 	if err != nil || !c.late[about.Attempt] {
 		c.violation(C13, "Case %s tells of late money that attempt %q did not take.", x.ID, about.Attempt)
-		return
+		return about.Attempt
 	}
 	delete(c.late, about.Attempt)
+	return about.Attempt
 }
 
 // judgeMismatch: a refund or payout of which the PSP has named another amount is
