@@ -140,6 +140,8 @@ type settings struct {
 	APIRate    float64           // calls of /v1 per second that one API key may make; 0: any number
 	DemoKeys   []int64           // projects that the demo makes an API key for
 	Licences   map[int64]licence // of licensed projects, by their id
+	KYC        []kycConfig       // who checks customers
+	PersonKey  string            // by which a person is known again
 }
 
 // licence is a project's rules and where they come from.
@@ -176,6 +178,8 @@ type file struct {
 	CallbackNetworks []string          `toml:"callback_networks"`
 	GateRate         float64           `toml:"gate_rate"`
 	APIRate          float64           `toml:"api_rate"`
+	KYCPersonKey     string            `toml:"kyc_person_key"`
+	KYC              []kycConfig       `toml:"kyc"`
 	Connectors       []connectorConfig `toml:"connector"`
 	Projects         []projectConfig   `toml:"project"`
 }
@@ -248,7 +252,8 @@ func methodsOf(code, account string, currencies ...string) []project.Method {
 
 // load reads a configuration file. Every key of the file's top level may also
 // come as AORTA_<KEY> in the environment, which wins; a connector's key as
-// AORTA_CONNECTOR_<NAME>_<ACCOUNT>_KEY, a project's secret as
+// AORTA_CONNECTOR_<NAME>_<ACCOUNT>_KEY, that of a provider of checks as
+// AORTA_KYC_<NAME>_KEY, a project's secret as
 // AORTA_PROJECT_<ID>_SECRET.
 func load(path string, env func(string) string) (settings, error) {
 	f := file{
@@ -267,7 +272,7 @@ func load(path string, env func(string) string) (settings, error) {
 	for name, field := range map[string]*string{
 		"DATA": &f.Data, "DATABASE": &f.Database, "LISTEN": &f.Listen, "OPS_LISTEN": &f.OpsListen, "OPS_TOKEN": &f.OpsToken,
 		"PUBLIC_URL": &f.PublicURL, "BASE_TIME": &f.BaseTime, "LIMIT_TIME": &f.LimitTime, "LOOKUP_SCHEDULE": &f.LookupSchedule,
-		"CALLBACK_UNIT": &f.CallbackUnit, "TLS_CERT": &f.TLSCert, "TLS_KEY": &f.TLSKey,
+		"CALLBACK_UNIT": &f.CallbackUnit, "TLS_CERT": &f.TLSCert, "TLS_KEY": &f.TLSKey, "KYC_PERSON_KEY": &f.KYCPersonKey,
 	} {
 		if v := env("AORTA_" + name); v != "" {
 			*field = v
@@ -292,7 +297,7 @@ func (f file) settings(dir string, env func(string) string) (settings, error) {
 	s := settings{
 		Data: f.Data, Database: f.Database, Listen: f.Listen, OpsListen: f.OpsListen, OpsToken: f.OpsToken, PublicURL: f.PublicURL,
 		knobs: knobs{TLSCert: f.TLSCert, TLSKey: f.TLSKey}, Connectors: f.Connectors,
-		GateRate: f.GateRate, APIRate: f.APIRate,
+		GateRate: f.GateRate, APIRate: f.APIRate, KYC: f.KYC, PersonKey: f.KYCPersonKey,
 	}
 	var errs []error
 	duration := func(key, text string, into *time.Duration) {
@@ -322,6 +327,12 @@ func (f file) settings(dir string, env func(string) string) (settings, error) {
 	for n := range s.Connectors {
 		c := &s.Connectors[n]
 		if v := env("AORTA_CONNECTOR_" + envName(c.Name) + "_" + envName(c.Account) + "_KEY"); v != "" {
+			c.Key = v
+		}
+	}
+	for n := range s.KYC {
+		c := &s.KYC[n]
+		if v := env("AORTA_KYC_" + envName(c.Name) + "_KEY"); v != "" {
 			c.Key = v
 		}
 	}
@@ -523,6 +534,9 @@ func (s settings) check() error {
 		return fmt.Errorf("api_rate must be 0 to %d calls per second", maxGateRate)
 	}
 	if err := s.checkLicences(); err != nil {
+		return err
+	}
+	if _, _, err := verifiers(s.KYC, s.PersonKey); err != nil {
 		return err
 	}
 	for _, p := range s.Projects {

@@ -112,6 +112,9 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 			{Name: sandbox.DemoAccountName, Secret: house.secret, NotifyURL: h.url() + "/n/generic/" + sandbox.DemoAccountName},
 			{Name: licensedAccount, Secret: house.licensed, NotifyURL: h.url() + "/n/generic/" + licensedAccount},
 		},
+		KYC: []sandbox.KYCAccount{{
+			Name: sandbox.DemoAccountName, Secret: house.licensed, PersonKey: house.licensed, NotifyURL: h.url() + "/n/kyc/" + sandbox.DemoAccountName,
+		}},
 		PublicURL: h.url(),
 		OwnURL:    sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second,
 		Roots: roots, Log: log,
@@ -190,6 +193,11 @@ func (c demoCmd) settings(sandboxURL string, house demoHouse) settings {
 		}, {
 			Name: "generic", Account: licensedAccount, BaseURL: sandboxURL + "/generic", Key: house.licensed,
 		}},
+		KYC: []kycConfig{
+			{Name: sandbox.DemoAccountName, Type: "hosted", Levels: []int64{1, 2}, BaseURL: sandboxURL + "/kyc", Key: house.licensed},
+			{Name: "operators", Type: "manual", Levels: []int64{3}},
+		},
+		PersonKey: house.licensed,
 		Projects: []project.Project{{
 			ID: demoProject, MerchantID: 1, Name: "Demo shop", Secret: sign.NewSecret(house.secret), CallbackURL: sandboxURL + "/merchant/callback",
 			Origins: []string{sandboxURL}, Wallet: true, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,

@@ -162,6 +162,10 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		return nil, nil, fmt.Errorf("enter process: %w", err)
 	}
 	projects := projectsByID(s.Projects)
+	checkers, persons, err := verifiers(s.KYC, s.PersonKey)
+	if err != nil {
+		return nil, nil, err
+	}
 	may := shares()
 	h.worker = worker.New(worker.Options{Now: time.Now, Log: h.log, Metrics: h.metrics, Pool: may.pool})
 	parts := &parts{}
@@ -169,6 +173,8 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	h.worker.Serve(due.AskLater, parts.flow)
 	h.worker.Serve(due.Watch, parts.flow)
 	h.worker.Serve(due.Payout, parts.flow)
+	h.worker.Serve(due.Check, parts.flow)
+	h.worker.Serve(due.Link, parts.flow)
 	h.worker.ServeWide(due.Deliver, parts.callback, may.callbacks)
 	h.worker.Serve(due.Notice, parts.inbox)
 	h.book, err = book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{
@@ -186,7 +192,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	}
 	flows := flow.New(h.book, db, flow.Options{
 		Projects: projects, Connectors: connectors, Endpoints: endpoints.Seen, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
-		Rules: s.rules,
+		Rules: s.rules, Verifiers: checkers, Persons: persons,
 		Behind: func(url string) bool {
 			return h.worker.Behind(due.Ask, due.Notice, due.Deliver) || parts.callbacks.Behind(url)
 		},
@@ -225,7 +231,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		Endpoints: endpoints, WebhookUnit: s.CallbackUnit,
 		Projects: projects, Sender: callback.NewHTTPSender(s.Private, may.idle), Now: time.Now, Log: h.log, Metrics: h.metrics,
 	})
-	in := inbox.New(h.book, db, inbox.Options{Flows: flows, Connectors: connectors, ReturnURL: page.SessionURL, Log: h.log, Metrics: h.metrics})
+	in := inbox.New(h.book, db, inbox.Options{Flows: flows, Connectors: connectors, Verifiers: checkers, ReturnURL: page.SessionURL, Log: h.log, Metrics: h.metrics})
 	*parts = *newParts(flows, callbacks, in)
 
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -250,6 +256,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	mux.Handle("/v2/", gates)
 	mux.Handle("/v1/", native)
 	mux.Handle("/n/{connector}/{account}", in)
+	mux.Handle("/n/"+flow.KYC+"/{account}", in.Checks())
 	mux.Handle("/", page)
 	return mux, opsapi.New(opsapi.Options{
 		Read: db, Writing: func() bool { return h.book.Writing() && h.worker.Speaks() }, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,

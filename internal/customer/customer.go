@@ -25,6 +25,7 @@ type Customer struct {
 	EndingUS          int64       // when they asked for its end; 0: they have not
 	Limits            string      // their own, as Limits packs them
 	Person            id.Raw      // who they are known to be; zero: nobody knows
+	Checks            string      // what is known of that, as Verification packs it
 	Review            int64       // open cases that make their payouts wait
 	LastNote          id.Note     // the newest of their history; each names the one before it
 }

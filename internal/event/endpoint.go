@@ -29,6 +29,12 @@ const (
 	WalletBonusReleased Kind = "wallet.bonus_released"
 )
 
+// The kinds of event that are about a customer.
+const (
+	CustomerKYC      Kind = "customer.kyc_updated"  // a check has ended, or what it proved
+	CustomerKYCAsked Kind = "customer.kyc_required" // they will soon need a level that they have not
+)
+
 // The types under which endpoints hear of payments (payment-loop.md L15).
 const (
 	TypePending         = "payment.pending"
@@ -52,6 +58,7 @@ func Types() []string {
 	return []string{
 		TypePending, TypeCaptured, TypeDeclined, TypeRefunded, TypeRefundSucceeded, TypeRefundDeclined,
 		TypePayoutPending, TypePayoutPaid, TypePayoutFailed, string(EndpointFailing), string(EndpointDisabled),
+		string(CustomerKYC), string(CustomerKYCAsked),
 		string(WalletStake), string(WalletWin), string(WalletRollback), string(WalletDebit), string(WalletCredit),
 		string(WalletBonusGranted), string(WalletBonusReleased),
 		TypePayoutStepUp, TypePayoutOnHold, TypePayoutDeferred, TypePayoutPartly, TypePayoutCancelled,
@@ -92,7 +99,7 @@ func TypesOf(k Kind, to payment.Status) []string {
 		return payoutPartly
 	case PayoutCancelled:
 		return payoutCancelled
-	case RefundStarted, LateSuccess, PayoutUnknown, EndpointTest, EndpointFailing, EndpointDisabled,
+	case RefundStarted, LateSuccess, PayoutUnknown, EndpointTest, EndpointFailing, EndpointDisabled, CustomerKYC, CustomerKYCAsked,
 		WalletStake, WalletWin, WalletRollback, WalletDebit, WalletCredit, WalletBonusGranted, WalletBonusReleased:
 	}
 	return nil

@@ -48,6 +48,7 @@ func Kinds() []Kind {
 	return []Kind{
 		PaymentAwaiting, PaymentPending, PaymentRetry, PaymentCaptured, PaymentDeclined, LateSuccess,
 		RefundStarted, RefundSucceeded, RefundDeclined, PayoutPending, PayoutUnknown, PayoutPaid, PayoutFailed,
+		PayoutStepUp, PayoutOnHold, PayoutDeferred, PayoutPartly, PayoutCancelled,
 	}
 }
 

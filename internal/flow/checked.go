@@ -286,7 +286,7 @@ func (c *checks) facts(p *book.Page, w wallet, pay payment.Payment, reserved boo
 	last, requests := int64(0), int64(1)
 	f := risk.PayoutFacts{
 		NowUS: now, Amount: pay.Amount, Reserved: reserved, Restriction: string(held.Restriction), RestrictedUntilUS: held.UntilUS,
-		Reviews: row.Review, Level: levelAt(row, now), LastDepositUS: &last, Requests: &requests,
+		Reviews: row.Review, Level: row.LevelAt(now), LastDepositUS: &last, Requests: &requests,
 	}
 	available := account(p, ledger.AccountID(p.Bucket(), w.owner, ledger.Available, cur), accountName{w.owner, ledger.Available}, cur)
 	bonus := account(p, ledger.AccountID(p.Bucket(), w.owner, ledger.Bonus, cur), accountName{w.owner, ledger.Bonus}, cur)
@@ -355,15 +355,6 @@ func earliest(a, b int64) int64 {
 		return b
 	}
 	return min(a, b)
-}
-
-// levelAt is how far a customer is verified at an instant: what has ended counts for
-// nothing, whether or not somebody has noticed yet.
-func levelAt(c customer.Customer, nowUS int64) int64 {
-	if c.LevelUntilUS != 0 && nowUS >= c.LevelUntilUS {
-		return 0
-	}
-	return c.Level
 }
 
 // approvals are who has let a payout pass, as its review keeps them.

@@ -25,6 +25,7 @@ import (
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/risk"
+	"aorta/internal/verification"
 )
 
 // Flows are the flows over one book.
@@ -53,6 +54,8 @@ type Options struct {
 	CallLimit  time.Duration                                          // for one PSP call; 0 means 25s, less than a lease
 	Dead       func(epoch int64) bool                                 // whether that process has died for sure; nil: nobody knows
 	Rules      func(projectID int64) *risk.Rules                      // of a licensed project; nil, or a nil answer: it has none, and nothing is limited
+	Verifiers  verification.Directory                                 // who checks customers; nil: nobody
+	Persons    verification.PersonKey                                 // by which a person is known again; zero: nobody is
 	Sleep      func(context.Context, time.Duration)                   // between tries to book an answer; nil sleeps, or until the context ends
 }
 
@@ -109,7 +112,11 @@ func (f *Flows) Handle(ctx context.Context, d due.Due) error {
 		return f.watch(ctx, d)
 	case due.Payout:
 		return f.ResumePayout(ctx, d)
-	case due.Deliver, due.Notice, due.Check, due.Link:
+	case due.Check:
+		return f.check(ctx, d)
+	case due.Link:
+		return f.link(ctx, d)
+	case due.Deliver, due.Notice:
 	}
 	return fmt.Errorf("flow has no work of kind %q", d.Kind)
 }

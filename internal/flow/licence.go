@@ -10,6 +10,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/customer"
+	"aorta/internal/event"
 	"aorta/internal/id"
 	"aorta/internal/limit"
 	"aorta/internal/money"
@@ -64,7 +65,7 @@ func tallyOf(p *book.Page, l *licence, c customer.Customer) (*tally, error) {
 // admit lets a customer pay in, or says why not, and reserves what it counts in the
 // same act (limits-and-risk.md section 0): of acts at one time, none can pass a limit
 // that another has used up. A refusal is a *risk.Refusal, and nothing is written then.
-func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a money.Amount) error {
+func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a money.Amount, told []event.Endpoint) error {
 	t, err := tallyOf(p, l, c)
 	if err != nil {
 		return err
@@ -73,6 +74,9 @@ func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a mone
 		return err
 	}
 	if err := t.fits(a); err != nil {
+		return err
+	}
+	if err := t.verified(pay, a, told); err != nil {
 		return err
 	}
 	return t.reserve(pay, a)

@@ -355,6 +355,7 @@ func (f *Flows) restrict(ctx context.Context, c CustomerChange, make func(nowUS 
 		if t.customer, t.limits, err = t.customer.Restrict(t.limits, r, t.nowUS); err != nil {
 			return "", nil, err
 		}
+		spread(t.page, t.customer, r.Restriction)
 		return NoteRestricted, restrictionNote{Type: r.Restriction, UntilUS: r.UntilUS, Reason: c.Reason}, nil
 	})
 }

@@ -38,6 +38,11 @@ func (r reads) Customer(ctx context.Context, c id.Customer) (customer.Customer, 
 	return row, ok, unread(err)
 }
 
+func (r reads) Check(ctx context.Context, k id.Check) (customer.Check, bool, error) {
+	row, ok, err := r.from.Check(ctx, k)
+	return row, ok, unread(err)
+}
+
 func (r reads) Account(ctx context.Context, a id.Account) (ledger.Account, bool, error) {
 	row, ok, err := r.from.Account(ctx, a)
 	return row, ok, unread(err)

@@ -96,7 +96,7 @@ func (s *start) admitted(l *licence, r SaleRequest, want id.Payment, told endpoi
 		p.Windows.Get(limit.WindowID(k, limit.Deposits, r.Amount.Currency))
 	}
 	s.open = func(p *book.Page, pay id.Payment, fresh bool) (Begun, error) {
-		err := admit(p, l, meet(p, r.Project, r.CustomerID), pay, r.Amount)
+		err := admit(p, l, meet(p, r.Project, r.CustomerID), pay, r.Amount, told(r.Project.ID))
 		var no *risk.Refusal
 		switch {
 		case errors.As(err, &no) && r.Declines:

@@ -31,6 +31,7 @@ import (
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/payment"
+	"aorta/internal/verification"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -40,6 +41,7 @@ type Options struct {
 	Flows      *flow.Flows                                            // required
 	Connectors func(name, account string) (connector.Connector, bool) // required
 	ReturnURL  func(id.Payment) string                                // where a customer's browser goes on; required
+	Verifiers  verification.Directory                                 // who checks customers; nil: nobody
 	Log        *slog.Logger                                           // nil discards
 	Metrics    prometheus.Registerer                                  // nil: counted, not registered
 	Retry      time.Duration                                          // between tries to apply; 0 means 5s
@@ -318,14 +320,18 @@ func (n *Inbox) Handle(ctx context.Context, d due.Due) error {
 	k := id.Inbox(d.ID)
 	work, ok := d.Carry.(*notice)
 	if !ok {
-		row, found, err := n.read.Inbox(ctx, k)
+		row, err := n.stored(ctx, k)
 		if err != nil {
-			return fmt.Errorf("read notification: %w", err)
+			return err
 		}
-		if !found {
-			return fmt.Errorf("read notification %s: %w", k, ErrNoNotification)
-		}
-		if work, err = n.again(row); err != nil {
+		work = &notice{row: row}
+	}
+	if work.row.Connector == flow.KYC {
+		return n.handleCheck(ctx, work.row)
+	}
+	if !ok {
+		var err error
+		if work, err = n.again(work.row); err != nil {
 			return n.end(ctx, k, verdict{again: true, reason: "cannot be read again: " + reason(err)})
 		}
 	}
@@ -445,13 +451,9 @@ func (n *Inbox) again(row payment.Inbox) (*notice, error) {
 	if !ok || !reads {
 		return nil, fmt.Errorf("%w: %s/%s", flow.ErrNoConnector, row.Connector, row.Account)
 	}
-	var fields map[string]string
-	if err := json.Unmarshal([]byte(row.Header), &fields); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	header := http.Header{}
-	for k, v := range fields {
-		header.Set(k, v)
+	header, err := headerOf(row)
+	if err != nil {
+		return nil, err
 	}
 	news, err := reader.ReadNotification(connector.Notification{
 		Method: http.MethodPost, Header: header, Body: []byte(row.Body), Received: time.UnixMicro(row.ReceivedUS),
@@ -460,6 +462,19 @@ func (n *Inbox) again(row payment.Inbox) (*notice, error) {
 		return nil, err
 	}
 	return &notice{row, news}, nil
+}
+
+// headerOf gives what is kept of a notification's headers.
+func headerOf(row payment.Inbox) (http.Header, error) {
+	var fields map[string]string
+	if err := json.Unmarshal([]byte(row.Header), &fields); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	header := http.Header{}
+	for k, v := range fields {
+		header.Set(k, v)
+	}
+	return header, nil
 }
 
 // maxReason bounds what is kept of an error's text, in bytes.

@@ -77,6 +77,7 @@ var customers = table[customer.Customer, id.Customer]{
 			{name: "last_note", id: func(r *customer.Customer) *id.Raw { return (*id.Raw)(&r.LastNote) }},
 			{name: "restriction", text: func(r *customer.Customer) *string { return (*string)(&r.Restriction) }},
 			{name: "limits", text: func(r *customer.Customer) *string { return &r.Limits }},
+			{name: "checks", text: func(r *customer.Customer) *string { return &r.Checks }},
 		},
 	},
 	keyOf:   byID(self[id.Customer]),

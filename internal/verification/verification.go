@@ -50,6 +50,10 @@ type NewsReader interface {
 	// connector.ErrMalformed for what is no news of this provider. What it gives is
 	// the provider's own word, as good as the answer to a look-up.
 	ReadNotification(n connector.Notification) (News, error)
+
+	// NewsHeaders are the headers of a notification, Content-Type aside, without which
+	// it cannot be verified again.
+	NewsHeaders() []string
 }
 
 // Order is one check as the provider must know it.
@@ -59,6 +63,34 @@ type Order struct {
 	CustomerID string // the merchant's id of the customer
 	ReturnURL  string // where the customer's browser goes when they are done; may be empty
 	NotifyURL  string // where the provider sends its news
+}
+
+// Named is a provider with the name that checks know it by.
+type Named struct {
+	Name     string
+	Levels   []int64 // that it checks for
+	Provider Provider
+}
+
+// Directory are an installation's providers.
+type Directory []Named
+
+// For gives the first that checks for a level.
+func (d Directory) For(level int64) (Named, bool) {
+	n := slices.IndexFunc(d, func(each Named) bool { return slices.Contains(each.Levels, level) })
+	if n < 0 {
+		return Named{}, false
+	}
+	return d[n], true
+}
+
+// Of gives the provider of a name.
+func (d Directory) Of(name string) (Provider, bool) {
+	n := slices.IndexFunc(d, func(each Named) bool { return each.Name == name })
+	if n < 0 {
+		return nil, false
+	}
+	return d[n].Provider, true
 }
 
 // Kind is what an Outcome says.
@@ -133,15 +165,30 @@ func (k PersonKey) Person(name string, birth time.Time, document string) (string
 	words := strings.FieldsFunc(strings.ToLower(name), odd)
 	slices.Sort(words)
 	number := strings.ToUpper(strings.Join(strings.FieldsFunc(document, odd), ""))
-	if len(words) == 0 || number == "" || birth.IsZero() {
+	if len(words) == 0 || number == "" || birth.IsZero() || k.keyed == nil {
 		return "", ErrFacts
 	}
+	return k.sum(strings.Join(words, " ") + "\n" + birth.Format(time.DateOnly) + "\n" + number), nil
+}
+
+// Holder gives the hash of a name alone, by which a name on an instrument is told to
+// be that of a document, without either being kept; of no name it is empty.
+func (k PersonKey) Holder(name string) string {
+	words := strings.FieldsFunc(strings.ToLower(name), odd)
+	slices.Sort(words)
+	if len(words) == 0 || k.keyed == nil {
+		return ""
+	}
+	return k.sum("holder\n" + strings.Join(words, " "))
+}
+
+func (k PersonKey) sum(text string) string {
 	mac, err := k.keyed.Clone()
 	if err != nil {
 		panic("verification: the standard library's HMAC cannot be cloned: " + err.Error())
 	}
-	mac.Write([]byte(strings.Join(words, " ") + "\n" + birth.Format(time.DateOnly) + "\n" + number))
-	return hex.EncodeToString(mac.Sum(nil)), nil
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 func odd(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }

@@ -32,8 +32,7 @@ import (
 const (
 	accountHeader   = "X-Account"
 	timestampHeader = "X-Timestamp"
-	// SignatureHeader is what a webhook cannot be verified again without.
-	SignatureHeader = "X-Signature"
+	signatureHeader = "X-Signature"
 	scheme          = "sha256="
 )
 
@@ -164,7 +163,7 @@ func (h *Hosted) call(ctx context.Context, path string, body *asked) (reply, *ex
 	at := strconv.FormatInt(h.now().Unix(), 10)
 	signature := h.key.sign(at, method, "/"+path, string(content))
 	header := http.Header{
-		accountHeader: {h.account}, timestampHeader: {at}, SignatureHeader: {signature},
+		accountHeader: {h.account}, timestampHeader: {at}, signatureHeader: {signature},
 		"Accept": {"application/json"}, "User-Agent": {"Aorta"},
 	}
 	if body != nil {
@@ -175,7 +174,7 @@ func (h *Hosted) call(ctx context.Context, path string, body *asked) (reply, *ex
 	var r reply
 	lost := h.peer.Call(ctx, exchange.Request{Method: method, URL: h.base.JoinPath(path), Header: header, Body: content}, func(a exchange.Answer) *exchange.Lost {
 		r.status = a.Status
-		if !h.key.verify(a.Header.Get(SignatureHeader), strconv.Itoa(a.Status), signature, string(a.Body)) {
+		if !h.key.verify(a.Header.Get(signatureHeader), strconv.Itoa(a.Status), signature, string(a.Body)) {
 			l := exchange.Status(a.Status)
 			if a.Status != http.StatusTooManyRequests {
 				l.Alarm = "kyc: an answer's signature is missing or wrong: check the secret, the account and the base URL"
@@ -344,7 +343,7 @@ func (h *Hosted) ReadNotification(n connector.Notification) (verification.News, 
 		return verification.News{}, malformed("method is not POST")
 	}
 	// The signature first: a stranger is told that he is one, whatever else is wrong.
-	if !h.key.verify(n.Header.Get(SignatureHeader), string(n.Body)) {
+	if !h.key.verify(n.Header.Get(signatureHeader), string(n.Body)) {
 		return verification.News{}, connector.ErrSignature
 	}
 	if kind := n.Header.Get("Content-Type"); kind != "" {
@@ -379,6 +378,9 @@ func (h *Hosted) ReadNotification(n connector.Notification) (verification.News, 
 	}
 	return verification.News{EventID: t.EventID, Reference: t.Reference, Level: t.Level, Outcome: out}, nil
 }
+
+// NewsHeaders names the signature.
+func (h *Hosted) NewsHeaders() []string { return []string{signatureHeader} }
 
 func malformed(why string) error { return fmt.Errorf("%w: %s", connector.ErrMalformed, why) }
 

@@ -1,0 +1,4 @@
+package flow
+
+// Spread is spread, for tests that restrict by an act of their own.
+var Spread = spread

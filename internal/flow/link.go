@@ -1,0 +1,225 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"aorta/internal/book"
+	"aorta/internal/customer"
+	"aorta/internal/due"
+	"aorta/internal/id"
+)
+
+// Customers who are one person are excluded together, over all merchants of the
+// installation (limits-and-risk.md section 1.3). Each lies in a bucket of their own,
+// so that is no act: a due row of the customer who changed has it told to the others,
+// again and again until it is done, and telling it twice changes nothing.
+//
+//	customer A ── excluded ──▶ due.Link of A ──▶ person: A, B, C ──▶ B, C excluded
+//	customer D ── verified ──▶ due.Link of D ──▶ D joins the person ──▶ D excluded
+//
+// Each step reads what the one before has made durable: a customer joins before the
+// others are read, and who is excluded is so before the members are read. So of two
+// that happen at once at least one sees the other.
+
+// personID is where a person lies: in the bucket of their own hash.
+func personID(buckets int, hash string) id.Person {
+	return id.Person(id.Derive(id.BucketOf(buckets, "person", hash), "person", hash))
+}
+
+// linkNow has a customer linked with those who are the same person.
+func linkNow(p *book.Page, k id.Customer) {
+	p.Due.Get(k.Raw())
+	p.Due.Put(due.Now(k.Raw(), due.Link, p.NowUS(), p.Epoch(), nil))
+}
+
+// spreads are the restrictions of a person, not of one account.
+var spreads = map[customer.Restriction]bool{
+	customer.SelfExcluded: true, customer.OperatorExcluded: true, customer.RegistryExcluded: true, customer.Frozen: true,
+}
+
+// spread has a restriction told to those who are the same person, if it is one that
+// holds for all of them. It is called by the act that restricts the customer.
+func spread(p *book.Page, c customer.Customer, r customer.Restriction) {
+	if !c.Person.IsZero() && spreads[r] {
+		linkNow(p, c.ID)
+	}
+}
+
+// maxMembers bounds how many customers one person can be. Beyond it linking fails,
+// and goes on failing loudly: that many accounts of one person are nobody's mistake.
+const maxMembers = 1000
+
+var errMembers = errors.New("too many customers are one person")
+
+// link links a customer with those who are the same person.
+func (f *Flows) link(ctx context.Context, d due.Due) error {
+	k := id.Customer(d.ID)
+	c, ok, err := f.read.Customer(ctx, k)
+	if err != nil || !ok {
+		return fmt.Errorf("read customer to link (found %t): %w", ok, err)
+	}
+	v, err := customer.DecodeVerification(c.Checks)
+	if err != nil {
+		return err
+	}
+	for _, person := range v.Persons {
+		if err := f.linkTo(ctx, person, k); err != nil {
+			return err
+		}
+	}
+	_, err = book.Do(ctx, f.book, book.Act[struct{}]{
+		Name: "link.end", Bucket: k.Bucket(), Background: true,
+		Hint: func(p *book.Page) { p.Due.Get(d.ID) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			// Only what this process holds: should the customer have changed meanwhile, it is to be done again.
+			if row, ok := p.Due.Get(d.ID); ok && row.DueUS == d.DueUS && row.Owner == d.Owner {
+				p.Due.Delete(d.ID)
+			}
+			return struct{}{}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("end link of %s: %w", k, err)
+	}
+	return nil
+}
+
+// linkTo makes a customer a member of a person, and has the restrictions of each told
+// to the other: the new member's to all, and all theirs to a new member.
+func (f *Flows) linkTo(ctx context.Context, person id.Person, k id.Customer) error {
+	members, err := f.join(ctx, person, k, false)
+	if err != nil {
+		return err
+	}
+	joined := slices.ContainsFunc(members, func(m customer.Member) bool { return m.Customer == k && m.Joined })
+	for _, m := range members {
+		if m.Customer == k {
+			continue
+		}
+		if err := f.restrictAs(ctx, m.Customer, k); err != nil {
+			return err
+		}
+		if joined {
+			continue
+		}
+		if err := f.restrictAs(ctx, k, m.Customer); err != nil {
+			return err
+		}
+	}
+	if joined {
+		return nil
+	}
+	_, err = f.join(ctx, person, k, true)
+	return err
+}
+
+// join makes a customer a member of a person, and gives all members. done: they have
+// what the others had.
+func (f *Flows) join(ctx context.Context, person id.Person, k id.Customer, done bool) ([]customer.Member, error) {
+	members, err := book.Do(ctx, f.book, book.Act[[]customer.Member]{
+		Name: "person.join", Bucket: person.Bucket(), Background: true,
+		Hint: func(p *book.Page) { p.Persons.Get(person) },
+		Decide: func(p *book.Page) ([]customer.Member, error) {
+			row, ok := p.Persons.Get(person)
+			if !ok {
+				row = customer.Person{ID: person}
+			}
+			members, err := customer.MembersOf(row)
+			if err != nil {
+				return nil, err
+			}
+			n := slices.IndexFunc(members, func(m customer.Member) bool { return m.Customer == k })
+			switch {
+			case n < 0 && len(members) >= maxMembers:
+				return nil, fmt.Errorf("person %s: %w", person, errMembers)
+			case n < 0:
+				members = append(members, customer.Member{Customer: k, Joined: done})
+			case done && !members[n].Joined:
+				members[n].Joined = true
+			default:
+				return members, nil
+			}
+			text, err := json.Marshal(members)
+			if err != nil {
+				return nil, fmt.Errorf("members of %s: %w", person, err)
+			}
+			row.Members, row.ChangedUS = string(text), p.NowUS()
+			p.Persons.Put(row)
+			return members, nil
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("join %s to %s: %w", k, person, err)
+	}
+	return members, nil
+}
+
+// restrictAs copies a person's restrictions from one of their customers to another.
+func (f *Flows) restrictAs(ctx context.Context, k, as id.Customer) error {
+	from, ok, err := f.read.Customer(ctx, as)
+	if err != nil || !ok {
+		return fmt.Errorf("read customer %s (found %t): %w", as, ok, err)
+	}
+	if from.Restriction == customer.Unrestricted {
+		return nil
+	}
+	limits, err := customer.DecodeLimits(from.Limits)
+	if err != nil {
+		return fmt.Errorf("limits of %s: %w", as, err)
+	}
+	_, err = book.Do(ctx, f.book, book.Act[struct{}]{
+		Name: "person.restrict", Bucket: k.Bucket(), Background: true,
+		Hint: func(p *book.Page) { p.Customers.Get(k) },
+		Decide: func(p *book.Page) (struct{}, error) {
+			c, ok := p.Customers.Get(k)
+			if !ok {
+				return struct{}{}, fmt.Errorf("customer %s: %w", k, errNobody)
+			}
+			changed := false
+			for _, r := range limits.Restraints {
+				if !spreads[r.Restriction] || !r.Holds(p.NowUS()) {
+					continue
+				}
+				r.EndingUS = 0 // who wants it to end asks for each of their accounts
+				own, err := customer.DecodeLimits(c.Limits)
+				if err != nil {
+					return struct{}{}, fmt.Errorf("limits of %s: %w", k, err)
+				}
+				if covered(own, r, p.NowUS()) {
+					continue
+				}
+				if c, _, err = c.Restrict(own, r, p.NowUS()); err != nil {
+					return struct{}{}, fmt.Errorf("restrict %s: %w", k, err)
+				}
+				p.Customers.Put(c)
+				note(p, k, noteLinked, "rules", map[string]any{"restriction": r.Restriction, "until": instantOf(r.UntilUS)})
+				c, _ = p.Customers.Get(k) // the note has a place on the row
+				changed = true
+			}
+			if changed { // they may be known as somebody else, too
+				linkNow(p, k)
+			}
+			return struct{}{}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("restrict %s as %s: %w", k, as, err)
+	}
+	return nil
+}
+
+var errNobody = errors.New("no such customer")
+
+// noteLinked: the customer is restricted since the same person is, under another name.
+const noteLinked = "restricted_as_person"
+
+// covered reports whether a customer is restricted so already, and for as long.
+func covered(own customer.Limits, r customer.Restraint, nowUS int64) bool {
+	return slices.ContainsFunc(own.Restraints, func(x customer.Restraint) bool {
+		return x.Restriction == r.Restriction && x.Holds(nowUS) && (x.UntilUS == 0 || r.UntilUS != 0 && x.UntilUS >= r.UntilUS)
+	})
+}
