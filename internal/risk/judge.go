@@ -74,11 +74,15 @@ func (d Decision) Hits() []Hit {
 	return hits
 }
 
-// Stopped are the rules that a person lets pass who releases this decision's
-// hold: what PayoutFacts.Released must have then.
+// Stopped are the rules that a person of the role Approver lets pass who releases
+// this decision's hold: what PayoutFacts.Released must have then. An exclusion is let
+// pass alone: who may do that need not be who may let pass what else there is.
 func (d Decision) Stopped() []string {
 	var ids []string
 	for _, h := range d.Results {
+		if (h.Rule == RuleExclusion) != (d.Approver == RoleRGOfficer) {
+			continue
+		}
 		if h.Action == Hold && !h.Shadow && !h.Released && releasable(h.Rule) && !slices.Contains(ids, h.Rule) {
 			ids = append(ids, h.Rule)
 		}

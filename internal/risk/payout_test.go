@@ -348,6 +348,28 @@ func TestReleasing(t *testing.T) {
 	}
 }
 
+// TestReleasingAnExclusion: who may let an excluded customer be paid does not let
+// pass by that what another role must look at.
+func TestReleasingAnExclusion(t *testing.T) {
+	t.Parallel()
+	r := rulesOf(t, "")
+	f := clean()
+	f.Restriction, f.Requests = "operator_excluded", of(4)
+	first := r.DecidePayout(f)
+	if first.Check != risk.CheckState || first.Approver != risk.RoleRGOfficer || !slices.Equal(first.Stopped(), []string{"exclusion"}) {
+		t.Fatalf("held by %s for %q, who would release %q", first.Check, first.Approver, first.Stopped())
+	}
+	f.Released = first.Stopped()
+	second := r.DecidePayout(f)
+	if second.Check != risk.CheckRules || second.Approver != "" || !slices.Equal(second.Stopped(), []string{"V10"}) {
+		t.Fatalf("held by %s for %q, who would release %q", second.Check, second.Approver, second.Stopped())
+	}
+	f.Released = append(f.Released, second.Stopped()...)
+	if got := r.DecidePayout(f); got.Action != risk.Allow {
+		t.Errorf("released by both, it is %s by %s", got.Action, got.Check)
+	}
+}
+
 // TestRecheck: state, level and rules are looked at again; what was settled at
 // the request is not.
 func TestRecheck(t *testing.T) {
