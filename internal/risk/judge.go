@@ -163,8 +163,8 @@ func (j *judge) ask(id string, payout bool, says Refusal, opens bool, hit func(R
 		return
 	}
 	var f finding
+	var hits bool
 	err := j.safely(func() (err error) {
-		var hits bool
 		f.Value, f.Threshold, hits, err = hit(rule)
 		if !hits {
 			action = Allow
@@ -186,7 +186,7 @@ func (j *judge) ask(id string, payout bool, says Refusal, opens bool, hit func(R
 			f.Action, f.says = j.weak, Refusal{Code: CodeDeclined, Reason: UnderReview}
 		}
 	}
-	if f.Action != Allow && !rule.Shadow && !slices.Contains(j.released, id) {
+	if hits && !rule.Shadow && !slices.Contains(j.released, id) {
 		j.weights += rule.Weight
 	}
 	j.findings = append(j.findings, f)
@@ -221,7 +221,7 @@ func (j *judge) close() {
 // releasable says whether a person may let pass what a rule holds. Freezing,
 // verification, money and limits have their own ways out.
 func releasable(rule string) bool {
-	return rule == ruleElsewhere || rule == RuleExclusion || slices.ContainsFunc(catalogue, func(e entry) bool { return e.id == rule })
+	return rule == ruleScore || rule == ruleMerchantDay || rule == ruleAccountDay || slices.ContainsFunc(catalogue, func(e entry) bool { return e.id == rule })
 }
 
 // Record is a decision with all that it was made of, as it is stored.

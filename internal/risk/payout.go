@@ -92,6 +92,9 @@ const (
 	ruleClosed      = "closed"
 	ruleReviews     = "open_cases"
 	ruleElsewhere   = "A07"
+	ruleMerchantDay = "merchant_day"
+	ruleAccountDay  = "account_day"
+	ruleScore       = "score"
 )
 
 // Roles that may let a held payout pass.
@@ -289,13 +292,13 @@ func (j *judge) limits(f PayoutFacts) error {
 			j.between("payout_"+part.Method, part.Minor, p.Methods[i].Min, p.Methods[i].Max, c)
 		}
 		if p.AccountDayMax > 0 {
-			j.outside("account_day", part.AccountDay, money.Amount{Minor: part.Minor, Currency: c}, p.AccountDayMax)
+			j.outside(ruleAccountDay, part.AccountDay, money.Amount{Minor: part.Minor, Currency: c}, p.AccountDayMax)
 		}
 	}
 	j.maximum("payout_day", PeriodDay, f.Day, f.Amount, p.DayMax, f.DayFreesUS)
 	j.maximum("payout_month", PeriodMonth, f.Paid30, f.Amount, p.MonthMax, f.MonthFreesUS)
 	if p.MerchantDayMax > 0 {
-		j.outside("merchant_day", f.MerchantDay, f.Amount, p.MerchantDayMax)
+		j.outside(ruleMerchantDay, f.MerchantDay, f.Amount, p.MerchantDayMax)
 	}
 	return nil
 }
@@ -449,11 +452,11 @@ func (j *judge) score(f PayoutFacts) {
 	j.decision.Score = score
 	switch {
 	case score >= scoreHigh || (score >= scoreMedium && f.Level >= Levels-1): // nothing is left to step up to
-		j.note(finding{Hit: Hit{Rule: "score", Value: score, Threshold: scoreHigh, Action: Hold}, says: waits})
+		j.note(finding{Hit: Hit{Rule: ruleScore, Value: score, Threshold: scoreHigh, Action: Hold}, says: waits})
 	case score >= scoreMedium:
-		j.note(finding{Hit: Hit{Rule: "score", Value: score, Threshold: scoreMedium, Action: StepUp}, says: refusedFor(f.Level + 1)})
+		j.note(finding{Hit: Hit{Rule: ruleScore, Value: score, Threshold: scoreMedium, Action: StepUp}, says: refusedFor(f.Level + 1)})
 	default:
-		j.note(finding{Hit: Hit{Rule: "score", Value: score, Threshold: scoreMedium, Action: Allow}})
+		j.note(finding{Hit: Hit{Rule: ruleScore, Value: score, Threshold: scoreMedium, Action: Allow}})
 	}
 }
 

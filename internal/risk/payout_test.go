@@ -213,6 +213,11 @@ func TestPayout(t *testing.T) {
 		allowed("an account's day", func(f *risk.PayoutFacts) { f.Parts[0].AccountDay = &risk.Sum{eur(5000)} }).with("[payout]\naccount_day_max_minor = 15000\n"),
 		held("more than an account's day", risk.CheckLimits, func(f *risk.PayoutFacts) { f.Parts[0].AccountDay = &risk.Sum{eur(5001)} }).with("[payout]\naccount_day_max_minor = 15000\n"),
 
+		allowed("more than an account's day, released", func(f *risk.PayoutFacts) {
+			f.Parts[0].AccountDay, f.Released = &risk.Sum{eur(5001)}, []string{"account_day"}
+		}).with("[payout]\naccount_day_max_minor = 15000\n"),
+		allowed("more than a merchant's day, released", func(f *risk.PayoutFacts) { f.MerchantDay, f.Released = &risk.Sum{eur(5001)}, []string{"merchant_day"} }).with("[payout]\nmerchant_day_max_minor = 15000\n"),
+
 		// Check 8.
 		allowed("V10: the most", func(f *risk.PayoutFacts) { f.Requests = of(3) }),
 		held("V10: one more", risk.CheckRules, func(f *risk.PayoutFacts) { f.Requests = of(4) }),
@@ -256,6 +261,9 @@ func TestPayout(t *testing.T) {
 		held("there is no better level", risk.CheckRules, func(f *risk.PayoutFacts) { f.Level, f.Requests = 3, of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"step_up\"\n"),
 		held("score: medium, and no better level", risk.CheckRules, func(f *risk.PayoutFacts) { f.Level, f.Requests = 3, of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"step_up\"\nweight = 30\n"),
 		held("score: high", risk.CheckRules, func(f *risk.PayoutFacts) { f.Requests = of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"step_up\"\nweight = 70\n"),
+		stepped("score: a rule that only weighs", risk.CheckRules, 3, func(f *risk.PayoutFacts) { f.Requests = of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"allow\"\nweight = 30\n"),
+		held("score: a rule that only weighs, and no better level", risk.CheckRules, func(f *risk.PayoutFacts) { f.Level, f.Requests = 3, of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"allow\"\nweight = 30\n"),
+		allowed("score: released", func(f *risk.PayoutFacts) { f.Level, f.Requests, f.Released = 3, of(4), []string{"score"} }).with("[[rule]]\nid = \"V10\"\naction_payout = \"allow\"\nweight = 30\n"),
 		allowed("score: a rule that only weighs, too little", func(f *risk.PayoutFacts) { f.Requests = of(1) }).with("[[rule]]\nid = \"V10\"\nweight = 70\n"),
 
 		// Check 9.
@@ -367,6 +375,20 @@ func TestReleasingAnExclusion(t *testing.T) {
 	f.Released = append(f.Released, second.Stopped()...)
 	if got := r.DecidePayout(f); got.Action != risk.Allow {
 		t.Errorf("released by both, it is %s by %s", got.Action, got.Check)
+	}
+}
+
+// TestARuleThatBreaks: what breaks while it judges holds a payout, and lets a
+// deposit go on only with a case.
+func TestARuleThatBreaks(t *testing.T) {
+	t.Parallel()
+	broken := *rulesOf(t, "")
+	broken.Rules = nil // so each look for one of them panics
+	if got := broken.DecidePayout(clean()); got.Action != risk.Hold || got.Check != risk.CheckWagering || !got.Case || got.Reason != risk.UnderReview {
+		t.Errorf("a payout is %s by %s, and opens a case: %t", got.Action, got.Check, got.Case)
+	}
+	if got := broken.DecideDeposit(risk.DepositFacts{NowUS: nowUS, Amount: eur(100), Level: 2}); got.Action != risk.Review || got.Check != risk.CheckRules || !got.Case {
+		t.Errorf("a deposit is %s by %s, and opens a case: %t", got.Action, got.Check, got.Case)
 	}
 }
 
