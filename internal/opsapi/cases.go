@@ -172,7 +172,7 @@ func (d door) change(r *http.Request, by operator.Actor) (flow.CaseChange, caseR
 	if err == nil && (redact.FindPAN(req.Note) || redact.FindPAN(req.Reference)) {
 		err = errCard
 	}
-	return flow.CaseChange{Case: k, By: by, Note: strings.ReplaceAll(strings.ToValidUTF8(req.Note, "?"), "\x00", "?")}, req, err
+	return flow.CaseChange{Case: k, By: by, Note: clean(req.Note)}, req, err
 }
 
 func (d door) assignCase(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
@@ -202,7 +202,7 @@ func (d door) addEvidence(w http.ResponseWriter, r *http.Request, by operator.Ac
 	if err != nil {
 		return err
 	}
-	row, err := d.Operators.Flows.AddEvidence(r.Context(), c, strings.ReplaceAll(strings.ToValidUTF8(req.Reference, "?"), "\x00", "?"))
+	row, err := d.Operators.Flows.AddEvidence(r.Context(), c, clean(req.Reference))
 	if err != nil {
 		return err
 	}

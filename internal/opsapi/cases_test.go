@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"aorta/internal/opsapi"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/internal/store/storetest"
 	"aorta/internal/verify"
 
@@ -28,18 +30,22 @@ import (
 )
 
 // silent is a PSP that takes everything and says nothing.
-type silent struct{}
+type silent struct{ payouts atomic.Int64 }
 
-func (silent) Capabilities() connector.Capabilities { return connector.Capabilities{} }
-func (silent) Sale(context.Context, connector.Order) connector.Outcome {
+func (*silent) Capabilities() connector.Capabilities {
+	return connector.Capabilities{PayoutBeyond: true}
+}
+
+func (*silent) Sale(context.Context, connector.Order) connector.Outcome {
 	return connector.Outcome{Kind: connector.Pending}
 }
 
-func (silent) Payout(context.Context, connector.Order) connector.Outcome {
+func (s *silent) Payout(context.Context, connector.Order) connector.Outcome {
+	s.payouts.Add(1)
 	return connector.Outcome{Kind: connector.Unknown}
 }
 
-func (silent) LookupPayout(context.Context, connector.Order) connector.Outcome {
+func (*silent) LookupPayout(context.Context, connector.Order) connector.Outcome {
 	return connector.Outcome{Kind: connector.Unknown}
 }
 
@@ -62,13 +68,15 @@ func shop(t *testing.T, db storetest.DB) *office {
 	t.Cleanup(b.Close)
 	find := func(n int64) (project.Project, bool) {
 		return project.Project{
-			ID: n, MerchantID: 1, LateSuccess: project.LateHold, LimitTime: time.Minute, Wallet: true,
+			ID: n, MerchantID: 1, LateSuccess: project.LateHold, LimitTime: time.Hour, Wallet: true,
 			Methods: []project.Method{{Code: "card", Connector: "psp", Account: "main", Currency: "EUR"}},
 		}, n == 200
 	}
-	o.book = b
+	psp := &silent{}
+	o.book, o.find, o.sent = b, find, func() int { return int(psp.payouts.Load()) }
 	o.flows = flow.New(b, db, flow.Options{
-		Projects: find, Connectors: func(string, string) (connector.Connector, bool) { return silent{}, true }, Now: o.clock,
+		Projects: find, Connectors: func(string, string) (connector.Connector, bool) { return psp, true }, Now: o.clock,
+		Rules:     func(int64) *risk.Rules { return o.rules },
 		NotifyURL: func(string, string) string { return "https://pay.example/n" },
 	})
 	o.door = opsapi.New(opsapi.Options{

@@ -20,6 +20,7 @@ import (
 	"aorta/internal/operator"
 	"aorta/internal/opsapi"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/internal/store/storetest"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,9 @@ type office struct {
 	tokens map[string]string // by the operator's name
 	sealer operator.Sealer
 	settle func() // does what is due
+	find   func(int64) (project.Project, bool)
+	rules  *risk.Rules // nil: no project has any
+	sent   func() int  // payouts that the PSP was asked for
 
 	mu  sync.Mutex
 	now time.Time

@@ -18,6 +18,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/callback"
+	"aorta/internal/customer"
 	"aorta/internal/event"
 	"aorta/internal/flow"
 	"aorta/internal/id"
@@ -104,6 +105,15 @@ func (d door) routes() map[string]deed {
 		all["POST /admin/cases/{id}/evidence"] = d.addEvidence
 		all["POST /admin/cases/{id}/resolve"] = d.resolveCase
 		all["POST /admin/cases/{id}/reopen"] = d.reopenCase
+		flows := d.Operators.Flows
+		all["GET /admin/payouts"] = d.payouts
+		all["GET /admin/payouts/{id}"] = d.showPayout
+		all["POST /admin/payouts/{id}/approve"] = d.decide(flows.ApprovePayout, false)
+		all["POST /admin/payouts/{id}/hold"] = d.decide(flows.HoldPayout, true)
+		all["POST /admin/payouts/{id}/release"] = d.decide(flows.ReleaseHold, true)
+		all["POST /admin/payouts/{id}/reject"] = d.decide(flows.RejectPayout, true)
+		all["POST /admin/customers/{id}/restrictions"] = d.restrict
+		all["POST /admin/customers/{id}/restrictions/lift"] = d.lift
 		all["GET /admin/audit"] = d.listAudit
 		all["GET /admin/audit/heads"] = d.auditHeads
 	}
@@ -181,7 +191,7 @@ func (d door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errUnauthenticated):
 		answer(w, http.StatusUnauthorized, map[string]any{"error": "unauthenticated", "message": err.Error()})
-	case errors.Is(err, errForbidden), errors.Is(err, errPerson), errors.Is(err, flow.ErrRole):
+	case errors.Is(err, errForbidden), errors.Is(err, errPerson), errors.Is(err, flow.ErrRole), errors.Is(err, flow.ErrNoPerson):
 		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": err.Error()})
 	case errors.Is(err, flow.ErrSamePerson):
 		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": flow.ErrSamePerson.Error(), "details": map[string]any{"reason": "same_person"}})
@@ -195,7 +205,8 @@ func (d door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "message": err.Error()})
 	case errors.As(err, &stands):
 		answer(w, http.StatusConflict, map[string]any{"error": "state_conflict", "message": stands.Why})
-	case errors.Is(err, flow.ErrOperatorKnown), errors.Is(err, flow.ErrState), errors.Is(err, flow.ErrCaseFull), errors.As(err, new(*payment.CaseMoveError)):
+	case errors.Is(err, flow.ErrOperatorKnown), errors.Is(err, flow.ErrState), errors.Is(err, flow.ErrCaseFull), errors.Is(err, flow.ErrNotAllowed),
+		errors.Is(err, flow.ErrNoRules), errors.Is(err, flow.ErrNoWallet), errors.Is(err, customer.ErrRestricted), errors.As(err, new(*payment.CaseMoveError)):
 		answer(w, http.StatusConflict, map[string]any{"error": "state_conflict", "message": err.Error()})
 	case errors.Is(err, book.ErrBusy), errors.Is(err, book.ErrNotRun):
 		w.Header().Set("Retry-After", "1")
