@@ -63,7 +63,7 @@ const (
 )
 
 func (m *mill) Capabilities() connector.Capabilities {
-	return connector.Capabilities{Methods: []string{"generic-card"}, Refund: true, PartialRefund: true, LookupSchedule: []time.Duration{30 * time.Second}, MinMinor: 5, MaxMinor: m.most}
+	return connector.Capabilities{Methods: []string{"generic-card"}, PayoutBeyond: true, Refund: true, PartialRefund: true, LookupSchedule: []time.Duration{30 * time.Second}, MinMinor: 5, MaxMinor: m.most}
 }
 
 func (m *mill) Sale(ctx context.Context, o connector.Order) connector.Outcome {

@@ -57,7 +57,7 @@ func (a *API) table() []*route {
 			method: http.MethodPost, pattern: "/v1/payouts/init", name: "initPayout", scope: project.ScopePayouts,
 			doc:  "Pays a customer out of their wallet: reserves the money and sends it once. It waits up to ten seconds for the provider.",
 			body: &payoutBody{}, answer: &payoutView{}, once: a.initPayout,
-			errors: []code{codeNotFound, codeFunds, codeState, codeDuplicate, codeRange, codeCurrency, codeNoMethod, codeKYC},
+			errors: []code{codeNotFound, codeFunds, codeState, codeDuplicate, codeRange, codeCurrency, codeNoMethod, codeKYC, codeLimit, codeRestricted, codeVelocity, codeDeclined},
 		},
 		{
 			method: http.MethodPost, pattern: "/v1/payouts/{payout_id}/cancel", name: "cancelPayout", scope: project.ScopePayouts,
