@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -224,5 +226,71 @@ func TestAuditCommand(t *testing.T) {
 				t.Errorf("without any log: %+v, %v", report, err)
 			}
 		})
+	}
+}
+
+// TestLogThatOnlyGrows: on PostgreSQL the platform runs as a role that can add to
+// the operators' log and take nothing away, as docs/operators.md has it.
+func TestLogThatOnlyGrows(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("AORTA_TEST_POSTGRES") == "" {
+		t.Skip("AORTA_TEST_POSTGRES names no server")
+	}
+	guide, err := os.ReadFile("../../docs/operators.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(guide), "```sql\n")
+	grants, _, _ := strings.Cut(rest, "```")
+	owners := storetest.Database(t)
+	owner, err := pgx.Connect(t.Context(), owners)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = owner.Close(context.WithoutCancel(t.Context())) })
+	role := "aorta_" + strings.ToLower(rand.Text()[:12])
+	do := func(ctx context.Context, query string) {
+		t.Helper()
+		if _, err := owner.Exec(ctx, query); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	}
+	if _, _, err := aorta(t, "migrate", "--database", owners); err != nil {
+		t.Fatal(err)
+	}
+	do(t.Context(), "CREATE ROLE "+role+" LOGIN PASSWORD 'secret'")
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		do(ctx, "DROP OWNED BY "+role)
+		do(ctx, "DROP ROLE "+role)
+	})
+	do(t.Context(), strings.NewReplacer(" TO aorta;", " TO "+role+";", " FROM aorta;", " FROM "+role+";").Replace(grants))
+	u, err := url.Parse(owners)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, "secret")
+	query := u.Query()
+	query.Del("user")
+	query.Del("password")
+	u.RawQuery = query.Encode()
+	office(t, u.String(), func(h *house) {
+		if out, _, err := aorta(t, "operators", "create", "zoe", "--role", "viewer", "--ops", h.opsURL); err != nil {
+			t.Errorf("operators create = %s, %v", out, err)
+		}
+	})
+	db, err := pgx.Connect(t.Context(), u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close(context.WithoutCancel(t.Context())) })
+	var entries int
+	if err := db.QueryRow(t.Context(), "SELECT count(*) FROM audit").Scan(&entries); err != nil || entries == 0 {
+		t.Errorf("the log has %d entries (%v)", entries, err)
+	}
+	for _, change := range []string{"UPDATE audit SET who = 'eve'", "DELETE FROM audit", "TRUNCATE audit"} {
+		if _, err := db.Exec(t.Context(), change); err == nil || !strings.Contains(err.Error(), "42501") {
+			t.Errorf("%s by the platform's role = %v, want that it may not", change, err)
+		}
 	}
 }
