@@ -44,11 +44,12 @@ type CaseStateError struct{ Why string }
 
 func (e *CaseStateError) Error() string { return e.Why }
 
-// openCase opens a case about something, once per kind and thing.
-func openCase(p *book.Page, pay id.Payment, c id.Customer, kind, about string, details map[string]any) {
+// openCase opens a case about something, once per kind and thing: false, if it was
+// opened before.
+func openCase(p *book.Page, pay id.Payment, c id.Customer, kind, about string, details map[string]any) bool {
 	k := caseKey(p.Bucket(), kind, about)
 	if _, known := p.Cases.Get(k); known {
-		return
+		return false
 	}
 	text, err := json.Marshal(details)
 	if err != nil {
@@ -57,6 +58,7 @@ func openCase(p *book.Page, pay id.Payment, c id.Customer, kind, about string, d
 	p.Cases.Put(payment.Case{
 		ID: k, Payment: pay, Customer: c, Kind: kind, State: payment.CaseOpen, Details: string(text), CreatedUS: p.NowUS(), ChangedUS: p.NowUS(),
 	})
+	return true
 }
 
 func caseKey(b id.Bucket, kind, about string) id.Case {
@@ -192,6 +194,7 @@ func (f *Flows) changeCase(ctx context.Context, c CaseChange, what string, chang
 				return row, err
 			}
 			p.Cases.Put(row)
+			reviewed(p, was, row)
 			audit(p, c.By, what, row.ID.String(), map[string]any{
 				"kind": row.Kind, "payment": row.Payment.String(), "from": was.State, "to": row.State, "owner": row.Owner, "resolution": row.Resolution, "note": c.Note,
 			})
@@ -202,6 +205,24 @@ func (f *Flows) changeCase(ctx context.Context, c CaseChange, what string, chang
 		return payment.Case{}, fmt.Errorf("%s: %w", what, err)
 	}
 	return row, nil
+}
+
+// reviewed counts the open reviews of a customer's deposits, which their payouts wait
+// for, when a case of that kind ends or is taken up again.
+func reviewed(p *book.Page, was, row payment.Case) {
+	if row.Kind != caseDepositReview || was.State.Settled() == row.State.Settled() {
+		return
+	}
+	c, ok := p.Customers.Get(row.Customer)
+	if !ok {
+		return
+	}
+	if row.State.Settled() {
+		c.Review--
+	} else {
+		c.Review++
+	}
+	p.Customers.Put(c)
 }
 
 // SettleCase settles a case in one of the ways that the matrix has for its kind, and

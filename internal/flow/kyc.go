@@ -659,9 +659,10 @@ func (t *tally) verified(pay id.Payment, a money.Amount, told []event.Endpoint) 
 		}
 	}
 	if d.Action == risk.Review {
-		OpenCase(t.page, pay, caseDepositReview, pay.String(), map[string]any{"amount": a, "rules": d.Rules, "results": d.Results})
-		t.customer.Review++
-		t.page.Customers.Put(t.customer)
+		if openCase(t.page, pay, t.customer.ID, caseDepositReview, pay.String(), map[string]any{"amount": a, "rules": d.Rules, "results": d.Results}) {
+			t.customer.Review++ // SettleCase takes it back
+			t.page.Customers.Put(t.customer)
+		}
 	}
 	return nil
 }

@@ -818,7 +818,24 @@ func TestDepositWithoutRateIsReviewed(t *testing.T) {
 		t.Errorf("%d open cases, %v, want one", c.Review, err)
 	}
 	cases, err := h.homes[0].Cases(t.Context(), id.Case{}, 10)
-	if err != nil || len(cases) != 1 || cases[0].Kind != "deposit_review" {
-		t.Errorf("cases %+v, %v", cases, err)
+	if err != nil || len(cases) != 1 || cases[0].Kind != "deposit_review" || cases[0].Customer != c.ID {
+		t.Fatalf("cases %+v, %v", cases, err)
+	}
+	change := flow.CaseChange{Case: cases[0].ID, By: paul, Note: "a known customer"}
+	for n, end := range []func() (payment.Case, error){
+		func() (payment.Case, error) { return h.flows.SettleCase(t.Context(), change, flow.SettleClose) },
+		func() (payment.Case, error) { return h.flows.SettleCase(t.Context(), change, flow.SettleClose) },
+		func() (payment.Case, error) { return h.flows.ReopenCase(t.Context(), change) },
+		func() (payment.Case, error) { return h.flows.AddEvidence(t.Context(), change, "") },
+		func() (payment.Case, error) { return h.flows.SettleCase(t.Context(), change, flow.SettleClose) },
+	} {
+		want := []int64{0, 0, 1, 1, 0}[n]
+		if _, err := end(); err != nil {
+			t.Fatal(err)
+		}
+		if c, _, err := h.read.Customer(t.Context(), c.ID); err != nil || c.Review != want {
+			t.Errorf("step %d: %d open cases, %v, want %d", n, c.Review, err, want)
+		}
+		h.sound()
 	}
 }

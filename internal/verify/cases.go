@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"aorta/internal/id"
@@ -42,11 +43,26 @@ func (c *checker) judgeCase(ctx context.Context, x *payment.Case, about id.Attem
 	case want.ended != (x.Resolution != ""):
 		c.violation(C5, "Case %s is %s, and was settled by %q.", x.ID, x.State, x.Resolution)
 	}
+	if x.Kind == "deposit_review" && !want.ended {
+		p := c.customers[x.Customer]
+		p.reviews--
+		c.customers[x.Customer] = p
+	}
 	c.judgeCaseLog(x)
 	if want.ended && x.Resolution != "close" {
 		return c.judgeResolution(ctx, x, about)
 	}
 	return nil
+}
+
+// judgeReviews: a customer's payouts wait for as many reviews of their deposits as
+// there are open ones (C13).
+func (c *checker) judgeReviews() {
+	for _, k := range slices.SortedFunc(maps.Keys(c.customers), id.Customer.Compare) {
+		if n := c.customers[k].reviews; n != 0 {
+			c.violation(C13, "Customer %q counts %d open reviews of deposits more than there are cases.", k, n)
+		}
+	}
 }
 
 func (c *checker) judgeCaseLog(x *payment.Case) {

@@ -343,6 +343,7 @@ func (c *checker) judgeCases(ctx context.Context) error {
 			break
 		}
 	}
+	c.judgeReviews()
 	for _, a := range slices.SortedFunc(maps.Keys(c.late), id.Attempt.Compare) {
 		c.violation(C13, "Attempt %s took money late, and no case tells of it.", a)
 	}

@@ -22,6 +22,7 @@ type person struct {
 	currencies      []string
 	counted         []money.Currency // those of windows that their limits count
 	lastNote        id.Note
+	reviews         int64 // open reviews of their deposits, as the row counts them, less the cases met
 }
 
 // scanCustomers reads all customers: the owners of wallets.
@@ -37,6 +38,7 @@ func (c *checker) scanCustomers(ctx context.Context) error {
 		}
 		c.customers[x.ID] = person{
 			owner: wallet + merchant + ":" + x.Name, merchant: "merchant:" + merchant, currencies: x.List(), counted: limits.Currencies, lastNote: x.LastNote,
+			reviews: x.Review,
 		}
 	}}
 	return merge(ctx, &all)
