@@ -43,6 +43,7 @@ field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 	echo "|---|---|---|---|---|---|"
 	for store in sqlite postgres; do
 		test/ratio.sh "$store" "$pairs" "$seconds" || missed=1
+		test/limits.sh "$store" "$pairs" "$seconds" || missed=1
 	done
 	for store in sqlite postgres; do
 		sync # what the runs before have left is not for these flushes to carry

@@ -25,6 +25,7 @@ type benchCmd struct {
 	Duration time.Duration `help:"How long to measure." default:"20s"`
 	Rate     string        `help:"With --flow: payments, rounds or payouts begun a second while latency is measured; auto: half of the most. With --core: payments begun a second at their due times, instead of as many as there are callers." default:"auto"`
 	Accounts int           `help:"With --core: PSP accounts, each with a project and a currency of its own, that payments take in turn; at most 150." default:"1"`
+	Limits   string        `help:"With --core: payments into wallets of ten thousand customers, without limits (none) or with every limit there is, of a licensed project (all)." enum:",none,all" default:""`
 	Lanes    int           `help:"With --core: committers of this process; 0 means as many as serve has, which on SQLite is the only number there is." default:"0"`
 	Data     string        `help:"Directory for a SQLite database; empty: a temporary one."`
 	Database string        `help:"PostgreSQL address of a database of the bench's own; instead of --data."`

@@ -123,14 +123,22 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 		return coreResult{}, err
 	}
 	defer b.Close()
-	projects := benchProjects(c.Accounts)
+	projects, customers := benchProjects(c.Accounts), 1000
+	if c.Limits != "" {
+		projects, customers = c.limitedProjects(), limitedCustomers
+	}
 	bench := &coreBench{
-		projects: projects, run: strconv.FormatInt(epoch, 36) + "-" + rand.Text()[:6], sizes: sizes, metrics: metrics, lanes: lanes,
+		projects: projects, customers: int64(customers), run: strconv.FormatInt(epoch, 36) + "-" + rand.Text()[:6], sizes: sizes, metrics: metrics, lanes: lanes,
 		flows: flow.New(b, db, flow.Options{
 			Projects:   projectsByID(projects),
 			Connectors: func(string, string) (connector.Connector, bool) { return nil, false },
-			NotifyURL:  func(string, string) string { return "" }, Now: time.Now, Log: log,
+			NotifyURL:  func(string, string) string { return "" }, Now: time.Now, Log: log, Rules: c.rules(),
 		}),
+	}
+	if c.Limits != "" {
+		if err := bench.meet(ctx, b, c.Limits == limitsAll); err != nil {
+			return coreResult{}, err
+		}
 	}
 	if c.Prefill > 0 {
 		begun := time.Now()
@@ -258,12 +266,14 @@ func (c benchCmd) watch(ctx context.Context, s streams, done *atomic.Int64, begu
 type coreBench struct {
 	flows    *flow.Flows
 	projects []project.Project // taken in turn
-	sizes    *batchSizes
-	metrics  *prometheus.Registry // the book's
-	lanes    int
-	run      string // begins the payments' names
-	begun    atomic.Int64
-	done     atomic.Int64
+
+	customers int64 // so are they
+	sizes     *batchSizes
+	metrics   *prometheus.Registry // the book's
+	lanes     int
+	run       string // begins the payments' names
+	begun     atomic.Int64
+	done      atomic.Int64
 }
 
 // benchProjects are the projects of the core bench: each with a merchant, a PSP
@@ -345,7 +355,7 @@ func (b *coreBench) one(ctx context.Context, number int64) error {
 	p := &b.projects[number%int64(len(b.projects))]
 	begun, err := b.flows.BeginSale(ctx, flow.SaleRequest{
 		Project: *p, Method: p.Methods[0], Door: "gate", PaymentID: b.run + "-" + strconv.FormatInt(number, 10),
-		CustomerID: "customer-" + strconv.FormatInt(number%1000, 10), Description: "Bench payment", CallbackURL: p.CallbackURL,
+		CustomerID: "customer-" + strconv.FormatInt(number%b.customers, 10), Description: "Bench payment", CallbackURL: p.CallbackURL,
 		Amount: money.Amount{Minor: 100 + number%100_000, Currency: p.Methods[0].Currency},
 	})
 	if err != nil {

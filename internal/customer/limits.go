@@ -260,8 +260,35 @@ func (l Limits) Counted(c money.Currency) (Limits, bool) {
 	return l, true
 }
 
-// Encode writes the limits as the stores keep them: a word for each, its parts behind
-// one another: "EUR,SEK deposit/day/10000EUR/… !cool_off/…"; nothing is "".
+// Head is what most acts need to know of a customer's limits: it is read without the rest.
+type Head struct {
+	Currencies []money.Currency // as Limits have them
+	LowerUS    int64            // when a limit was last lowered, or set for the first time
+}
+
+// DecodeHead reads the head of what Encode wrote.
+func DecodeHead(text string) (Head, error) {
+	var h Head
+	if text == "" {
+		return h, nil
+	}
+	first, _, _ := strings.Cut(text, " ")
+	list, lowered, ok := strings.Cut(first, "@")
+	var err error
+	if h.LowerUS, err = strconv.ParseInt(lowered, 10, 64); err != nil || !ok {
+		return h, fmt.Errorf("%w: %q", errLimits, first)
+	}
+	if list != "" {
+		h.Currencies = make([]money.Currency, 0, 2)
+		for c := range strings.SplitSeq(list, ",") {
+			h.Currencies = append(h.Currencies, money.Currency(c))
+		}
+	}
+	return h, nil
+}
+
+// Encode writes the limits as the stores keep them: a head, and a word for each, its parts behind
+// one another: "EUR,SEK@1769… deposit/day/10000EUR/… !cool_off/…"; nothing is "".
 func (l Limits) Encode() string {
 	if len(l.Currencies)+len(l.List)+len(l.Restraints) == 0 {
 		return ""
@@ -273,6 +300,11 @@ func (l Limits) Encode() string {
 		}
 		out = append(out, c...)
 	}
+	lowered := int64(0)
+	for _, x := range l.List {
+		lowered = max(lowered, x.LowerUS)
+	}
+	out = strconv.AppendInt(append(out, '@'), lowered, 10)
 	for _, x := range l.List {
 		out = append(out, ' ')
 		if x.House {
@@ -318,11 +350,14 @@ func DecodeLimits(text string) (Limits, error) {
 	if text == "" {
 		return l, nil
 	}
-	first, rest, more := strings.Cut(text, " ")
-	if first != "" {
-		for c := range strings.SplitSeq(first, ",") {
-			l.Currencies = append(l.Currencies, money.Currency(c))
-		}
+	head, err := DecodeHead(text)
+	if err != nil {
+		return l, err
+	}
+	l.Currencies = head.Currencies
+	_, rest, more := strings.Cut(text, " ")
+	if more {
+		l.List = make([]Limit, 0, strings.Count(rest, " ")+1-strings.Count(rest, "!"))
 	}
 	for more {
 		var word string

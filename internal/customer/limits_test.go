@@ -160,7 +160,12 @@ func TestCurrenciesAreKept(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(again, l) {
 		t.Errorf("%+v is read back as %+v (%v)", l, again, err)
 	}
-	for _, bad := range []string{"EUR deposit/day", "EUR x", "EUR deposit/day/5EUR/1/2/3", "EUR !cool_off/1", "EUR deposit/day/EUR/1/2", "EUR deposit/day/1EUR/1/2/-/3/4/5/6"} {
+	l, _, _ = l.Set(deposit, limit.Day, eur(5), 77, delay)
+	l, _, _ = l.Set(deposit, limit.Week, eur(5), 99, delay)
+	if h, err := customer.DecodeHead(l.Encode()); err != nil || h.LowerUS != 99 || !reflect.DeepEqual(h.Currencies, l.Currencies) {
+		t.Errorf("the head of %q is %+v (%v)", l.Encode(), h, err)
+	}
+	for _, bad := range []string{"EUR", "EUR@", "@x", "EUR@1 deposit/day", "EUR@1 x", "EUR@1 deposit/day/5EUR/1/2/3", "EUR@1 !cool_off/1", "EUR@1 deposit/day/EUR/1/2", "EUR@1 deposit/day/1EUR/1/2/-/3/4/5/6"} {
 		if got, err := customer.DecodeLimits(bad); err == nil {
 			t.Errorf("%q is read as %+v", bad, got)
 		}

@@ -41,7 +41,12 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 		lookups = f.opts.Lookups
 	}
 	n := &news{known: known, out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects, licence: f.licence, endpoints: f.opts.Endpoints()}
-	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: actName(known.Kind), Bucket: known.ID.Bucket(), Hint: n.hint, Decide: n.decide})
+	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: actName(known.Kind), Bucket: known.ID.Bucket(), Hint: func(p *book.Page) {
+		n.hint(p)
+		if out.Kind == connector.Approved || out.Kind == connector.Declined {
+			f.hintCounted(p, &known)
+		}
+	}, Decide: n.decide})
 	if err != nil {
 		return fmt.Errorf("apply %s to %s: %w", n.out.Kind, n.known.ID, err)
 	}
@@ -123,6 +128,7 @@ type application struct {
 	movesMoney bool
 	projects   func(int64) (project.Project, bool)
 	licence    func(projectID int64) *licence // nil: nothing that it does is counted
+	counts     *tally                         // of its customer, once it is read
 	endpoints  endpoints
 	settling   bool // an operator settles a case by it
 

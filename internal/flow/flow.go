@@ -37,6 +37,7 @@ type Flows struct {
 	recent   recent
 	answers  running
 	licences sync.Map // by *risk.Rules
+	licensed sync.Map // merchants, as texts, of whose projects this process has begun payments
 	routes   routes
 }
 

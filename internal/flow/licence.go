@@ -43,6 +43,19 @@ func (f *Flows) licence(projectID int64) *licence {
 	return l.(*licence)
 }
 
+// hintCounted names the rows that counting a payment's money will want. An attempt does
+// not say its project, but whose customer it is of: a merchant's projects all have rules,
+// or none has.
+func (f *Flows) hintCounted(p *book.Page, a *payment.Attempt) {
+	merchant, _, ok := strings.Cut(strings.TrimPrefix(a.Payee, ofCustomer), ":")
+	if _, licensed := f.licensed.Load(merchant); !ok || !licensed || a.Kind != payment.KindSale {
+		return
+	}
+	k := walletOf(a.ID.Bucket(), a.Payee).customer
+	p.Customers.Get(k)
+	p.Windows.Get(limit.WindowID(k, limit.Deposits, a.Amount.Currency))
+}
+
 // tally is a customer with what they did lately: on a page, or as it is read outside acts.
 type tally struct {
 	*licence
@@ -50,7 +63,14 @@ type tally struct {
 	nowUS    int64
 	window   func(id.Window) (limit.Window, bool)
 	customer customer.Customer
-	limits   customer.Limits
+	limits   customer.Limits // of whom only the head was read: their currencies alone
+
+	headOnly bool
+	lowerUS  int64 // of the head
+
+	// Windows that were read, so that each is found and decoded once.
+	in, out         []counted
+	readIn, readOut bool
 }
 
 // tallyOf reads the limits of a customer's row.
@@ -60,6 +80,31 @@ func tallyOf(p *book.Page, l *licence, c customer.Customer) (*tally, error) {
 		return nil, fmt.Errorf("limits of %s: %w", c.ID, err)
 	}
 	return &tally{licence: l, page: p, nowUS: p.NowUS(), window: p.Windows.Get, customer: c, limits: limits}, nil
+}
+
+// tallyHead is tallyOf for acts that mostly need no more than the head.
+func tallyHead(p *book.Page, l *licence, c customer.Customer) (*tally, error) {
+	head, err := customer.DecodeHead(c.Limits)
+	if err != nil {
+		return nil, fmt.Errorf("limits of %s: %w", c.ID, err)
+	}
+	return &tally{
+		licence: l, page: p, nowUS: p.NowUS(), window: p.Windows.Get, customer: c, limits: customer.Limits{Currencies: head.Currencies},
+		headOnly: true, lowerUS: head.LowerUS,
+	}, nil
+}
+
+// whole reads the rest of the limits.
+func (t *tally) whole() error {
+	if !t.headOnly {
+		return nil
+	}
+	limits, err := customer.DecodeLimits(t.customer.Limits)
+	if err != nil {
+		return fmt.Errorf("limits of %s: %w", t.customer.ID, err)
+	}
+	t.limits, t.headOnly = limits, false
+	return nil
 }
 
 // admit lets a customer pay in, or says why not, and reserves what it counts in the
@@ -118,7 +163,7 @@ type bound struct {
 // has set for them, and those of the rules for everybody. How old somebody is nobody has
 // told us, so the limits of the young are for all.
 func (t *tally) bounds(choose func(customer.LimitKind) bool) []bound {
-	var out []bound
+	out := make([]bound, 0, len(t.limits.List)+len(t.rules.Limits.Maxima))
 	for _, x := range t.limits.List {
 		if choose(x.Kind) {
 			out = append(out, bound{x.Kind, x.Period, x.Amount, x.LowerUS})
@@ -216,13 +261,13 @@ func (t *tally) paidIn(b bound, more money.Amount) (used, room int64, err error)
 	}
 	now := t.nowUS
 	after := b.period.After(now, t.zone)
-	deposits, err := t.windows(limit.Deposits, t.limits.Currencies)
+	deposits, err := t.deposited()
 	if err != nil {
 		return 0, 0, err
 	}
 	used = t.sum(deposits, b.amount.Currency, func(e limit.Entries) int64 { return e.Sum(after) })
 	if b.kind == customer.LimitNetDeposit {
-		payouts, err := t.windows(limit.Payouts, t.paidOut())
+		payouts, err := t.paidOut()
 		if err != nil {
 			return 0, 0, err
 		}
@@ -244,20 +289,38 @@ func (t *tally) paidIn(b bound, more money.Amount) (used, room int64, err error)
 	return used, room, nil
 }
 
-// paidOut are the currencies in which the customer may have been paid out: those in
-// which they ever had money.
-func (t *tally) paidOut() []money.Currency {
-	var out []money.Currency
-	for _, c := range t.customer.List() {
-		out = append(out, money.Currency(c))
-	}
-	return out
-}
-
 // counted is a window with what it holds.
 type counted struct {
 	currency money.Currency
+	row      limit.Window
 	entries  limit.Entries
+}
+
+// deposited reads the windows of deposits in all currencies.
+func (t *tally) deposited() ([]counted, error) {
+	if t.readIn {
+		return t.in, nil
+	}
+	var err error
+	t.in, err = t.windows(limit.Deposits, t.limits.Currencies)
+	t.readIn = err == nil
+	return t.in, err
+}
+
+// paidOut reads the windows of payouts, in the currencies in which the customer ever
+// had money.
+func (t *tally) paidOut() ([]counted, error) {
+	if t.readOut {
+		return t.out, nil
+	}
+	var currencies []money.Currency
+	for _, c := range t.customer.List() {
+		currencies = append(currencies, money.Currency(c))
+	}
+	var err error
+	t.out, err = t.windows(limit.Payouts, currencies)
+	t.readOut = err == nil
+	return t.out, err
 }
 
 // windows reads a customer's windows of deposits or payouts.
@@ -272,7 +335,7 @@ func (t *tally) windows(k limit.Kind, in []money.Currency) ([]counted, error) {
 		if err != nil {
 			return nil, fmt.Errorf("window %s: %w", row.ID, err)
 		}
-		out = append(out, counted{c, e})
+		out = append(out, counted{c, row, e})
 	}
 	return out, nil
 }
@@ -296,6 +359,13 @@ func (t *tally) sum(all []counted, in money.Currency, of func(limit.Entries) int
 
 // deposits reads the window of deposits in a currency, which begins now if there is none.
 func (t *tally) deposits(c money.Currency) (limit.Window, limit.Entries, error) {
+	if t.readIn {
+		for _, w := range t.in {
+			if w.currency == c {
+				return w.row, w.entries, nil
+			}
+		}
+	}
 	k := limit.WindowID(t.customer.ID, limit.Deposits, c)
 	row, ok := t.window(k)
 	if !ok {
@@ -311,14 +381,23 @@ func (t *tally) deposits(c money.Currency) (limit.Window, limit.Entries, error) 
 
 // keep writes a window of deposits. The first in a currency puts that among those that
 // count, on the customer's row.
-func (t *tally) keep(row limit.Window, e limit.Entries) {
+func (t *tally) keep(row limit.Window, e limit.Entries) error {
 	row.Entries, row.ChangedUS = e.Encode(), t.nowUS
 	t.page.Windows.Put(row)
-	if limits, added := t.limits.Counted(row.Currency); added {
+	t.in, t.readIn = nil, false
+	if _, added := t.limits.Counted(row.Currency); added {
+		if err := t.whole(); err != nil {
+			return err
+		}
+		limits, _ := t.limits.Counted(row.Currency)
 		t.limits = limits
+		if c, ok := t.page.Customers.Get(t.customer.ID); ok { // it may have changed in this act
+			t.customer = c
+		}
 		t.customer.Limits = limits.Encode()
 		t.page.Customers.Put(t.customer)
 	}
+	return nil
 }
 
 // reserve counts what a payment may bring.
@@ -334,8 +413,7 @@ func (t *tally) reserve(pay id.Payment, a money.Amount) error {
 	} else if err != nil {
 		return err
 	}
-	t.keep(row, e)
-	return nil
+	return t.keep(row, e)
 }
 
 // use counts what a payment has brought.
@@ -351,8 +429,7 @@ func (t *tally) use(pay id.Payment, a money.Amount) error {
 	if row.SinceMinor, err = add(row.SinceMinor, a.Minor); err != nil {
 		return err
 	}
-	t.keep(row, e)
-	return nil
+	return t.keep(row, e)
 }
 
 // free forgets what a payment might have brought.
@@ -361,19 +438,24 @@ func (t *tally) free(pay id.Payment, c money.Currency) error {
 	if err != nil || !e.Free(pay) {
 		return err
 	}
-	t.keep(row, e)
-	return nil
+	return t.keep(row, e)
 }
 
 // barred says why money that comes now is not the customer's to play with (rule
 // RG-LATE, limits-and-risk.md section 1.3): they are restrained, or a limit was
 // lowered after the payment was begun, and it would pass that. "" if nothing does.
 func (t *tally) barred(pay payment.Payment) (why string, err error) {
+	if t.customer.Restriction == customer.Unrestricted && t.headOnly && t.lowerUS < pay.CreatedUS-clocksApart.Microseconds() {
+		return "", nil
+	}
+	if err := t.whole(); err != nil {
+		return "", err
+	}
 	if r := t.customer.Restrained(t.limits, t.nowUS); r.Restriction != customer.Unrestricted {
 		return string(r.Restriction), nil
 	}
 	for _, b := range t.bounds(ofDeposits) {
-		if b.lowerUS < pay.CreatedUS {
+		if b.lowerUS < pay.CreatedUS-clocksApart.Microseconds() {
 			continue // it held when the payment was let in
 		}
 		over, err := t.passes(b, pay)
@@ -383,6 +465,10 @@ func (t *tally) barred(pay payment.Payment) (why string, err error) {
 	}
 	return "", nil
 }
+
+// clocksApart is how far the clocks of two processes may differ: a limit that one has
+// lowered after the other had begun a payment may seem to be older than that.
+const clocksApart = 5 * time.Second
 
 // limitLowered is what barred says of a limit.
 const limitLowered = "limit"
@@ -396,13 +482,13 @@ func (t *tally) passes(b bound, pay payment.Payment) (bool, error) {
 	used := int64(0)
 	if b.period != limit.Once {
 		after := b.period.After(t.nowUS, t.zone)
-		deposits, err := t.windows(limit.Deposits, t.limits.Currencies)
+		deposits, err := t.deposited()
 		if err != nil {
 			return true, err
 		}
 		used = t.sum(deposits, b.amount.Currency, func(e limit.Entries) int64 { return e.Used(after) })
 		if b.kind == customer.LimitNetDeposit && used != math.MaxInt64 {
-			payouts, err := t.windows(limit.Payouts, t.paidOut())
+			payouts, err := t.paidOut()
 			if err != nil {
 				return true, err
 			}
@@ -420,14 +506,16 @@ func (l *licence) offers(k customer.LimitKind, p limit.Period) bool {
 
 // tally reads what is counted of an application's customer; nil if nothing is.
 func (x *application) tally() (*tally, error) {
-	if x.licence == nil || !strings.HasPrefix(x.attempt.Payee, ofCustomer) {
-		return nil, nil
+	if x.counts != nil || x.licence == nil || !strings.HasPrefix(x.attempt.Payee, ofCustomer) {
+		return x.counts, nil
 	}
 	l := x.licence(x.pay.ProjectID)
 	if l == nil {
 		return nil, nil
 	}
-	return tallyOf(x.page, l, customerOn(x.page, walletOf(x.page.Bucket(), x.attempt.Payee)))
+	var err error
+	x.counts, err = tallyHead(x.page, l, customerOn(x.page, walletOf(x.page.Bucket(), x.attempt.Payee)))
+	return x.counts, err
 }
 
 // used counts the payment's money, which has come.
@@ -467,6 +555,9 @@ func (x *application) barredLate(rule project.LateRule) (string, error) {
 	why, err := t.barred(x.pay)
 	if err != nil || why != "" || rule != project.LateCredit || x.pay.Status != payment.StatusDeclined {
 		return why, err
+	}
+	if err := t.whole(); err != nil {
+		return "", err
 	}
 	err = t.fits(x.attempt.Amount)
 	if errors.As(err, new(*risk.Refusal)) {

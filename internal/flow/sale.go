@@ -79,6 +79,7 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 		if !r.Project.Wallet || r.CustomerID == "" {
 			return Begun{}, ErrNoWallet
 		}
+		f.licensed.Store(strconv.FormatInt(r.Project.MerchantID, 10), true)
 		s.admitted(l, r, want, f.opts.Endpoints())
 	}
 	begun, err := f.start(ctx, s, want)

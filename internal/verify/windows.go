@@ -57,6 +57,10 @@ type playedIn struct {
 
 const (
 	hourUS = int64(time.Hour / time.Microsecond)
+	// clocksUS is how far the clocks of two processes may be apart, so that what the one
+	// wrote into a window seems to be older than the window.
+	clocksUS = int64(time.Second / time.Microsecond)
+
 	// playUS is how far back a window of play must be exact: its longest period.
 	playUS = 30 * 24 * hourUS
 )
@@ -155,12 +159,13 @@ func (x *paidIn) count(t *ledger.Transfer) {
 	case ledger.KindPayoutSettle:
 		x.paidOut = true
 	case ledger.KindDeposit, ledger.KindLateCredit:
-		if t.CreatedUS < x.sinceUS {
+		minor := max(t.Postings[0].Minor, -t.Postings[0].Minor)
+		at := entry{t.CreatedUS, minor}
+		if t.CreatedUS < x.sinceUS && x.left[at] == 0 { // what is in it counts: clocks of two processes differ a little
 			return
 		}
-		minor := max(t.Postings[0].Minor, -t.Postings[0].Minor)
 		x.ever += minor
-		switch at := (entry{t.CreatedUS, minor}); {
+		switch {
 		case x.left[at] > 0:
 			x.left[at]--
 		case !x.full && t.CreatedUS > x.ChangedUS-limit.KeptFor.Microseconds():
@@ -176,7 +181,7 @@ func (x *playedIn) count(t *ledger.Transfer, available id.Account) {
 	if t.Kind == ledger.KindPayoutSettle {
 		x.paidOut = true
 	}
-	if t.CreatedUS < x.sinceUS {
+	if t.CreatedUS < x.sinceUS-clocksUS {
 		return
 	}
 	for _, p := range t.Postings {
@@ -216,10 +221,14 @@ func (c *checker) countPayment(h *history) {
 	}
 	k := holder{c.ownerOf(p.ID.Bucket(), owner), p.Amount.Currency}
 	x := c.windows.deposits[k]
-	if x == nil || p.CreatedUS < x.sinceUS {
-		return // of no licensed project, or from before it was one
+	if x == nil {
+		return // of no licensed project
 	}
-	if got, ok := x.reserved[p.ID]; !ok || got != p.Amount.Minor {
+	got, ok := x.reserved[p.ID]
+	if !ok && p.CreatedUS < x.sinceUS {
+		return // from before it was one
+	}
+	if got != p.Amount.Minor {
 		c.violation(C3, "Payment %s is open and of %d minor units, of which its customer's window has %d reserved.", p.ID, p.Amount.Minor, got)
 	}
 	delete(x.reserved, p.ID)
