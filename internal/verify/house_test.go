@@ -569,6 +569,11 @@ func (r rows) store(t *testing.T) *book.Memory {
 
 // Pickers, for corruptions to say what they corrupt.
 
+// late is a case of money that came late.
+func (r rows) late() *payment.Case {
+	return pick(r.Cases.Insert, func(c *payment.Case) bool { return c.Kind == "late_success" })
+}
+
 func (r rows) payment(name string) *payment.Payment {
 	for n := range r.Payments.Insert {
 		if r.Payments.Insert[n].MerchantPaymentID == name {

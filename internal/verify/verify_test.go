@@ -545,10 +545,10 @@ func TestCorruptions(t *testing.T) {
 			pick(r.Attempts.Insert, func(a *payment.Attempt) bool { return a.Kind == payment.KindRefund }).Of = r.attempt("declined").ID
 		}, want: "which did not"},
 		{name: "late money without a case", check: verify.C13, corrupt: func(r rows) {
-			r.Cases.Insert[0].Kind = "mismatch"
+			r.late().Kind = "mismatch"
 		}, want: "no case tells of it"},
 		{name: "case of late money that did not come", check: verify.C13, corrupt: func(r rows) {
-			x := r.Cases.Insert[0]
+			x := *r.late()
 			x.ID, x.Details = mint(x.ID), `{"attempt":"`+r.attempt("pending").ID.String()+`"}`
 			r.Cases.Insert = append(r.Cases.Insert, x)
 		}, want: "did not take"},
@@ -557,7 +557,7 @@ func TestCorruptions(t *testing.T) {
 				return a.Kind == payment.KindRefund && a.Status == payment.AttemptAccepted
 			})
 			a.Status = payment.AttemptUnknown
-			x := r.Cases.Insert[0]
+			x := *r.late()
 			x.ID, x.Kind, x.Details = mint(x.ID), "mismatch", `{"attempt":"`+a.ID.String()+`","said":{"Minor":1,"Currency":"INR"}}`
 			r.Cases.Insert = append(r.Cases.Insert, x)
 		}, want: "has named another amount"},
@@ -565,12 +565,12 @@ func TestCorruptions(t *testing.T) {
 			a := pick(r.Attempts.Insert, func(a *payment.Attempt) bool {
 				return a.Kind == payment.KindRefund && a.Status == payment.AttemptAccepted
 			})
-			x := r.Cases.Insert[0]
+			x := *r.late()
 			a.Status, a.ChangedUS = payment.AttemptNotSent, x.CreatedUS+1
 			x.ID, x.Kind, x.Details = mint(x.ID), "mismatch", `{"attempt":"`+a.ID.String()+`","said":{"Minor":1,"Currency":"INR"}}`
 			r.Cases.Insert = append(r.Cases.Insert, x)
 		}, want: "has named another amount"},
-		{name: "case about nothing", check: verify.C13, corrupt: func(r rows) { r.Cases.Insert[0].Payment = mint(r.Cases.Insert[0].Payment) }, want: "is about payment"},
+		{name: "case about nothing", check: verify.C13, corrupt: func(r rows) { r.late().Payment = mint(r.late().Payment) }, want: "is about payment"},
 		{name: "ref to nothing", check: verify.C13, corrupt: func(r rows) {
 			r.Refs.Insert = append(r.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "payment:1", Text: "ghost"}, Target: id.Raw{7}})
 		}, want: `The ref "ghost"`},
