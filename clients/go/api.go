@@ -619,6 +619,8 @@ const (
 	EventTypePayoutFailed            EventType = "payout.failed"
 	EventTypeEndpointFailing         EventType = "endpoint.failing"
 	EventTypeEndpointDisabled        EventType = "endpoint.disabled"
+	EventTypeCustomerKYCUpdated      EventType = "customer.kyc_updated"
+	EventTypeCustomerKYCRequired     EventType = "customer.kyc_required"
 	EventTypeWalletStake             EventType = "wallet.stake"
 	EventTypeWalletWin               EventType = "wallet.win"
 	EventTypeWalletRollback          EventType = "wallet.rollback"
@@ -1894,6 +1896,9 @@ type WebhookData struct {
 	// The project's method.
 	Method string `json:"method,omitzero"`
 
+	// Of a payout in parts: how much is paid by now.
+	PaidAmount string `json:"paid_amount,omitzero"`
+
 	// Our name for the payment.
 	PaymentID string `json:"payment_id,omitzero"`
 
@@ -1908,6 +1913,9 @@ type WebhookData struct {
 
 	// What was given back, if anything was.
 	Refunded string `json:"refunded,omitzero"`
+
+	// Of a payout in parts: how much could not be paid, and is in the wallet again.
+	ReturnedAmount string `json:"returned_amount,omitzero"`
 
 	// Of which round.
 	RoundID string `json:"round_id,omitzero"`

@@ -20,6 +20,8 @@ type webhookData struct {
 	Currency          string         `json:"currency" kind:"currency" doc:"ISO 4217." ex:"EUR"`
 	Captured          string         `json:"captured" kind:"amount" doc:"What was taken, if anything was." ex:"50.00"`
 	Refunded          string         `json:"refunded" kind:"amount" doc:"What was given back, if anything was." ex:"10.00"`
+	PaidAmount        string         `json:"paid_amount" kind:"amount" doc:"Of a payout in parts: how much is paid by now." ex:"8.00"`
+	ReturnedAmount    string         `json:"returned_amount" kind:"amount" doc:"Of a payout in parts: how much could not be paid, and is in the wallet again." ex:"2.00"`
 	Method            string         `json:"method" kind:"word" doc:"The project's method." ex:"generic-card"`
 	CustomerID        string         `json:"customer_id" kind:"name" doc:"Your name for the customer." ex:"42"`
 	Code              string         `json:"code" kind:"name" doc:"Why it failed: decline code of the ECommPay list." ex:"20105"`

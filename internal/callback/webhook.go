@@ -224,6 +224,8 @@ type paymentData struct {
 	Currency          money.Currency `json:"currency"`
 	Captured          string         `json:"captured,omitempty"`
 	Refunded          string         `json:"refunded,omitempty"`
+	PaidAmount        string         `json:"paid_amount,omitempty"`     // of a payout in parts
+	ReturnedAmount    string         `json:"returned_amount,omitempty"` // as above
 	Method            string         `json:"method,omitempty"`
 	CustomerID        string         `json:"customer_id,omitempty"`
 	Code              string         `json:"code,omitempty"`
@@ -264,6 +266,7 @@ func RenderWebhook(w event.Work) ([]byte, error) {
 	}
 	if p.Type == payment.TypePayout {
 		data.PaymentID, data.MerchantPaymentID, data.PayoutID, data.MerchantPayoutID = id.Payment{}, "", id.Payout(p.ID), p.MerchantPaymentID
+		data.PaidAmount, data.ReturnedAmount, data.Captured, data.Refunded = data.Captured, data.Refunded, "", ""
 	}
 	if p.Status == payment.StatusDeclined || p.Status == payment.StatusFailed {
 		data.Code, data.Message = p.Code, p.Message

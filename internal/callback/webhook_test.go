@@ -654,3 +654,22 @@ func TestEndpointSettings(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// What a payout in parts has come to is told in words of its own: captured and refunded
+// are a payment's.
+func TestWebhookOfAPayoutInParts(t *testing.T) {
+	t.Parallel()
+	pay := payment.Payment{
+		ID: id.Payment{1}, Type: payment.TypePayout, Status: payment.StatusPaid, Amount: money.Amount{Minor: 1000, Currency: "EUR"}, CapturedMinor: 800, RefundedMinor: 200,
+	}
+	body, err := callback.RenderWebhook(event.Work{
+		Delivery: event.Delivery{Type: event.TypePayoutPaid}, Event: event.Event{Payment: pay.ID}, Snapshot: event.Snapshot{Payment: pay},
+	})
+	var got struct{ Data map[string]any }
+	if err == nil {
+		err = json.Unmarshal(body, &got)
+	}
+	if err != nil || got.Data["paid_amount"] != "8.00" || got.Data["returned_amount"] != "2.00" || got.Data["status"] != "paid" || got.Data["captured"] != nil || got.Data["refunded"] != nil {
+		t.Errorf("%s, %v", body, err)
+	}
+}

@@ -758,6 +758,8 @@ export type EventType =
   | "payout.failed"
   | "endpoint.failing"
   | "endpoint.disabled"
+  | "customer.kyc_updated"
+  | "customer.kyc_required"
   | "wallet.stake"
   | "wallet.win"
   | "wallet.rollback"
@@ -1702,6 +1704,8 @@ export interface WebhookData {
   message?: string;
   /** The project's method. */
   method?: string;
+  /** Of a payout in parts: how much is paid by now. */
+  paid_amount?: string;
   /** Our name for the payment. */
   payment_id?: string;
   /** Our name for the payout. */
@@ -1712,6 +1716,8 @@ export interface WebhookData {
   refund?: WebhookRefund;
   /** What was given back, if anything was. */
   refunded?: string;
+  /** Of a payout in parts: how much could not be paid, and is in the wallet again. */
+  returned_amount?: string;
   /** Of which round. */
   round_id?: string;
   /** Grows with each event of the payment or payout: what comes with a lesser one than you have seen is old. */
