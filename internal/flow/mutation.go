@@ -1,4 +1,4 @@
-//go:build !mutation_dedupe && !mutation_early && !mutation_expire && !mutation_late && !mutation_nameless && !mutation_norecord && !mutation_release && !mutation_retryguard && !mutation_unknown && !mutation_untold
+//go:build !mutation_dedupe && !mutation_early && !mutation_expire && !mutation_late && !mutation_nameless && !mutation_norecord && !mutation_release && !mutation_retryguard && !mutation_unknown && !mutation_unlimited && !mutation_untold
 
 package flow
 

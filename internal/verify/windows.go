@@ -45,13 +45,23 @@ type paidIn struct {
 // hourOf is what was played in an hour.
 type hourOf struct{ staked, won, back, taken int64 }
 
-// playedIn is a window of play, less what transfers have said.
+// hours are what was played, by the hours' beginnings.
+type hours map[int64]hourOf
+
+// played is what transfers say that was played.
+type played struct {
+	hours  hours
+	backs  map[id.Round]entry // stakes that were given back
+	staked int64              // less what was given back
+}
+
+// playedIn is a window of play, and what transfers have said.
 type playedIn struct {
 	limit.Window
 	sinceUS int64
-	hours   map[int64]hourOf
-	backs   map[id.Round]int64 // stakes that were given back
-	staked  int64              // less what was given back, as transfers say
+	hours   hours
+	said    played
+	early   played // from before it began: before there were rules, or by a clock that was behind
 	paidOut bool
 }
 
@@ -116,10 +126,10 @@ func (c *checker) takeWindow(w *limit.Window) {
 			c.violation(C13, "Window %s cannot be read: %v.", w.ID, err)
 			return
 		}
-		x := &playedIn{Window: *w, sinceUS: s.SinceUS, hours: map[int64]hourOf{}, backs: map[id.Round]int64{}}
+		x := &playedIn{Window: *w, sinceUS: s.SinceUS, hours: hours{}, said: played{hours: hours{}, backs: map[id.Round]entry{}}, early: played{hours: hours{}, backs: map[id.Round]entry{}}}
 		for _, list := range [][]limit.Slot{s.Hours, s.Minutes} {
 			for _, one := range list {
-				x.add(one.AtUS, hourOf{one.Staked, one.Won, one.Back, one.Taken}, 1)
+				x.hours.add(one.AtUS, hourOf{one.Staked, one.Won, one.Back, one.Taken})
 			}
 		}
 		x.Entries = ""
@@ -128,15 +138,14 @@ func (c *checker) takeWindow(w *limit.Window) {
 	}
 }
 
-// add puts what was played at an instant into its hour, or takes it out.
-func (x *playedIn) add(atUS int64, what hourOf, sign int64) {
+// add puts what was played at an instant into its hour.
+func (all hours) add(atUS int64, what hourOf) {
 	hour := atUS - atUS%hourUS
-	h := x.hours[hour]
-	h.staked += sign * what.staked
-	h.won += sign * what.won
-	h.back += sign * what.back
-	h.taken += sign * what.taken
-	x.hours[hour] = h
+	all[hour] = all[hour].plus(what)
+}
+
+func (h hourOf) plus(what hourOf) hourOf {
+	return hourOf{h.staked + what.staked, h.won + what.won, h.back + what.back, h.taken + what.taken}
 }
 
 // countTransfer takes from a customer's windows what a transfer says of them.
@@ -161,8 +170,8 @@ func (x *paidIn) count(t *ledger.Transfer) {
 	case ledger.KindDeposit, ledger.KindLateCredit:
 		minor := max(t.Postings[0].Minor, -t.Postings[0].Minor)
 		at := entry{t.CreatedUS, minor}
-		if t.CreatedUS < x.sinceUS && x.left[at] == 0 { // what is in it counts: clocks of two processes differ a little
-			return
+		if t.CreatedUS < x.sinceUS && x.left[at] == 0 {
+			return // from before there were rules; one that counts was written by a clock that is behind
 		}
 		x.ever += minor
 		switch {
@@ -181,8 +190,9 @@ func (x *playedIn) count(t *ledger.Transfer, available id.Account) {
 	if t.Kind == ledger.KindPayoutSettle {
 		x.paidOut = true
 	}
+	said := &x.said
 	if t.CreatedUS < x.sinceUS-clocksUS {
-		return
+		said = &x.early
 	}
 	for _, p := range t.Postings {
 		if p.Account != available {
@@ -190,16 +200,16 @@ func (x *playedIn) count(t *ledger.Transfer, available id.Account) {
 		}
 		switch t.Kind {
 		case ledger.KindStake:
-			x.add(t.CreatedUS, hourOf{staked: p.Minor}, -1)
-			x.staked += p.Minor
+			said.hours.add(t.CreatedUS, hourOf{staked: p.Minor})
+			said.staked += p.Minor
 		case ledger.KindWin:
-			x.add(t.CreatedUS, hourOf{won: -p.Minor}, -1)
+			said.hours.add(t.CreatedUS, hourOf{won: -p.Minor})
 		case ledger.KindRollback:
 			if p.Minor > 0 {
-				x.add(t.CreatedUS, hourOf{taken: p.Minor}, -1)
+				said.hours.add(t.CreatedUS, hourOf{taken: p.Minor})
 			} else {
-				x.backs[t.Round] -= p.Minor
-				x.staked += p.Minor
+				said.backs[t.Round] = entry{t.CreatedUS, said.backs[t.Round].minor - p.Minor}
+				said.staked += p.Minor
 			}
 		case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit, ledger.KindRefundReserve, ledger.KindRefundSettle,
 			ledger.KindRefundRelease, ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindDebit,
@@ -273,24 +283,30 @@ func (c *checker) judgeDeposits(k holder, x *paidIn) {
 }
 
 func (c *checker) judgePlay(ctx context.Context, k holder, x *playedIn) error {
-	for r, minor := range x.backs {
-		row, ok, err := c.read.Round(ctx, r)
-		if err != nil {
-			return fmt.Errorf("read round of a rollback: %w", err)
-		}
-		if ok {
-			x.add(row.CreatedUS, hourOf{back: minor}, -1)
+	for _, said := range []*played{&x.said, &x.early} {
+		for r, back := range said.backs {
+			row, ok, err := c.read.Round(ctx, r)
+			if err != nil {
+				return fmt.Errorf("read round of a rollback: %w", err)
+			}
+			if ok {
+				said.hours.add(min(row.CreatedUS, back.atUS), hourOf{back: back.minor})
+			}
 		}
 	}
 	exact := x.ChangedUS - playUS
+	for hour := range x.said.hours {
+		x.hours[hour] = x.hours[hour].plus(hourOf{}) // so that it is looked at
+	}
 	for _, hour := range slices.Sorted(maps.Keys(x.hours)) {
-		if h := x.hours[hour]; hour > exact && h != (hourOf{}) {
+		h, said := x.hours[hour], x.said.hours[hour]
+		if hour > exact && h != said && h != said.plus(x.early.hours[hour]) {
 			c.violation(C3, "In the hour from %d the window of customer %s differs from their transfers by %d staked, %d won, %d given back, %d taken back.",
-				hour, k.customer, h.staked, h.won, h.back, h.taken)
+				hour, k.customer, h.staked-said.staked, h.won-said.won, h.back-said.back, h.taken-said.taken)
 		}
 	}
-	if !x.paidOut && x.staked >= 0 && x.StakedMinor != x.staked {
-		c.violation(C3, "Customer %s was never paid out, and has staked %d minor units of %s by their window, %d by their transfers.", k.customer, x.StakedMinor, k.currency, x.staked)
+	if all := x.said.staked + x.early.staked; !x.paidOut && x.said.staked >= 0 && x.StakedMinor != x.said.staked && x.StakedMinor != max(0, all) {
+		c.violation(C3, "Customer %s was never paid out, and has staked %d minor units of %s by their window, %d by their transfers.", k.customer, x.StakedMinor, k.currency, x.said.staked)
 	}
 	return nil
 }

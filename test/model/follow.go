@@ -11,6 +11,10 @@ import (
 func (m *Model) Committed(c Commit) {
 	m.moved, m.ahead = nil, c.Transfers
 	fresh := map[string]bool{}
+	for _, l := range c.Limits {
+		m.setLimit(l)
+	}
+	var begun []*payment
 	for _, p := range c.Payments {
 		switch {
 		case m.pays[p.ID] != nil:
@@ -18,6 +22,7 @@ func (m *Model) Committed(c Commit) {
 			m.beginPayout(p)
 		default:
 			m.begin(p)
+			begun = append(begun, m.pays[p.ID])
 		}
 	}
 	for _, o := range c.Operations {
@@ -47,6 +52,7 @@ func (m *Model) Committed(c Commit) {
 		m.attemptMoves(a)
 	}
 	m.compare(c)
+	m.admitted(begun, c.Events)
 }
 
 // movesBefore follows the moves of wallets that were made before an event: those

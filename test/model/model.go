@@ -118,6 +118,7 @@ type Commit struct {
 	Accounts   []Account
 	Cases      []Case
 	Rounds     []Round
+	Limits     []Limit
 }
 
 // Case is a row.
@@ -131,6 +132,7 @@ type payment struct {
 	refunds  []*Refund
 	pressed  map[string]bool // declined operations after which the customer pressed "try again"
 	credited bool
+	cameUS   int64 // when its money came
 }
 
 type operation struct {
@@ -181,6 +183,12 @@ type Model struct {
 	waiting map[*AskedMove]bool
 
 	payouts []Payout // that were asked for
+
+	limits      map[limitKey]*bound
+	limitsAsked map[Limit]bool
+	limitsMade  map[Limit]bool
+	sales       map[*AskedSale]bool // that limits may refuse
+	latestUS    int64               // of events
 }
 
 // New makes a model that has heard nothing.
@@ -190,6 +198,7 @@ func New(s Settings) *Model {
 		atts: map[string]*attempt{}, accounts: map[AccountName]int64{}, cases: map[Case]bool{}, made: map[string]int{},
 		wanted: map[string][]Move{}, done: map[string]*madeMove{}, rounds: map[player]*Round{}, players: map[string]player{}, rows: map[string]string{}, places: map[string]int{},
 		waiting: map[*AskedMove]bool{},
+		limits:  map[limitKey]*bound{}, limitsAsked: map[Limit]bool{}, limitsMade: map[Limit]bool{}, sales: map[*AskedSale]bool{},
 	}
 }
 

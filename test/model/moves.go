@@ -50,6 +50,14 @@ var (
 	onTime     = need{"being no refund of late money", func(s *step) bool { return !s.op.late }}
 	wasLate    = need{"being a refund of late money", func(s *step) bool { return s.op.late }}
 	requested  = need{"a merchant's request for this refund", func(s *step) bool { return s.request() != nil }}
+	welcome    = need{"a clear way: a limit that it would pass was lowered since it was begun", func(s *step) bool {
+		is, sure := s.m.barred(s.p, s.e.AtUS)
+		return !is || !sure
+	}}
+	barred = need{"a limit in its way that was lowered since it was begun", func(s *step) bool {
+		is, sure := s.m.barred(s.p, s.e.AtUS)
+		return is || !sure
+	}}
 )
 
 // String names a move in the history's words, and its requirement.
@@ -69,6 +77,9 @@ func Moves() []string {
 	}
 	for _, v := range payoutSteps {
 		names = append(names, "payout: "+v)
+	}
+	for _, v := range limitSteps {
+		names = append(names, "limit: "+v)
 	}
 	return names
 }
@@ -115,15 +126,11 @@ var moves = []move{
 	},
 	{
 		event: "payment.captured", from: open, to: []string{"captured"}, why: "L3.2, L6.4, L14, L15",
-		needs: []need{aSale, notBooked, heldPaid},
+		needs: []need{aSale, notBooked, heldPaid, welcome},
 		does: func(s *step) {
-			s.a.booked, s.p.offered = true, false
+			s.a.booked, s.p.cameUS = true, s.e.AtUS
 			s.p.Captured = s.a.Minor
-			for _, id := range s.p.sales { // whatever else was tried is over
-				if o := s.m.ops[id]; o.Status != "decline" && o != s.op {
-					o.Status = "decline"
-				}
-			}
+			s.endSales()
 			s.op.Status = "success"
 			s.post(s.clearing(), s.payee())
 		},
@@ -169,6 +176,16 @@ var moves = []move{
 	{
 		event: "payment.declined", from: []string{"awaiting_customer"}, to: []string{"declined"}, why: "ecommpay 2.3",
 		needs: []need{isCurrent, offered, {"the offer's time to be over", func(s *step) bool { return s.e.AtUS >= s.p.RetryUS }}},
+		does:  func(s *step) { s.p.offered = false },
+	},
+	{
+		event: "payment.declined", from: open, to: []string{"declined"}, why: "limits 1.3: its money came, and is not to be played with",
+		needs: []need{aSale, notBooked, heldPaid, barred},
+		does:  func(s *step) { s.endSales() },
+	},
+	{
+		event: "payment.declined", from: []string{"awaiting_customer"}, to: []string{"declined"}, why: "limits 1.3: no other try",
+		needs: []need{isCurrent, offered, {"the customer's press on this offer", func(s *step) bool { return s.p.pressed[s.p.current] }}, barred},
 		does:  func(s *step) { s.p.offered = false },
 	},
 	{
@@ -353,6 +370,14 @@ func (s *step) lateSale() *attempt {
 func (s *step) endRefund(as string) {
 	s.op.Status, s.a.held = as, false
 	s.a.booked = as == "success"
+}
+
+// endSales: whatever was tried is over.
+func (s *step) endSales() {
+	s.p.offered = false
+	for _, id := range s.p.sales {
+		s.m.ops[id].Status = "decline"
+	}
 }
 
 func (s *step) wallet() bool { return s.m.s.Wallet && s.p.Customer != "" }

@@ -26,6 +26,7 @@ func TestMistakesAreSeen(t *testing.T) {
 		"mutation_untold":     "is not told of event",      // endpoints do not hear of refunds
 		"mutation_nameless":   "but there is no such ref",  // a move of a wallet does not write its name
 		"mutation_release":    "without the provider's no", // a payout that nobody knows of is given back to the wallet
+		"mutation_unlimited":  "is let in:",                // a deposit passes its customer's limit
 		"mutation_retryguard": "may not move from",         // a customer may try again on an offer that does not stand
 	} {
 		t.Run(tag, func(t *testing.T) {

@@ -163,8 +163,8 @@ func (w *world) judgeAttempts(x rows, wrong func(string, ...any)) {
 // judgePayments: each payment has ended as its sales did.
 func (w *world) judgePayments(x rows, wrong func(string, ...any)) {
 	purchases := slices.DeleteFunc(slices.Clone(x.payments), func(p payment.Payment) bool { return p.Type == payment.TypePayout })
-	if len(purchases) != len(w.plan.Payments) {
-		wrong("There are %d payments, want %d: one for each name.", len(purchases), len(w.plan.Payments))
+	if want := len(w.plan.Payments) - len(w.refused); len(purchases) != want {
+		wrong("There are %d payments, want %d: one for each name that no limit has refused.", len(purchases), want)
 	}
 	for _, p := range purchases {
 		name := w.nameOf(p.ID)
@@ -224,6 +224,7 @@ func (w *world) judgeDeclines(x rows, wrong func(string, ...any)) {
 		switch late := e.AtUS - s.Payment.LimitUS; {
 		case s.Payment.Code == payment.CodeAutoDecline && (late < 0 || late > w.lateness().Microseconds()):
 			wrong("Payment %s was declined by time %d us after its limit.", w.nameOf(e.Payment), late)
+		case w.licensed && s.Payment.Code == payment.CodeRejectAmount: // a limit: the model knows whether
 		case s.Payment.Code != payment.CodeAutoDecline && s.Attempt.Status != payment.AttemptDeclined && s.Attempt.Status != payment.AttemptNotSent:
 			wrong("Payment %s was declined with code %s while its attempt was %s.", w.nameOf(e.Payment), s.Payment.Code, s.Attempt.Status)
 		}

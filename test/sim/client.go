@@ -13,6 +13,8 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/payment"
+	"aorta/internal/risk"
+	"aorta/test/model"
 )
 
 // ack is what a client has seen with its own eyes: it must be there in the end
@@ -55,7 +57,7 @@ func (w *world) address(name string, k event.Kind) string {
 	switch k {
 	case event.PaymentPending, event.RefundStarted, event.LateSuccess, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled,
 		event.PayoutPending, event.PayoutUnknown, event.PayoutPaid, event.PayoutFailed,
-		event.PayoutStepUp, event.PayoutOnHold, event.PayoutDeferred, event.PayoutPartly, event.PayoutCancelled, // of payouts and moves of wallets only endpoints hear
+		event.PayoutStepUp, event.PayoutOnHold, event.PayoutDeferred, event.PayoutPartly, event.PayoutCancelled, event.CustomerKYC, event.CustomerKYCAsked, // of payouts and moves of wallets only endpoints hear
 		event.WalletStake, event.WalletWin, event.WalletRollback, event.WalletDebit, event.WalletCredit, event.WalletBonusGranted, event.WalletBonusReleased:
 		return ""
 	case event.PaymentAwaiting: // the merchant must act
@@ -94,7 +96,9 @@ func (w *world) client(n int) {
 	}
 	w.later(begins, name, func() { w.begin(r, name, 0) })
 	w.plays(name, r.CustomerID, begins)
-	w.paysOut(name, r.CustomerID, begins)
+	if !w.licensed { // those of a licensed project wait for people: they are not played here yet
+		w.paysOut(name, r.CustomerID, begins)
+	}
 	for i := range int(w.draw("refunds", n) * 5) {
 		at := begins + time.Duration(w.draw("refund at", n, i)*float64(90*time.Minute))
 		w.later(at, name, func() { w.refund(r, name, i, 0) })
@@ -103,17 +107,27 @@ func (w *world) client(n int) {
 
 // begin makes the payment; whoever has no answer asks again.
 func (w *world) begin(r flow.SaleRequest, name string, try int) {
+	var asked *model.AskedSale
 	again := func() {
+		if asked != nil {
+			w.witness.SaleHeard(asked)
+		}
 		w.later(w.span(20*time.Second, "asks again", name, try), name, func() { w.begin(r, name, try+1) })
 	}
 	w.request(fmt.Sprint(name, "/begin/", try), func(p *process) {
-		w.witness.Sale(r)
+		asked = w.witness.SaleWaits(r)
 		begun, err := p.flows.BeginSale(context.Background(), r)
+		if no := flow.RefusalOf(err); no != nil && no.Code == risk.CodeLimitExceeded {
+			w.witness.SaleRefused(asked)
+			w.refused[name] = true
+			return
+		}
 		if err != nil {
 			w.bear(err)
 			again()
 			return
 		}
+		w.witness.SaleHeard(asked)
 		w.witness.SaleAnswered(r.PaymentID, begun.Payment.ID)
 		w.answered(name, r, begun)
 		if try == 0 && w.draw("impatient", name) < 0.3 { // the same order once more, in other letters and of another amount

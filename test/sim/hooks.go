@@ -165,7 +165,7 @@ func hears(k event.Kind, to payment.Status) []string {
 		return []string{"payout.failed"}
 	case event.PayoutStepUp, event.PayoutOnHold, event.PayoutDeferred, event.PayoutPartly, event.PayoutCancelled:
 		return []string{string(k)}
-	case event.RefundStarted, event.LateSuccess, event.PayoutUnknown, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled:
+	case event.RefundStarted, event.LateSuccess, event.PayoutUnknown, event.EndpointTest, event.EndpointFailing, event.EndpointDisabled, event.CustomerKYC, event.CustomerKYCAsked:
 	case event.WalletStake, event.WalletWin, event.WalletRollback, event.WalletDebit, event.WalletCredit, event.WalletBonusGranted, event.WalletBonusReleased: // nobody here names them
 	}
 	return nil

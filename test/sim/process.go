@@ -20,6 +20,7 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/inbox"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/internal/worker"
 )
 
@@ -90,7 +91,12 @@ func (w *world) start(slot int) {
 	}
 	p.flows = flow.New(p.book, w.store, flow.Options{
 		Endpoints: p.endpoints.Seen, Projects: projects, Connectors: connectors, Now: p.clock, Sleep: func(_ context.Context, d time.Duration) { w.pause(d) },
-		NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" },
+		NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" }, Rules: func(int64) *risk.Rules {
+			if w.licensed {
+				return rules()
+			}
+			return nil
+		},
 	})
 	p.callbacks = callback.New(p.book, w.store, callback.Options{
 		Styles: map[string]callback.Style{

@@ -64,6 +64,9 @@ type world struct {
 	hooks      *hooks
 	witness    *witness.Witness // for the independent model
 	project    project.Project
+	licensed   bool                  // the project has rules
+	notes      map[string]id.Note    // limits: what a customer's request stands for
+	refused    map[string]bool       // payments, for a limit
 	names      map[id.Payment]string // the merchant's
 	keys       map[string]id.Payment // payouts: what a client's idempotency key stands for
 	labels     map[id.Raw]string     // of other things that are due
@@ -164,6 +167,10 @@ func newWorld(p Plan) *world {
 			Methods:     []project.Method{{Code: "paytm-wallet", Name: "Paytm Wallet", Connector: "sim", Account: "one", Currency: "INR"}},
 		},
 	}
+	if w.licensed = w.draw("licensed") < 0.3; w.licensed {
+		w.project.Wallet, w.project.LateSuccess = true, project.LateRefund // which money is that came too late to be played with
+	}
+	w.notes, w.refused = map[string]id.Note{}, map[string]bool{}
 	for _, f := range Faults() {
 		w.rates[f] = p.rate(f)
 	}
@@ -309,6 +316,7 @@ func run(p Plan) *world {
 	for _, n := range p.Payments {
 		w.client(n)
 	}
+	w.limits()
 	for w.steps < maxSteps && !w.stopped && w.next() {
 	}
 	if w.steps >= maxSteps {

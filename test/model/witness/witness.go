@@ -15,10 +15,13 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/customer"
 	"aorta/internal/event"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
+	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/test/model"
@@ -46,6 +49,8 @@ type Witness struct {
 	mu       sync.Mutex
 	model    *model.Model
 	accounts map[id.Account]model.AccountName
+
+	customers map[id.Customer]string
 }
 
 // New makes a witness of a platform with one project and one provider. now is
@@ -53,7 +58,7 @@ type Witness struct {
 func New(pr project.Project, c Connector, now func() time.Time) *Witness {
 	merchant := strings.TrimPrefix(pr.Payee(""), "merchant:")
 	return &Witness{
-		now: now, inner: c, accounts: map[id.Account]model.AccountName{},
+		now: now, inner: c, accounts: map[id.Account]model.AccountName{}, customers: map[id.Customer]string{},
 		model: model.New(model.Settings{
 			Merchant: merchant, Wallet: pr.Wallet, Late: string(pr.LateSuccess), LimitUS: pr.LimitTime.Microseconds(),
 			RetryUS: pr.RetryTime.Microseconds(), MovesMoney: c.Capabilities().SaleMovesMoney,
@@ -75,6 +80,37 @@ func (w *Witness) Sale(r flow.SaleRequest) {
 			Name: r.PaymentID, Customer: r.CustomerID, Currency: string(r.Amount.Currency), Minor: r.Amount.Minor, Tries: int64(r.Retries),
 		})
 	})
+}
+
+// SaleWaits is Sale where limits may refuse it. SaleHeard or SaleRefused must follow.
+func (w *Witness) SaleWaits(r flow.SaleRequest) *model.AskedSale {
+	var asked *model.AskedSale
+	w.tell(func(m *model.Model) {
+		asked = m.SaleOnItsWay(model.Sale{
+			Name: r.PaymentID, Customer: r.CustomerID, Currency: string(r.Amount.Currency), Minor: r.Amount.Minor, Tries: int64(r.Retries),
+		})
+	})
+	return asked
+}
+
+// SaleHeard is told when the merchant has an answer, or will have none.
+func (w *Witness) SaleHeard(a *model.AskedSale) { w.tell(func(m *model.Model) { m.SaleHeard(a) }) }
+
+// SaleRefused is told when the merchant has heard that it would pass a limit.
+func (w *Witness) SaleRefused(a *model.AskedSale) { w.tell(func(m *model.Model) { m.SaleRefused(a) }) }
+
+// Limit is told before a customer's request for a limit on deposits is sent.
+func (w *Witness) Limit(customerID string, p limit.Period, a money.Amount) {
+	w.tell(func(m *model.Model) { m.LimitAsked(limitOf(customerID, string(p), a)) })
+}
+
+// LimitAnswered is told when they have heard that it is set, or waits.
+func (w *Witness) LimitAnswered(customerID string, p limit.Period, a money.Amount) {
+	w.tell(func(m *model.Model) { m.LimitAnswered(limitOf(customerID, string(p), a)) })
+}
+
+func limitOf(customerID, period string, a money.Amount) model.Limit {
+	return model.Limit{Customer: customerID, Period: period, Currency: string(a.Currency), Minor: a.Minor}
 }
 
 // SaleAnswered is told when the merchant has the answer.
@@ -317,6 +353,7 @@ func (l lane) Commit(ctx context.Context, c *book.Changes) error {
 	seen := &book.Changes{
 		Payments: copied(c.Payments), Operations: copied(c.Operations), Attempts: copied(c.Attempts), Accounts: copied(c.Accounts),
 		Inbox: copied(c.Inbox), Cases: copied(c.Cases), Rounds: copied(c.Rounds), Transfers: slices.Clone(c.Transfers), Events: slices.Clone(c.Events),
+		Customers: copied(c.Customers), Notes: slices.Clone(c.Notes),
 	}
 	err := l.Lane.Commit(ctx, c)
 	if err == nil || errors.Is(err, book.ErrLost) && l.s.written(seen) {
@@ -340,6 +377,7 @@ func (s store) written(c *book.Changes) bool {
 			t, ok, err := s.read.Transfer(ctx, k)
 			return t.ID, ok, err
 		}) &&
+		there(c.Notes, func(r customer.Note) (customer.Note, bool, error) { return s.read.Note(ctx, r.ID) }) &&
 		there(rows(c.Inbox), func(r payment.Inbox) (payment.Inbox, bool, error) { return s.read.Inbox(ctx, r.ID) }) &&
 		there(c.Events, func(r event.Event) (event.Event, bool, error) { return s.read.Event(ctx, r.ID) })
 }
@@ -368,13 +406,17 @@ func (w *Witness) committed(c *book.Changes) {
 	for n, a := range rows(c.Accounts) {
 		w.accounts[a.ID] = accounts[n].AccountName
 	}
+	for _, x := range rows(c.Customers) {
+		w.customers[x.ID] = x.Name
+	}
 	for _, n := range c.Inbox.Insert {
 		w.news(n, w.model.News)
 	}
 	w.model.Committed(model.Commit{
 		Payments: list(rows(c.Payments), paymentRow), Operations: list(rows(c.Operations), operationRow), Attempts: list(rows(c.Attempts), attemptRow),
 		Events: list(ofPayments(c.Events), eventRow), Transfers: w.pairs(c.Transfers), Accounts: accounts, Rounds: list(rows(c.Rounds), roundRow),
-		Cases: list(rows(c.Cases), func(c payment.Case) model.Case { return model.Case{Payment: c.Payment.String(), Kind: c.Kind} }),
+		Cases:  list(rows(c.Cases), func(c payment.Case) model.Case { return model.Case{Payment: c.Payment.String(), Kind: c.Kind} }),
+		Limits: w.limits(c.Notes),
 	})
 	for _, u := range c.Inbox.Update {
 		if u.Row.State == payment.InboxApplied {
@@ -390,6 +432,28 @@ func (w *Witness) news(n payment.Inbox, tell func(o model.Outcome, ownWord bool)
 	if err == nil {
 		tell(w.outcome(news.Reference, connector.Outcome{Kind: news.Kind, Amount: news.Amount}), news.Final)
 	}
+}
+
+// limits are those of notes.
+func (w *Witness) limits(notes []customer.Note) []model.Limit {
+	var out []model.Limit
+	for _, n := range notes {
+		if n.Kind != flow.NoteLimitSet && n.Kind != flow.NoteLimitAsked {
+			continue
+		}
+		var of struct{ Kind, Period, Amount, Currency string }
+		if err := json.Unmarshal([]byte(n.Body), &of); err != nil {
+			panic(err) // the platform wrote it just now
+		}
+		a, err := money.ParseDecimal(of.Amount, money.Currency(of.Currency))
+		if err != nil || of.Kind != string(customer.LimitDeposit) {
+			panic("witness: a limit that nobody asks for: " + n.Body)
+		}
+		l := limitOf(w.customers[n.Customer], of.Period, a)
+		l.AtUS, l.Raise = n.AtUS, n.Kind == flow.NoteLimitAsked
+		out = append(out, l)
+	}
+	return out
 }
 
 // ofPayments leaves out what is about endpoints of a merchant and moves nothing.

@@ -1,0 +1,5 @@
+//go:build mutation_unlimited
+
+package flow
+
+const mutation = "unlimited"
