@@ -51,12 +51,12 @@ func licensed(t *testing.T, db storetest.DB) (*office, project.Project) {
 	o.name("cat", operator.PayoutApprover)
 	o.name("rod", operator.RGOfficer)
 	p, _ := o.find(200)
-	b, err := o.flows.BeginSale(t.Context(), flow.SaleRequest{Project: p, Method: p.Methods[0], Door: "api", PaymentID: "in", CustomerID: "c9", Amount: eur(50_000)})
+	b, err := o.flows.BeginSale(t.Context(), flow.SaleRequest{Project: p, Method: p.Methods[0], Door: "api", PaymentID: "in", CustomerID: "c9", Amount: eur(14_000)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.settle()
-	if err := o.flows.Apply(t.Context(), b.Attempt, connector.Outcome{Kind: connector.Approved, Amount: eur(50_000)}); err != nil {
+	if err := o.flows.Apply(t.Context(), b.Attempt, connector.Outcome{Kind: connector.Approved, Amount: eur(14_000)}); err != nil {
 		t.Fatal(err)
 	}
 	k := o.flows.CustomerOf(p, "c9")
