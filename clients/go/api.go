@@ -111,6 +111,22 @@ func (s Customers) ListInstruments(ctx context.Context, customerID string, opts 
 	return got.Data, nil
 }
 
+// StartCheck begins a check of who a customer is. One of the level that is under way is given
+// instead. It needs the scope customers:write.
+func (s Customers) StartCheck(ctx context.Context, customerID string, params CheckStartParams, opts ...CallOption) (*Check, error) {
+	return send[Check](ctx, s.c, request{
+		method: "POST", path: []string{"/v1/customers/", customerID, "/kyc"}, body: params, mutates: true,
+	}, opts)
+}
+
+// GetKYC gives the level of verification that a customer of a licensed project has, and the checks
+// that it follows from. It needs the scope read.
+func (s Customers) GetKYC(ctx context.Context, customerID string, opts ...CallOption) (*Kyc, error) {
+	return send[Kyc](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/customers/", customerID, "/kyc"},
+	}, opts)
+}
+
 // ListLimits gives what limits a customer of a licensed project, and how much of it is used. It needs the scope read.
 func (s Customers) ListLimits(ctx context.Context, customerID string, opts ...CallOption) (*Limits, error) {
 	return send[Limits](ctx, s.c, request{
@@ -578,6 +594,16 @@ const (
 	AllTransferKindBonusRelease  AllTransferKind = "bonus_release"
 )
 
+// CheckStatus is one of the words below; later versions may have more.
+type CheckStatus string
+
+const (
+	CheckStatusOpen    CheckStatus = "open"
+	CheckStatusPassed  CheckStatus = "passed"
+	CheckStatusFailed  CheckStatus = "failed"
+	CheckStatusExpired CheckStatus = "expired"
+)
+
 // CustomerType is one of the words below; later versions may have more.
 type CustomerType string
 
@@ -855,6 +881,42 @@ type Balance struct {
 	Bonus string `json:"bonus"`
 }
 
+// Check is what Customers.StartCheck and Kyc give.
+type Check struct {
+	// Our name for the check.
+	CheckID string `json:"check_id"`
+
+	// That passing it gives.
+	Level int `json:"level"`
+
+	// open: the customer, or who checks, has still to do something; expired: it was passed, and holds
+	// no more.
+	Status CheckStatus `json:"status"`
+
+	// When it was begun.
+	CreatedAt time.Time `json:"created_at"`
+
+	// When what was passed holds no more. Missing: never.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+
+	// Why it was not passed, or holds no more: one word.
+	Reason string `json:"reason,omitzero"`
+
+	// Where the customer goes on, while it is open. Missing where there is no page, or not yet: ask
+	// again.
+	URL string `json:"url,omitzero"`
+}
+
+// CheckStartParams is what Customers.StartCheck takes.
+type CheckStartParams struct {
+	// The level that passing it gives: 1 (identity), 2 (documents) or 3 (source of funds, decided by a
+	// person).
+	Level int `json:"level"`
+
+	// Where the customer goes when they are done at the provider.
+	ReturnURL string `json:"return_url,omitzero"`
+}
+
 // Customer is what Customers.Get gives.
 type Customer struct {
 	// Your name for the customer.
@@ -1076,6 +1138,21 @@ type Instrument struct {
 
 	// For people, masked; absent where the provider names none.
 	Label string `json:"label,omitzero"`
+}
+
+// Kyc is what Customers.GetKYC gives.
+type Kyc struct {
+	// Your name for the customer.
+	CustomerID string `json:"customer_id"`
+
+	// What they have shown of themselves, 0 to 3.
+	Level int `json:"level"`
+
+	// The checks under way, those that bear levels, and the newest that was decided.
+	Checks []Check `json:"checks"`
+
+	// When the level ends. Missing: never.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // Limit is a part of Limits.

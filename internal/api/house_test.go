@@ -38,6 +38,8 @@ import (
 	"aorta/internal/sign"
 	"aorta/internal/store"
 	"aorta/internal/store/storetest"
+	"aorta/internal/verification"
+	"aorta/internal/verification/manual"
 )
 
 // mill is a small PSP that keeps its own records. What it does is told by the
@@ -411,7 +413,8 @@ func (h *house) newFlows(find func(int64) (project.Project, bool)) *flow.Flows {
 	return flow.New(h.book, h.reader(), flow.Options{
 		Projects: find, Endpoints: h.hooks.Seen, Connectors: h.connect,
 		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock,
-		Rules: func(id int64) *risk.Rules { return h.rules[id] },
+		Rules:     func(id int64) *risk.Rules { return h.rules[id] },
+		Verifiers: verification.Directory{{Name: "people", Levels: []int64{2, 3}, Provider: manual.Manual{}}},
 	})
 }
 

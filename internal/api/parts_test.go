@@ -14,6 +14,7 @@ import (
 	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/risk"
+	"aorta/internal/store/storetest"
 )
 
 // easyRules let pass what these tests are not about.
@@ -39,15 +40,7 @@ func (h *house) judged(rules string, level int64, won string) *house {
 // verified sets how far customer c is verified, if there is one.
 func (h *house) verified(level int64) {
 	h.t.Helper()
-	k := h.flows.CustomerOf(h.projects[300], "c")
-	h.act(k.Bucket(), func(p *book.Page) {
-		if c, ok := p.Customers.Get(k); ok {
-			c.Level = level
-			p.Customers.Put(c)
-		} else {
-			p.Customers.Put(customer.Customer{ID: k, MerchantID: 3, Name: "c", Level: level, CreatedUS: p.NowUS()})
-		}
-	})
+	storetest.Verify(h.t, h.book, customer.Customer{ID: h.flows.CustomerOf(h.projects[300], "c"), MerchantID: 3, Name: "c"}, level)
 }
 
 func (h *house) act(b id.Bucket, do func(*book.Page)) {

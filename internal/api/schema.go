@@ -116,6 +116,7 @@ var kinds = map[string]kind{
 	"signed":       {digits: true, pattern: `^-?[0-9]{1,19}(\.[0-9]{1,4})?$`},
 	"endpoint_id":  ofID(func(t string) error { _, err := id.ParseEndpoint(t); return err }, "we_"),
 	"instrument":   ofID(func(t string) error { _, err := id.ParseInstrument(t); return err }, "tok_"),
+	"check_id":     ofID(func(t string) error { _, err := id.ParseCheck(t); return err }, "kyc_"),
 	"delivery_id":  ofID(func(t string) error { _, err := id.ParseDelivery(t); return err }, "cb_"),
 	"types":        {schemaType: "array"}, // of events
 	"type":         {check: checkType},

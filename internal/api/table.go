@@ -15,7 +15,7 @@ func (a *API) table() []*route {
 			method: http.MethodPost, pattern: "/v1/payments/init", name: "initPayment", scope: project.ScopePayments,
 			doc:  "Begins a payment. It waits up to ten seconds for the provider, then answers pending without redirect_url.",
 			body: &initBody{}, answer: &initAnswer{}, once: a.initPayment,
-			errors: []code{codeDeclined, codeDuplicate, codeExpired, codeRange, codeCurrency, codeNoMethod, codePSPAway, codeLimit, codeRestricted, codeVelocity},
+			errors: []code{codeDeclined, codeDuplicate, codeExpired, codeRange, codeCurrency, codeNoMethod, codePSPAway, codeLimit, codeRestricted, codeKYC, codeVelocity},
 		},
 		{
 			method: http.MethodPost, pattern: "/v1/payments/webhook", name: "takeWebhook",
@@ -183,6 +183,16 @@ func (a *API) table() []*route {
 			method: http.MethodPost, pattern: "/v1/customers/{customer_id}/restrictions", name: "restrictCustomer", scope: project.ScopeCustomers,
 			doc:  "Pauses or excludes a customer who wants it, at once.",
 			body: &restrictionBody{}, answer: &restrictionsView{}, once: a.restrict, errors: []code{codeState},
+		},
+		{
+			method: http.MethodGet, pattern: "/v1/customers/{customer_id}/kyc", name: "getKYC", scope: project.ScopeRead,
+			doc:    "Gives the level of verification that a customer of a licensed project has, and the checks that it follows from.",
+			answer: &kycView{}, plain: a.getKYC, errors: []code{codeState},
+		},
+		{
+			method: http.MethodPost, pattern: "/v1/customers/{customer_id}/kyc", name: "startCheck", scope: project.ScopeCustomers,
+			doc:  "Begins a check of who a customer is. One of the level that is under way is given instead.",
+			body: &checkBody{}, answer: &checkView{}, once: a.startCheck, errors: []code{codeState, codeVelocity},
 		},
 		{
 			method: http.MethodPost, pattern: "/v1/customers/{customer_id}/restrictions/end", name: "endRestriction", scope: project.ScopeCustomers,

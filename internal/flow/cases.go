@@ -194,7 +194,9 @@ func (f *Flows) changeCase(ctx context.Context, c CaseChange, what string, chang
 				return row, err
 			}
 			p.Cases.Put(row)
-			reviewed(p, was, row)
+			if err := reviewed(p, was, row); err != nil {
+				return row, err
+			}
 			audit(p, c.By, what, row.ID.String(), map[string]any{
 				"kind": row.Kind, "payment": row.Payment.String(), "from": was.State, "to": row.State, "owner": row.Owner, "resolution": row.Resolution, "note": c.Note,
 			})
@@ -208,14 +210,15 @@ func (f *Flows) changeCase(ctx context.Context, c CaseChange, what string, chang
 }
 
 // reviewed counts the open reviews of a customer's deposits, which their payouts wait
-// for, when a case of that kind ends or is taken up again.
-func reviewed(p *book.Page, was, row payment.Case) {
+// for, when a case of that kind ends or is taken up again; the payouts are checked once
+// more then.
+func reviewed(p *book.Page, was, row payment.Case) error {
 	if row.Kind != caseDepositReview || was.State.Settled() == row.State.Settled() {
-		return
+		return nil
 	}
 	c, ok := p.Customers.Get(row.Customer)
 	if !ok {
-		return
+		return nil
 	}
 	if row.State.Settled() {
 		c.Review--
@@ -223,6 +226,7 @@ func reviewed(p *book.Page, was, row payment.Case) {
 		c.Review++
 	}
 	p.Customers.Put(c)
+	return checkPayoutsAgain(p, c)
 }
 
 // SettleCase settles a case in one of the ways that the matrix has for its kind, and

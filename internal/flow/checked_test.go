@@ -26,6 +26,7 @@ import (
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/risk"
+	"aorta/internal/store/storetest"
 	"aorta/internal/verify"
 )
 
@@ -128,7 +129,7 @@ func checkedHouse(t *testing.T, rules string) *house {
 		}
 	})
 	h.give(1) // the customer's row
-	h.changeCustomer(func(c *customer.Customer) { c.Level = 3 })
+	storetest.Verify(h.t, h.book, customer.Customer{ID: h.flows.CustomerOf(h.pr, "c1")}, 3)
 	return h
 }
 
@@ -385,7 +386,7 @@ func TestStepUpGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
 	h := checkedHouse(t, easy)
 	h.payIn("card", 10000)
-	h.changeCustomer(func(c *customer.Customer) { c.Level = 0 })
+	storetest.Verify(h.t, h.book, customer.Customer{ID: h.flows.CustomerOf(h.pr, "c1")}, 0)
 	b := h.cashOut("p", 4000)
 	h.wantStatus(b.Payment.ID, payment.StatusStepUp, "")
 	if r := b.Review; r.RequiredLevel != 1 || r.Reason != "verification_required" {
@@ -401,7 +402,7 @@ func TestStepUpGoesOnWhereItStopped(t *testing.T) {
 	}
 	verified() // that was a false alarm
 	h.wantStatus(b.Payment.ID, payment.StatusStepUp, "")
-	h.changeCustomer(func(c *customer.Customer) { c.Level = 1 })
+	storetest.Verify(h.t, h.book, customer.Customer{ID: h.flows.CustomerOf(h.pr, "c1")}, 1)
 	verified()
 	h.wantStatus(b.Payment.ID, payment.StatusPaid, "0")
 	h.wantMoney(6001, 0)

@@ -46,8 +46,14 @@ const KYC = "kyc"
 type CheckRequest struct {
 	Project    project.Project
 	CustomerID string
-	Level      int64  // customer.MinLevel to MaxLevel
-	ReturnURL  string // where the customer's browser goes when they are done; may be empty
+	ID         id.Check // chosen by NewCheck before, where a repeat must find it; zero: chosen now
+	Level      int64    // customer.MinLevel to MaxLevel
+	ReturnURL  string   // where the customer's browser goes when they are done; may be empty
+}
+
+// NewCheck chooses the id of a check that is not begun yet.
+func (f *Flows) NewCheck(pr project.Project, customerID string) id.Check {
+	return id.Check(f.book.Mint(f.CustomerOf(pr, customerID).Bucket()))
 }
 
 // CheckView is a check as the doors show it.
@@ -128,12 +134,18 @@ func (f *Flows) StartCheck(ctx context.Context, r CheckRequest) (CheckView, erro
 			if err != nil {
 				return begun{}, err
 			}
+			want := r.ID
+			if want.IsZero() {
+				want = id.Check(p.Mint())
+			} else if row, known := p.Checks.Get(want); known { // an earlier run of the same request
+				return begun{row, true}, nil
+			}
 			if k, open := v.Under(r.Level); open {
 				row, _ := p.Checks.Get(k)
 				return begun{row, true}, nil
 			}
 			row := customer.Check{
-				ID: id.Check(p.Mint()), Customer: c.ID, Level: r.Level, State: customer.CheckOpen, Provider: by.Name,
+				ID: want, Customer: c.ID, Level: r.Level, State: customer.CheckOpen, Provider: by.Name,
 				Facts: checkFacts{Project: r.Project.ID, Return: r.ReturnURL}.encode(), CreatedUS: p.NowUS(), ChangedUS: p.NowUS(),
 			}
 			if v, err = v.Begin(r.Level, row.ID, p.NowUS()); err != nil {
@@ -141,7 +153,11 @@ func (f *Flows) StartCheck(ctx context.Context, r CheckRequest) (CheckView, erro
 			}
 			c.Checks = v.Encode() // the level is left to the acts that tell of it
 			p.Customers.Put(c)
-			p.Checks.New(row)
+			if r.ID.IsZero() {
+				p.Checks.New(row)
+			} else {
+				p.Checks.Put(row) // its absence was read
+			}
 			note(p, c.ID, noteCheck, Player(r.Project).Name, checkNote{Check: row.ID, Level: row.Level, State: row.State})
 			p.Due.New(due.Now(row.ID.Raw(), due.Check, p.NowUS(), p.Epoch(), &checking{check: row, customer: c.Name, done: done}))
 			return begun{check: row}, nil
@@ -672,7 +688,12 @@ type Decision struct {
 	Passed bool
 	Reason string              // of one that is not: one word
 	Result verification.Result // of one that is: until, and who they are
-	Note   string
+}
+
+// Person gives the hash of who somebody is. verification.ErrFacts: it is not enough to
+// know them again, or the installation has no person key.
+func (f *Flows) Person(name string, birth time.Time, document string) (string, error) {
+	return f.opts.Persons.Person(name, birth, document)
 }
 
 // DecideCheck ends a check by an operator's hand: one that only a person can decide, or

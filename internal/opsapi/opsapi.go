@@ -114,6 +114,8 @@ func (d door) routes() map[string]deed {
 		all["POST /admin/payouts/{id}/reject"] = d.decide(flows.RejectPayout, true)
 		all["POST /admin/customers/{id}/restrictions"] = d.restrict
 		all["POST /admin/customers/{id}/restrictions/lift"] = d.lift
+		all["GET /admin/checks/{id}"] = look(d.showCheck)
+		all["POST /admin/checks/{id}/decide"] = d.decideCheck
 		all["GET /admin/audit"] = d.listAudit
 		all["GET /admin/audit/heads"] = d.auditHeads
 	}
@@ -201,7 +203,7 @@ func (d door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "validation_failed", "message": err.Error()})
 	case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, callback.ErrNoEndpoint), errors.Is(err, inbox.ErrNoNotification),
 		errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey), errors.Is(err, flow.ErrNoOperator),
-		errors.Is(err, flow.ErrNoCase):
+		errors.Is(err, flow.ErrNoCase), errors.Is(err, flow.ErrNoCheck):
 		answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "message": err.Error()})
 	case errors.As(err, &stands):
 		answer(w, http.StatusConflict, map[string]any{"error": "state_conflict", "message": stands.Why})

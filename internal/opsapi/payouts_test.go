@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"aorta/internal/book"
 	"aorta/internal/connector"
 	"aorta/internal/customer"
 	"aorta/internal/flow"
@@ -51,22 +50,13 @@ func licensed(t *testing.T, db storetest.DB) (*office, project.Project) {
 	o.name("cat", operator.PayoutApprover)
 	o.name("rod", operator.RGOfficer)
 	p, _ := o.find(200)
+	storetest.Verify(t, o.book, customer.Customer{ID: o.flows.CustomerOf(p, "c9"), MerchantID: p.MerchantID, Name: "c9"}, 3)
 	b, err := o.flows.BeginSale(t.Context(), flow.SaleRequest{Project: p, Method: p.Methods[0], Door: "api", PaymentID: "in", CustomerID: "c9", Amount: eur(14_000)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.settle()
 	if err := o.flows.Apply(t.Context(), b.Attempt, connector.Outcome{Kind: connector.Approved, Amount: eur(14_000)}); err != nil {
-		t.Fatal(err)
-	}
-	k := o.flows.CustomerOf(p, "c9")
-	_, err = book.Do(t.Context(), o.book, book.Act[struct{}]{Name: "test.level", Bucket: k.Bucket(), Decide: func(page *book.Page) (struct{}, error) {
-		c, _ := page.Customers.Get(k)
-		c.Level = 3
-		page.Customers.Put(c)
-		return struct{}{}, nil
-	}})
-	if err != nil {
 		t.Fatal(err)
 	}
 	return o, p

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/customer"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
@@ -20,6 +20,7 @@ import (
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/risk"
+	"aorta/internal/store/storetest"
 	"aorta/internal/verify"
 )
 
@@ -84,15 +85,7 @@ func cashed(t *testing.T) rows {
 		t.Fatal(err)
 	}
 	k := h.flows.CustomerOf(pr, "c")
-	_, err = book.Do(t.Context(), h.book, book.Act[struct{}]{Name: "test.level", Bucket: k.Bucket(), Decide: func(p *book.Page) (struct{}, error) {
-		c, _ := p.Customers.Get(k)
-		c.Level = 3
-		p.Customers.Put(c)
-		return struct{}{}, nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	storetest.Verify(t, h.book, customer.Customer{ID: k}, 3)
 	for n, m := range pr.Methods {
 		h.later(time.Second)
 		b, err := h.flows.BeginSale(t.Context(), flow.SaleRequest{Project: pr, Method: m, Door: "api", PaymentID: "in-" + m.Code, CustomerID: "c", Amount: eur(20_000)})

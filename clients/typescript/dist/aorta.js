@@ -348,6 +348,29 @@ var Customers = class {
     return data;
   }
   /**
+   * Begins a check of who a customer is. One of the level that is under way is given instead.
+   * It needs the scope customers:write.
+   */
+  startCheck(customerID, params, options = {}) {
+    return this.#caller.call({
+      method: "POST",
+      path: ["/v1/customers/", customerID, "/kyc"],
+      body: params,
+      mutates: true
+    }, options);
+  }
+  /**
+   * Gives the level of verification that a customer of a licensed project has, and the checks that
+   * it follows from.
+   * It needs the scope read.
+   */
+  getKYC(customerID, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/customers/", customerID, "/kyc"]
+    }, options);
+  }
+  /**
    * Gives what limits a customer of a licensed project, and how much of it is used.
    * It needs the scope read.
    */

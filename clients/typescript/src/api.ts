@@ -117,6 +117,27 @@ export class Customers {
   }
 
   /**
+   * Begins a check of who a customer is. One of the level that is under way is given instead.
+   * It needs the scope customers:write.
+   */
+  startCheck(customerID: string, params: CheckStartParams, options: CallOptions = {}): Promise<Check> {
+    return this.#caller.call<Check>({
+      method: "POST", path: ["/v1/customers/", customerID, "/kyc"], body: params, mutates: true,
+    }, options);
+  }
+
+  /**
+   * Gives the level of verification that a customer of a licensed project has, and the checks that
+   * it follows from.
+   * It needs the scope read.
+   */
+  getKYC(customerID: string, options: CallOptions = {}): Promise<Kyc> {
+    return this.#caller.call<Kyc>({
+      method: "GET", path: ["/v1/customers/", customerID, "/kyc"],
+    }, options);
+  }
+
+  /**
    * Gives what limits a customer of a licensed project, and how much of it is used.
    * It needs the scope read.
    */
@@ -729,6 +750,13 @@ export type AllTransferKind =
   | "bonus_release";
 
 /** Later versions may have more. */
+export type CheckStatus =
+  | "open"
+  | "passed"
+  | "failed"
+  | "expired";
+
+/** Later versions may have more. */
 export type CustomerType =
   | "cool_off"
   | "self_excluded";
@@ -940,6 +968,32 @@ export interface Balance {
   bonus: string;
 }
 
+/** Check is what Customers.StartCheck and Kyc give. */
+export interface Check {
+  /** Our name for the check. */
+  check_id: string;
+  /** That passing it gives. */
+  level: number;
+  /** open: the customer, or who checks, has still to do something; expired: it was passed, and holds no more. */
+  status: CheckStatus;
+  /** When it was begun. */
+  created_at: string;
+  /** When what was passed holds no more. Missing: never. */
+  expires_at?: string;
+  /** Why it was not passed, or holds no more: one word. */
+  reason?: string;
+  /** Where the customer goes on, while it is open. Missing where there is no page, or not yet: ask again. */
+  url?: string;
+}
+
+/** CheckStartParams is what Customers.StartCheck takes. */
+export interface CheckStartParams {
+  /** The level that passing it gives: 1 (identity), 2 (documents) or 3 (source of funds, decided by a person). */
+  level: number;
+  /** Where the customer goes when they are done at the provider. */
+  return_url?: string | undefined;
+}
+
 /** Customer is what Customers.Get gives. */
 export interface Customer {
   /** Your name for the customer. */
@@ -1108,6 +1162,18 @@ export interface Instrument {
   first_used_at?: string;
   /** For people, masked; absent where the provider names none. */
   label?: string;
+}
+
+/** Kyc is what Customers.GetKYC gives. */
+export interface Kyc {
+  /** Your name for the customer. */
+  customer_id: string;
+  /** What they have shown of themselves, 0 to 3. */
+  level: number;
+  /** The checks under way, those that bear levels, and the newest that was decided. */
+  checks: Check[];
+  /** When the level ends. Missing: never. */
+  expires_at?: string;
 }
 
 /** Limit is a part of Limits. */
