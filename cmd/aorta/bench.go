@@ -47,6 +47,9 @@ func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	if c.Accounts < 1 || c.Accounts > maxAccounts {
 		return fmt.Errorf("--accounts: 1 to %d", maxAccounts)
 	}
+	if c.Limits != "" && (!c.Core || c.Accounts != 1) {
+		return errors.New("--limits: with --core, and one account")
+	}
 	if c.Lanes < 0 || c.Lanes > maxLanes || (c.Lanes > 1 && c.Database == "") {
 		return fmt.Errorf("--lanes: 0 to %d on PostgreSQL, 0 or 1 on SQLite", maxLanes)
 	}

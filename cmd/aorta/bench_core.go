@@ -123,6 +123,10 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 		return coreResult{}, err
 	}
 	defer b.Close()
+	rules, err := c.rules()
+	if err != nil {
+		return coreResult{}, err
+	}
 	projects, customers := benchProjects(c.Accounts), 1000
 	if c.Limits != "" {
 		projects, customers = c.limitedProjects(), limitedCustomers
@@ -132,7 +136,7 @@ func (c benchCmd) measureCore(ctx context.Context, s streams, log *slog.Logger) 
 		flows: flow.New(b, db, flow.Options{
 			Projects:   projectsByID(projects),
 			Connectors: func(string, string) (connector.Connector, bool) { return nil, false },
-			NotifyURL:  func(string, string) string { return "" }, Now: time.Now, Log: log, Rules: c.rules(),
+			NotifyURL:  func(string, string) string { return "" }, Now: time.Now, Log: log, Rules: rules,
 		}),
 	}
 	if c.Limits != "" {

@@ -34,16 +34,16 @@ func (c benchCmd) limitedProjects() []project.Project {
 	return all
 }
 
-// rules are those that the bench's projects have: with all limits a profile's, else none.
-func (c benchCmd) rules() func(int64) *risk.Rules {
+// benchRules are a profile's, with a rate: without one, each deposit would be a case.
+const benchRules = "profile = \"generic\"\n[rates]\nINR = \"100\"\n"
+
+// rules are those that the bench's project has: with all limits a profile's, else none.
+func (c benchCmd) rules() (func(int64) *risk.Rules, error) {
 	if c.Limits != limitsAll {
-		return nil
+		return nil, nil
 	}
-	rules, ok := risk.Profile("generic")
-	if !ok {
-		panic("there is always a generic profile")
-	}
-	return func(int64) *risk.Rules { return rules }
+	rules, err := risk.Load("bench", []byte(benchRules))
+	return func(int64) *risk.Rules { return rules }, err
 }
 
 // meet makes the customers of each project: with all limits, so high that none refuses.
@@ -72,7 +72,7 @@ func (b *coreBench) meet(ctx context.Context, to *book.Book, limited bool) error
 }
 
 func meetOne(ctx context.Context, to *book.Book, p project.Project, name string, most int64, limited bool) error {
-	row := customer.Customer{MerchantID: p.MerchantID, Name: name}
+	row := customer.Customer{MerchantID: p.MerchantID, Name: name, Level: risk.Levels - 1} // whose deposits are as agreed
 	row.ID = customer.KeyOf(p.PaymentBucket(buckets, "", name), strconv.FormatInt(p.MerchantID, 10), name)
 	_, err := book.Do(ctx, to, book.Act[struct{}]{
 		Name: "bench.meet", Bucket: row.ID.Bucket(), Hint: func(pg *book.Page) { pg.Customers.Get(row.ID) },

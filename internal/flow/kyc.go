@@ -649,15 +649,14 @@ const caseDepositReview = "deposit_review"
 // (limits-and-risk.md section 2), and tells them when it soon will be.
 func (t *tally) verified(pay id.Payment, a money.Amount, told []event.Endpoint) error {
 	now := t.nowUS
-	deposits, err := t.windows(limit.Deposits, t.limits.Currencies)
+	deposits, err := t.deposited()
 	if err != nil {
 		return err
 	}
 	f := risk.DepositFacts{NowUS: now, Amount: a, Level: t.customer.LevelAt(now)}
 	for _, w := range deposits {
-		row, _ := t.window(limit.WindowID(t.customer.ID, limit.Deposits, w.currency))
 		in := func(minor int64) money.Amount { return money.Amount{Minor: minor, Currency: w.currency} }
-		ever, err := add(row.EverMinor, w.entries.Reserved())
+		ever, err := add(w.row.EverMinor, w.entries.Reserved())
 		if err != nil {
 			return err
 		}

@@ -95,6 +95,7 @@ func (s *start) admitted(l *licence, r SaleRequest, want id.Payment, told endpoi
 	s.hint = func(p *book.Page) {
 		p.Customers.Get(k)
 		p.Windows.Get(limit.WindowID(k, limit.Deposits, r.Amount.Currency))
+		p.Windows.Get(limit.WindowID(k, limit.Payouts, r.Amount.Currency)) // of a limit of what is paid in net
 	}
 	s.open = func(p *book.Page, pay id.Payment, fresh bool) (Begun, error) {
 		err := admit(p, l, meet(p, r.Project, r.CustomerID), pay, r.Amount, told(r.Project.ID))
