@@ -21,52 +21,52 @@ import (
 // Checks answers /n/kyc/{account}: what those tell who check customers. It is taken
 // as a PSP's news is, verified or nothing, stored as it came, answered and then
 // applied; and it is the provider's own word, so that nobody is asked once more.
-func (n *Inbox) Checks() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		account := r.PathValue("account")
-		reader, ok := n.checker(account)
-		switch {
-		case !ok:
-			http.Error(w, "unknown account", http.StatusNotFound)
-			return
-		case r.Method != http.MethodPost:
-			w.Header().Set("Allow", http.MethodPost)
-			n.neutral(w, false, http.StatusMethodNotAllowed)
-			return
-		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-		var tooLarge *http.MaxBytesError
-		switch {
-		case errors.As(err, &tooLarge):
-			n.count(flow.KYC, "malformed")
-			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
-			return
-		case err != nil:
-			n.unavailable(w, flow.KYC, false)
-			return
-		}
-		news, err := reader.ReadNotification(connector.Notification{Method: r.Method, Header: r.Header, Body: body})
-		switch {
-		case errors.Is(err, connector.ErrSignature):
-			n.count(flow.KYC, "forged")
-			n.neutral(w, false, http.StatusUnauthorized)
-			return
-		case err != nil, !utf8.Valid(body), bytes.IndexByte(body, 0) >= 0: // a database would refuse the last two
-			n.count(flow.KYC, "malformed")
-			n.neutral(w, false, http.StatusBadRequest)
-			return
-		}
-		crash.At(crash.NewsVerified)
-		named := connector.News{Final: true, EventID: news.EventID} // what it is known by
-		if err := n.store(r.Context(), flow.KYC, account, kept(r.Header, reader.NewsHeaders()), body, named); err != nil {
-			n.opts.Log.Error("store notification", "connector", flow.KYC, "error", err)
-			n.unavailable(w, flow.KYC, false)
-			return
-		}
-		n.count(flow.KYC, "stored")
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"status":"ok"}`)
-	})
+func (n *Inbox) Checks() http.Handler { return http.HandlerFunc(n.takeCheck) }
+
+func (n *Inbox) takeCheck(w http.ResponseWriter, r *http.Request) {
+	account := r.PathValue("account")
+	reader, ok := n.checker(account)
+	switch {
+	case !ok:
+		http.Error(w, "unknown account", http.StatusNotFound)
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		n.neutral(w, false, http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		n.count(flow.KYC, "malformed")
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		return
+	case err != nil:
+		n.unavailable(w, flow.KYC, false)
+		return
+	}
+	news, err := reader.ReadNotification(connector.Notification{Method: r.Method, Header: r.Header, Body: body})
+	switch {
+	case errors.Is(err, connector.ErrSignature):
+		n.count(flow.KYC, "forged")
+		n.neutral(w, false, http.StatusUnauthorized)
+		return
+	case err != nil, !utf8.Valid(body), bytes.IndexByte(body, 0) >= 0: // a database would refuse the last two
+		n.count(flow.KYC, "malformed")
+		n.neutral(w, false, http.StatusBadRequest)
+		return
+	}
+	crash.At(crash.NewsVerified)
+	named := connector.News{Final: true, EventID: news.EventID} // what it is known by
+	if err := n.store(r.Context(), flow.KYC, account, kept(r.Header, reader.NewsHeaders()), body, named); err != nil {
+		n.opts.Log.Error("store notification", "connector", flow.KYC, "error", err)
+		n.unavailable(w, flow.KYC, false)
+		return
+	}
+	n.count(flow.KYC, "stored")
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"status":"ok"}`)
 }
 
 // checker gives who reads the news of a provider.
