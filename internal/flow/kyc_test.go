@@ -721,7 +721,7 @@ func TestPayoutsAreCheckedAgain(t *testing.T) {
 	})
 }
 
-// levelled gives c1 a level until an instant, by a check that nobody made.
+// levelled gives c1 a level until an instant.
 func (h *house) levelled(level, untilUS int64) {
 	h.t.Helper()
 	k := h.flows.CustomerOf(h.pr, "c1")
@@ -731,7 +731,10 @@ func (h *house) levelled(level, untilUS int64) {
 			return struct{}{}, errors.New("nobody")
 		}
 		v, err := customer.DecodeVerification(c.Checks)
-		p.Customers.Put(c.Verified(v.Pass(customer.Proof{Level: level, Check: id.Check(p.Mint()), UntilUS: untilUS}, id.Person{}), p.NowUS()))
+		row := customer.Check{ID: id.Check(p.Mint()), Customer: k, Level: level, State: customer.CheckPassed, Facts: "{}", UntilUS: untilUS}
+		p.Checks.New(row)
+		p.Due.New(due.At(row.ID.Raw(), due.Check, untilUS))
+		p.Customers.Put(c.Verified(v.Pass(customer.Proof{Level: level, Check: row.ID, UntilUS: untilUS}, id.Person{}), p.NowUS()))
 		return struct{}{}, err
 	}})
 	if err != nil {

@@ -29,6 +29,7 @@ import (
 	"slices"
 
 	"aorta/internal/book"
+	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -82,7 +83,7 @@ func Run(ctx context.Context, r book.Reader, o Options) (Report, error) {
 	c := &checker{
 		findings: newFindings(always...), read: r, opts: o,
 		customers: map[id.Customer]person{}, accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{}, handled: map[id.Attempt]string{},
-		held: map[id.Account]int64{}, licensed: newLicensed(),
+		verified: map[id.Customer]*verified{}, linking: map[id.Customer]bool{}, held: map[id.Account]int64{}, licensed: newLicensed(),
 	}
 	if o.Clients != nil {
 		c.clients, c.counts[C2], c.counts[C7] = newClients(o.Clients), 0, 0
@@ -125,6 +126,8 @@ type checker struct {
 	licensed licensed               // what payments say of sources and windows
 	windows  windows                // of deposits and play
 	owners   map[string]id.Customer // of wallets
+	verified map[id.Customer]*verified
+	linking  map[id.Customer]bool // whose restrictions are to be told
 
 	clients   *clients // nil, as the next two: not known, not checked
 	provider  *provider
@@ -155,6 +158,7 @@ func (c *checker) run(ctx context.Context) error {
 		&pages[payment.Attempt, id.Attempt]{scan: c.read.ScanAttempts, key: attemptKey, take: c.takeAttempt},
 		&pages[event.Event, id.Event]{scan: c.read.ScanEvents, key: eventKey, take: c.takeEvent},
 		&pages[event.Delivery, id.Delivery]{scan: c.read.ScanDeliveries, key: deliveryKey, take: c.takeDelivery},
+		&pages[customer.Check, id.Check]{scan: c.read.ScanChecks, key: func(x *customer.Check) id.Check { return x.ID }, take: c.takeCheck},
 		&pages[payment.Inbox, id.Inbox]{scan: c.read.ScanInbox, key: func(n *payment.Inbox) id.Inbox { return n.ID }, take: c.takeInbox},
 		&pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: transferKey, take: c.takeTransfer},
 	)
@@ -163,6 +167,10 @@ func (c *checker) run(ctx context.Context) error {
 	}
 	c.dueWithoutSubject()
 	c.reviewWithoutPayout()
+	c.judgeLevels()
+	if err := c.judgePersons(ctx); err != nil {
+		return err
+	}
 	if err := c.judgeRest(ctx); err != nil {
 		return err
 	}
@@ -266,7 +274,11 @@ func deliveryKey(d *event.Delivery) id.Delivery      { return d.ID }
 // takeDue keeps a due row until its subject comes by.
 func (c *checker) takeDue(d *due.Due) {
 	c.dueWithoutSubject()
-	c.pending = d
+	if d.Kind == due.Link {
+		c.takeLink(d)
+	} else {
+		c.pending = d
+	}
 	if c.opts.LiveUS > 0 && d.DueUS < c.opts.LiveUS-overdueUS {
 		c.violation(C11, "Work %s (%s) is overdue by %d s.", rawText(d.ID), d.Kind, (c.opts.LiveUS-d.DueUS)/1_000_000)
 	}

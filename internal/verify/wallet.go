@@ -40,6 +40,7 @@ func (c *checker) scanCustomers(ctx context.Context) error {
 			owner: wallet + merchant + ":" + x.Name, merchant: "merchant:" + merchant, currencies: x.List(), counted: limits.Currencies, lastNote: x.LastNote,
 			reviews: x.Review,
 		}
+		c.takeVerified(x)
 	}}
 	return merge(ctx, &all)
 }
