@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"aorta/internal/book"
 	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/id"
@@ -41,17 +40,6 @@ func (h *house) judged(rules string, level int64, won string) *house {
 func (h *house) verified(level int64) {
 	h.t.Helper()
 	storetest.Verify(h.t, h.book, customer.Customer{ID: h.flows.CustomerOf(h.projects[300], "c"), MerchantID: 3, Name: "c"}, level)
-}
-
-func (h *house) act(b id.Bucket, do func(*book.Page)) {
-	h.t.Helper()
-	_, err := book.Do(h.t.Context(), h.book, book.Act[struct{}]{Name: "test", Bucket: b, Decide: func(p *book.Page) (struct{}, error) {
-		do(p)
-		return struct{}{}, nil
-	}})
-	if err != nil {
-		h.t.Fatal(err)
-	}
 }
 
 // resume has a payout looked at again, as who raises a level does.

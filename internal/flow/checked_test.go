@@ -180,16 +180,6 @@ func (h *house) act(bucket id.Bucket, do func(*book.Page)) {
 	}
 }
 
-func (h *house) changeCustomer(change func(*customer.Customer)) {
-	h.t.Helper()
-	k := h.flows.CustomerOf(h.pr, "c1")
-	h.act(k.Bucket(), func(p *book.Page) {
-		c, _ := p.Customers.Get(k)
-		change(&c)
-		p.Customers.Put(c)
-	})
-}
-
 // play stakes, and wins it all back.
 func (h *house) play(minor int64) {
 	h.t.Helper()
