@@ -272,7 +272,7 @@ func viewRestraint(r customer.Restraint, s flow.CustomerStanding) restrictionVie
 		Type: string(r.Restriction), SetBy: "house", Since: optional(r.SinceUS), Until: optional(r.UntilUS), EndsAt: optional(r.EndingUS),
 		MayPayOut: s.Restraint.Restriction != customer.Frozen,
 	}
-	if r.Restriction.Own() {
+	if r.Restriction.Own() && !r.Linked() {
 		v.SetBy = "customer"
 	}
 	if r.Restriction == customer.SelfExcluded && r.EndingUS == 0 {

@@ -3,11 +3,13 @@ package customer
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"aorta/internal/id"
 	"aorta/internal/limit"
 	"aorta/internal/money"
 )
@@ -88,6 +90,10 @@ type Limits struct {
 	// Restraints are all that were made and may still hold, the strongest first. The
 	// customer's row shows that one.
 	Restraints []Restraint
+
+	// Gone are restraints of the person that hold here no more: they ended, were lifted,
+	// or made longer. The newest first.
+	Gone []Made
 }
 
 var (
@@ -288,9 +294,9 @@ func DecodeHead(text string) (Head, error) {
 }
 
 // Encode writes the limits as the stores keep them: a head, and a word for each, its parts behind
-// one another: "EUR,SEK@1769… deposit/day/10000EUR/… !cool_off/…"; nothing is "".
+// one another: "EUR,SEK@1769… deposit/day/10000EUR/… !cool_off/… ~frozen/…"; nothing is "".
 func (l Limits) Encode() string {
-	if len(l.Currencies)+len(l.List)+len(l.Restraints) == 0 {
+	if len(l.Currencies)+len(l.List)+len(l.Restraints)+len(l.Gone) == 0 {
 		return ""
 	}
 	out := make([]byte, 0, 64*(1+len(l.List)))
@@ -331,6 +337,17 @@ func (l Limits) Encode() string {
 		out = appendNumber(out, r.SinceUS)
 		out = appendNumber(out, r.UntilUS)
 		out = appendNumber(out, r.EndingUS)
+		if r.By != "" || r.Linked() {
+			out = append(append(out, '/'), url.QueryEscape(r.By)...)
+		}
+		if r.Linked() {
+			out = append(append(out, '/'), r.Of.String()...)
+		}
+	}
+	for _, m := range l.Gone {
+		out = append(append(out, " ~"...), m.Restriction...)
+		out = appendNumber(out, m.SinceUS)
+		out = append(append(out, '/'), m.Of.String()...)
 	}
 	return string(out)
 }
@@ -357,7 +374,7 @@ func DecodeLimits(text string) (Limits, error) {
 	l.Currencies = head.Currencies
 	_, rest, more := strings.Cut(text, " ")
 	if more {
-		l.List = make([]Limit, 0, strings.Count(rest, " ")+1-strings.Count(rest, "!"))
+		l.List = make([]Limit, 0, strings.Count(rest, " ")+1)
 	}
 	for more {
 		var word string
@@ -365,7 +382,10 @@ func DecodeLimits(text string) (Limits, error) {
 		p := parts{left: word}
 		if restraint, ok := strings.CutPrefix(word, "!"); ok {
 			p.left = restraint
-			l.Restraints = append(l.Restraints, Restraint{Restriction: Restriction(p.next()), SinceUS: p.number(), UntilUS: p.number(), EndingUS: p.number()})
+			l.Restraints = append(l.Restraints, p.restraint())
+		} else if gone, ok := strings.CutPrefix(word, "~"); ok {
+			p.left = gone
+			l.Gone = append(l.Gone, Made{Restriction: Restriction(p.next()), SinceUS: p.number(), Of: p.customer()})
 		} else {
 			l.List = append(l.List, p.limit())
 		}
@@ -392,6 +412,26 @@ func (p *parts) number() int64 {
 	n, err := strconv.ParseInt(p.next(), 10, 64)
 	p.bad = p.bad || err != nil
 	return n
+}
+
+func (p *parts) restraint() Restraint {
+	r := Restraint{Restriction: Restriction(p.next()), SinceUS: p.number(), UntilUS: p.number(), EndingUS: p.number()}
+	if p.left != "" {
+		by, err := url.QueryUnescape(p.next())
+		p.bad = p.bad || err != nil
+		r.By = by
+	}
+	if p.left != "" {
+		r.Of = p.customer()
+	}
+	return r
+}
+
+func (p *parts) customer() id.Customer {
+	var k id.Customer
+	err := k.UnmarshalText([]byte(p.next()))
+	p.bad = p.bad || err != nil
+	return k
 }
 
 func (p *parts) amount() money.Amount { return p.amountOf(p.next()) }

@@ -3,10 +3,12 @@ package customer_test
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"aorta/internal/customer"
+	"aorta/internal/id"
 	"aorta/internal/limit"
 	"aorta/internal/money"
 )
@@ -297,16 +299,86 @@ func TestHouseRestrictionLeavesTheOwn(t *testing.T) {
 		t.Errorf("the row says %q until %d", h.Restriction, h.RestrictedUntilUS)
 	}
 	lifted := false
-	if h.Customer, h.limits, lifted = h.Lift(h.limits, customer.Frozen, 3); !lifted {
+	if h.Customer, h.limits, _, lifted = h.Lift(h.limits, customer.Frozen, 3); !lifted {
 		t.Error("not lifted")
 	}
 	h.is(t, "lifted", 3, customer.SelfExcluded)
 	if h.Restriction != customer.SelfExcluded || h.RestrictedUntilUS != half.UntilUS {
 		t.Errorf("the row says %q until %d", h.Restriction, h.RestrictedUntilUS)
 	}
-	if _, _, lifted = h.Lift(h.limits, customer.Frozen, 4); lifted {
+	if _, _, _, lifted = h.Lift(h.limits, customer.Frozen, 4); lifted {
 		t.Error("lifted twice")
 	}
 	h.restrict(t, customer.Restraint{Restriction: customer.SelfExcluded}, 4, nil)
 	h.restrict(t, half, 5, customer.ErrRestricted)
+}
+
+// Restraints keep who made them and for whom, and rows of before are read.
+func TestRestraintsAreKept(t *testing.T) {
+	t.Parallel()
+	want := customer.Limits{
+		Restraints: []customer.Restraint{
+			{Restriction: customer.Frozen, SinceUS: 1, By: "an officer/with !~%", Of: id.Customer{7}},
+			{Restriction: customer.RegistryExcluded, SinceUS: 2, UntilUS: 9, Of: id.Customer{8}},
+			{Restriction: customer.OperatorExcluded, SinceUS: 3, By: "ann"},
+			{Restriction: customer.SelfExcluded, SinceUS: 4, EndingUS: 5},
+		},
+		Gone: []customer.Made{{Restriction: customer.Frozen, SinceUS: 1, Of: id.Customer{9}}},
+	}
+	got, err := customer.DecodeLimits(want.Encode())
+	if err != nil || !slices.Equal(got.Restraints, want.Restraints) || !slices.Equal(got.Gone, want.Gone) {
+		t.Errorf("%q reads as %+v, %v", want.Encode(), got, err)
+	}
+	if got, err = customer.DecodeLimits("@0 !frozen/1/0/0"); err != nil || len(got.Restraints) != 1 {
+		t.Errorf("a row of before reads as %+v, %v", got, err)
+	}
+	for _, text := range []string{"@0 !frozen/1/0/0/ann/x", "@0 !frozen/1/0/0/%", "@0 ~frozen/x/", "@0 ~frozen/1/x", "@0 ~frozen/1//x"} {
+		if l, err := customer.DecodeLimits(text); err == nil {
+			t.Errorf("%q reads as %+v", text, l)
+		}
+	}
+}
+
+// Whatever the order in which the customers of a person hear of each other, a lifted
+// restriction is nowhere, and a self-exclusion ends at each by itself.
+func TestTheLiftedIsNotBroughtBack(t *testing.T) {
+	t.Parallel()
+	var a, b holder
+	a.ID, b.ID = id.Customer{1}, id.Customer{2}
+	tell := func(from, to *holder, now int64) {
+		to.Customer, to.limits, _ = to.RestrictAs(to.limits, from.ID, from.limits, now)
+		to.Customer, to.limits, _ = to.LiftAs(to.limits, from.limits, now)
+	}
+	a.restrict(t, customer.Restraint{Restriction: customer.Frozen, SinceUS: 1, UntilUS: 50, By: "ann"}, 1, nil)
+	before := a
+	tell(&a, &b, 2)
+	b.is(t, "told", 2, customer.Frozen)
+	if r := b.limits.Restraints[0]; r.By != "ann" || r.Of != a.ID {
+		t.Errorf("the copy is %+v", r)
+	}
+	a.restrict(t, customer.Restraint{Restriction: customer.Frozen, SinceUS: 3, By: "bob"}, 3, nil) // longer
+	a.Customer, a.limits, _, _ = a.Lift(a.limits, customer.Frozen, 4)
+	tell(&b, &a, 5)
+	a.is(t, "what was made longer comes back", 5, customer.Unrestricted)
+	tell(&a, &b, 5)
+	b.is(t, "lifted at the other", 5, customer.Unrestricted)
+	tell(&before, &b, 6) // late
+	b.is(t, "old news", 6, customer.Unrestricted)
+	a.restrict(t, customer.Restraint{Restriction: customer.Frozen, SinceUS: 3}, 7, nil)
+	tell(&a, &b, 7)
+	b.is(t, "another one in the same instant", 7, customer.Frozen)
+
+	a.restrict(t, customer.Restraint{Restriction: customer.SelfExcluded, SinceUS: 8, UntilUS: 9}, 8, nil)
+	tell(&a, &b, 8)
+	a.Customer, a.limits, _, _ = a.Lift(a.limits, customer.Frozen, 9)
+	tell(&a, &b, 9)
+	b.is(t, "beneath", 9, customer.SelfExcluded)
+	var err error
+	if a.Customer, a.limits, _, err = a.AskEnd(a.limits, 10, 0, func(customer.Restraint) time.Duration { return time.Microsecond }); err != nil {
+		t.Fatal(err)
+	}
+	tell(&b, &a, 20)
+	a.is(t, "ended", 20, customer.Unrestricted)
+	tell(&a, &b, 20)
+	b.is(t, "not asked to end here", 20, customer.SelfExcluded)
 }

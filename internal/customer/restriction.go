@@ -1,10 +1,13 @@
 package customer
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"slices"
 	"time"
+
+	"aorta/internal/id"
 )
 
 // Restraint is a restriction with its times.
@@ -13,6 +16,58 @@ type Restraint struct {
 	SinceUS     int64
 	UntilUS     int64 // when it ends, or may be asked to end; 0: it has no end
 	EndingUS    int64 // of a self-exclusion whose end was asked for: when that takes effect; else 0
+
+	By string      // who made it, as a note has it: whoever lifts it is another person (security.md S09); empty: nobody of the house
+	Of id.Customer // the same person's customer for whom it was made; zero: this one
+}
+
+// Linked reports whether a customer is restrained since the same person is, as
+// another customer.
+func (r Restraint) Linked() bool { return !r.Of.IsZero() }
+
+// Made names the making of a restraint. All copies of it, at the other customers of
+// the person, have the same.
+type Made struct {
+	Restriction Restriction
+	SinceUS     int64
+	Of          id.Customer
+}
+
+// made names the making of a restraint of a customer's.
+func (r Restraint) made(c id.Customer) Made {
+	if r.Linked() {
+		c = r.Of
+	}
+	return Made{r.Restriction, r.SinceUS, c}
+}
+
+// OfPerson reports whether r holds for a person, and so for each of their customers;
+// the others are of one account.
+func (r Restriction) OfPerson() bool {
+	switch r {
+	case SelfExcluded, OperatorExcluded, RegistryExcluded, Frozen:
+		return true
+	case Unrestricted, CoolOff, Closed:
+	}
+	return false
+}
+
+// maxGone bounds how many restraints that are gone a row names: the newest. They are
+// named so that no other customer of the person brings them back.
+const maxGone = 32
+
+// goneBy gives the limits with restraints among those that are gone.
+func (l Limits) goneBy(list ...Made) Limits {
+	for _, m := range list {
+		if m.Restriction.OfPerson() && !slices.Contains(l.Gone, m) {
+			l.Gone = append(slices.Clone(l.Gone), m)
+		}
+	}
+	slices.SortFunc(l.Gone, func(a, b Made) int {
+		return cmp.Or(cmp.Compare(b.SinceUS, a.SinceUS), cmp.Compare(a.Restriction, b.Restriction), slices.Compare(a.Of[:], b.Of[:]))
+	})
+	l.Gone = l.Gone[:min(len(l.Gone), maxGone)]
+	return l
 }
 
 // rank orders restrictions: the stronger one shows, and the weaker ones go on beneath it.
@@ -104,6 +159,11 @@ func (c Customer) put(limits Limits, all []Restraint) (Customer, Limits) {
 		top = all[0]
 	}
 	c.Restriction, c.RestrictedUntilUS, c.EndingUS = top.Restriction, top.UntilUS, top.EndingUS
+	for _, was := range limits.Restraints {
+		if m := was.made(c.ID); !slices.ContainsFunc(all, func(r Restraint) bool { return r.made(c.ID) == m }) {
+			limits = limits.goneBy(m)
+		}
+	}
 	limits.Restraints = all
 	c.Limits = limits.Encode()
 	return c, limits
@@ -114,6 +174,9 @@ func (c Customer) put(limits Limits, all []Restraint) (Customer, Limits) {
 func (c Customer) Restrict(limits Limits, r Restraint, nowUS int64) (Customer, Limits, error) {
 	all := c.restraints(limits, nowUS)
 	at := slices.IndexFunc(all, func(x Restraint) bool { return x.Restriction == r.Restriction })
+	for slices.Contains(limits.Gone, r.made(c.ID)) {
+		r.SinceUS++ // another one, though made in the same instant
+	}
 	switch {
 	case at < 0:
 		all = append(all, r)
@@ -141,16 +204,78 @@ func (r Restraint) ends() int64 {
 	return r.UntilUS
 }
 
-// Lift gives the customer without a restriction that the house or a register had made;
-// false if they had none of it.
-func (c Customer) Lift(limits Limits, what Restriction, nowUS int64) (Customer, Limits, bool) {
+// Lift gives the customer without a restriction that the house or a register had made,
+// and what was lifted; false if they had none of it.
+func (c Customer) Lift(limits Limits, what Restriction, nowUS int64) (Customer, Limits, Restraint, bool) {
 	all := c.restraints(limits, nowUS)
 	at := slices.IndexFunc(all, func(x Restraint) bool { return x.Restriction == what })
 	if at < 0 {
-		return c, limits, false
+		return c, limits, Restraint{}, false
 	}
+	r := all[at]
 	c, limits = c.put(limits, slices.Delete(all, at, at+1))
-	return c, limits, true
+	return c, limits, r, true
+}
+
+// RestrictAs gives the customer restrained as another one of the same person is, whose
+// limits are from, and how: what holds for the person there holds here, unless it has
+// ended here or was lifted. It is the same in whatever order, and however often, the
+// customers of a person are told of each other.
+func (c Customer) RestrictAs(limits Limits, as id.Customer, from Limits, nowUS int64) (Customer, Limits, []Restraint) {
+	var new []Restraint
+	for _, r := range from.Restraints {
+		m := r.made(as)
+		if !r.Restriction.OfPerson() || !r.Holds(nowUS) || slices.Contains(limits.Gone, m) || limits.covers(c.ID, r, m, nowUS) {
+			continue
+		}
+		r.EndingUS = 0 // who wants it to end asks for each of their accounts
+		if r.Of = m.Of; r.Of == c.ID {
+			r.Of = id.Customer{}
+		}
+		next, then, err := c.Restrict(limits, r, nowUS)
+		if err != nil {
+			continue // a longer one holds
+		}
+		c, limits = next, then
+		new = append(new, r)
+	}
+	return c, limits, new
+}
+
+// covers reports whether a customer is restrained so already, and for as long, or was
+// by the very same restraint, which has ended.
+func (l Limits) covers(c id.Customer, r Restraint, m Made, nowUS int64) bool {
+	return slices.ContainsFunc(l.Restraints, func(x Restraint) bool {
+		switch {
+		case x.Restriction != r.Restriction:
+			return false
+		case !x.Holds(nowUS):
+			return x.made(c) == m
+		}
+		return x.UntilUS == 0 || r.UntilUS != 0 && x.UntilUS >= r.UntilUS
+	})
+}
+
+// LiftAs gives the customer without what was lifted at another one of the same person,
+// whose limits are from, and what that was. What customers choose ends at each of theirs
+// by itself.
+func (c Customer) LiftAs(limits, from Limits, nowUS int64) (Customer, Limits, []Restraint) {
+	var lifted []Restraint
+	var left []Restraint
+	for _, r := range c.restraints(limits, nowUS) {
+		if !r.Restriction.Own() && slices.Contains(from.Gone, r.made(c.ID)) {
+			lifted = append(lifted, r)
+			continue
+		}
+		left = append(left, r)
+	}
+	for _, m := range from.Gone {
+		if !m.Restriction.Own() {
+			limits = limits.goneBy(m) // so that nobody brings it who has not heard yet
+		}
+	}
+	c, limits = c.put(limits, left)
+	return c, limits, lifted
 }
 
 // AskEnd gives the customer whose self-exclusion is to end after a further delay, which

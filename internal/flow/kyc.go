@@ -459,7 +459,7 @@ func (v *verdict) book() error {
 	v.row.State, v.row.Reason, v.row.ChangedUS = to, reason, now
 	facts.URL, facts.Return = "", ""
 	if to == customer.CheckPassed {
-		known = v.pass(known, &facts)
+		known = v.pass(c.MerchantID, known, &facts)
 	} else {
 		known = known.Fail(v.row.ID)
 	}
@@ -482,7 +482,7 @@ func (v *verdict) book() error {
 }
 
 // pass takes over what the provider knows.
-func (v *verdict) pass(known customer.Verification, facts *checkFacts) customer.Verification {
+func (v *verdict) pass(merchant int64, known customer.Verification, facts *checkFacts) customer.Verification {
 	r := v.out.Result
 	v.row.UntilUS = 0
 	if !r.Until.IsZero() {
@@ -490,7 +490,7 @@ func (v *verdict) pass(known customer.Verification, facts *checkFacts) customer.
 	}
 	var who id.Person
 	if r.Person != "" {
-		facts.Person, who = r.Person, personID(v.flows.book.Buckets(), r.Person)
+		facts.Person, who = r.Person, personID(v.flows.book.Buckets(), merchant, r.Person)
 	}
 	facts.Holder = v.flows.opts.Persons.Holder(r.Holder)
 	return known.Pass(customer.Proof{Level: v.row.Level, Check: v.row.ID, UntilUS: v.row.UntilUS}, who)

@@ -96,7 +96,7 @@ type bureauHouse struct {
 	hears  []event.Endpoint
 }
 
-const rulesProject, plainProject, otherHouse = 300, 200, 400
+const rulesProject, sister, plainProject, otherHouse = 300, 301, 200, 400
 
 func newBureauHouse(t *testing.T, db storetest.DB) *bureauHouse {
 	t.Helper()
@@ -142,7 +142,7 @@ func newBureauHouse(t *testing.T, db storetest.DB) *bureauHouse {
 
 func (l *bureauHouse) clock() time.Time { l.mu.Lock(); defer l.mu.Unlock(); return l.now }
 
-// project gives a project: each of a merchant of its own, with wallets.
+// project gives a project with wallets; rulesProject and sister are of one merchant.
 func (l *bureauHouse) project(n int64) project.Project {
 	return project.Project{ID: n, MerchantID: n / 100, Wallet: true}
 }
@@ -585,14 +585,14 @@ func TestOnePersonIsExcludedEverywhere(t *testing.T) {
 		until := l.clock().Add(200 * 24 * time.Hour).UnixMicro()
 		out := customer.Restraint{Restriction: customer.SelfExcluded, UntilUS: until}
 		l.verified(rulesProject, "ann", 1)
-		l.verified(otherHouse, "anna", 1) // the same person at another merchant
+		l.verified(sister, "anna", 1) // the same person in another project
 		l.verified(rulesProject, "bob", 2)
 		l.exclude(rulesProject, "ann", customer.Restraint{Restriction: customer.CoolOff, UntilUS: l.clock().Add(48 * time.Hour).UnixMicro()})
-		l.restricted(otherHouse, "anna", "") // a cool-off is of one account
+		l.restricted(sister, "anna", "") // a cool-off is of one account
 		l.exclude(rulesProject, "ann", out)
-		l.restricted(otherHouse, "anna", customer.SelfExcluded)
+		l.restricted(sister, "anna", customer.SelfExcluded)
 		l.restricted(rulesProject, "bob", "")
-		if c := l.customer(otherHouse, "anna"); c.RestrictedUntilUS != until || !strings.Contains(strings.Join(l.notes(c), "\n"), "restricted_as_person") {
+		if c := l.customer(sister, "anna"); c.RestrictedUntilUS != until || !strings.Contains(strings.Join(l.notes(c), "\n"), "restricted_as_person") {
 			t.Errorf("excluded until %d, notes %v, want until %d", c.RestrictedUntilUS, l.notes(c), until)
 		}
 		// Who is known as that person only now is excluded at once.
@@ -600,15 +600,15 @@ func TestOnePersonIsExcludedEverywhere(t *testing.T) {
 		l.restricted(rulesProject, "a.example", customer.SelfExcluded)
 		// So is who shows another document: the two are one person by the customer who showed both.
 		l.verified(rulesProject, "carl", 5)
-		l.verified(otherHouse, "carlo", 6)
+		l.verified(sister, "carlo", 6)
 		l.verified(rulesProject, "carl", 6)
-		l.exclude(otherHouse, "carlo", out)
+		l.exclude(sister, "carlo", out)
 		l.restricted(rulesProject, "carl", customer.SelfExcluded)
 		l.verified(rulesProject, "karl", 5)
 		l.restricted(rulesProject, "karl", customer.SelfExcluded)
 		// A longer one reaches the others, a shorter one changes nothing.
 		forever := customer.Restraint{Restriction: customer.SelfExcluded}
-		l.exclude(otherHouse, "anna", forever)
+		l.exclude(sister, "anna", forever)
 		if c := l.customer(rulesProject, "ann"); c.RestrictedUntilUS != 0 {
 			t.Errorf("excluded until %d, want without end", c.RestrictedUntilUS)
 		}
@@ -631,27 +631,94 @@ func TestLinkIsDoneAgain(t *testing.T) {
 	l := newBureauHouse(t, book.NewMemory())
 	l.verified(rulesProject, "ann", 1)
 	l.exclude(rulesProject, "ann", customer.Restraint{Restriction: customer.SelfExcluded})
-	k := l.begun(otherHouse, "anna", 2)
+	k := l.begun(sister, "anna", 2)
 	if _, err := l.flows.HearCheck(t.Context(), "bureau", verification.News{Reference: k.String(), Level: 2, Outcome: passes(hashOf(1), time.Time{})}); err != nil {
 		t.Fatal(err)
 	}
 	l.mu.Lock()
 	l.work = nil // the process dies
 	l.mu.Unlock()
-	l.restricted(otherHouse, "anna", "")
+	l.restricted(sister, "anna", "")
 	l.pass(time.Minute)
-	l.restricted(otherHouse, "anna", customer.SelfExcluded)
+	l.restricted(sister, "anna", customer.SelfExcluded)
 	// Told twice, it changes nothing.
-	before := l.customer(otherHouse, "anna")
+	before := l.customer(sister, "anna")
 	for range 3 {
 		if err := l.flows.Handle(t.Context(), due.Due{ID: before.ID.Raw(), Kind: due.Link}); err != nil {
 			t.Fatal(err)
 		}
 		l.settle()
 	}
-	if after := l.customer(otherHouse, "anna"); after != before {
+	if after := l.customer(sister, "anna"); after != before {
 		t.Errorf("told again: %+v, before %+v", after, before)
 	}
+}
+
+// No merchant has a word in who pays in at another one's.
+func TestMerchantsAreNotLinked(t *testing.T) {
+	t.Parallel()
+	l := newBureauHouse(t, book.NewMemory())
+	l.verified(rulesProject, "ann", 1)
+	l.verified(otherHouse, "ann", 1)
+	l.exclude(rulesProject, "ann", customer.Restraint{Restriction: customer.SelfExcluded})
+	l.restricted(otherHouse, "ann", "")
+	l.verified(otherHouse, "anna", 1)
+	l.restricted(otherHouse, "anna", "")
+	l.verified(sister, "anna", 1)
+	l.restricted(sister, "anna", customer.SelfExcluded)
+}
+
+// What was made for one customer of a person is lifted for all, by another officer than
+// who made it, wherever that is asked for; and nobody brings it back.
+func TestLiftReachesThePerson(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		l := newBureauHouse(t, db)
+		one, two := operator.Actor{Name: "one", Roles: "rg_officer"}, operator.Actor{Name: "two", Roles: "rg_officer"}
+		of := func(pr int64, name string, by operator.Actor) flow.CustomerChange {
+			return flow.CustomerChange{Project: l.project(pr), CustomerID: name, By: by, Reason: "looked into it"}
+		}
+		l.verified(rulesProject, "ann", 1)
+		l.verified(sister, "anna", 1)
+		l.verified(sister, "anna", 2)
+		l.verified(rulesProject, "annie", 2) // the same person by the one who showed both
+		all := func(want customer.Restriction) {
+			t.Helper()
+			l.restricted(rulesProject, "ann", want)
+			l.restricted(sister, "anna", want)
+			l.restricted(rulesProject, "annie", want)
+		}
+		for n, at := range []struct {
+			pr   int64
+			name string
+		}{{rulesProject, "ann"}, {sister, "anna"}, {rulesProject, "annie"}} {
+			if err := l.flows.Restrict(t.Context(), of(rulesProject, "ann", one), customer.Restraint{Restriction: customer.OperatorExcluded}); err != nil {
+				t.Fatal(err)
+			}
+			l.settle()
+			all(customer.OperatorExcluded)
+			if err := l.flows.Lift(t.Context(), of(at.pr, at.name, one), customer.OperatorExcluded); !errors.Is(err, flow.ErrSamePerson) {
+				t.Errorf("%d: lifted by who made it: %v", n, err)
+			}
+			if err := l.flows.Lift(t.Context(), of(at.pr, at.name, two), customer.OperatorExcluded); err != nil {
+				t.Fatalf("%d: lift: %v", n, err)
+			}
+			l.settle()
+			all(customer.Unrestricted)
+			for _, c := range []customer.Customer{l.customer(rulesProject, "ann"), l.customer(sister, "anna"), l.customer(rulesProject, "annie")} {
+				if err := l.flows.Handle(t.Context(), due.Due{ID: c.ID.Raw(), Kind: due.Link}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.settle()
+			all(customer.Unrestricted)
+		}
+		l.verified(rulesProject, "anne", 2)
+		l.restricted(rulesProject, "anne", customer.Unrestricted)
+		if notes := strings.Join(l.notes(l.customer(sister, "anna")), "\n"); !strings.Contains(notes, "restriction_lifted_as_person") {
+			t.Errorf("notes %v tell nothing of the lift", notes)
+		}
+	})
 }
 
 // A level that changes has every payout looked at again that waits, and no other.

@@ -351,6 +351,7 @@ func (f *Flows) Restrict(ctx context.Context, c CustomerChange, r customer.Restr
 func (f *Flows) restrict(ctx context.Context, c CustomerChange, make func(nowUS int64) customer.Restraint) error {
 	return f.change(ctx, c, "customer.restrict", func(t *tally) (string, any, error) {
 		r := make(t.nowUS)
+		r.By = c.By.Name
 		var err error
 		if t.customer, t.limits, err = t.customer.Restrict(t.limits, r, t.nowUS); err != nil {
 			return "", nil, err
@@ -360,19 +361,26 @@ func (f *Flows) restrict(ctx context.Context, c CustomerChange, make func(nowUS 
 	})
 }
 
-// Lift takes a restriction away that the house or a register has made. What the customer
-// has chosen holds on: that ends as they chose it.
+// Lift takes a restriction away that the house or a register has made, from all customers
+// who are the same person. It takes another person than who made it (security.md S09).
+// What the customer has chosen holds on: that ends as they chose it.
 //
-// Errors: ErrNoRules, ErrNoWallet; ErrState: there is none of it, or it is the customer's own.
+// Errors: ErrNoRules, ErrNoWallet, ErrSamePerson; ErrState: there is none of it, or it is
+// the customer's own.
 func (f *Flows) Lift(ctx context.Context, c CustomerChange, what customer.Restriction) error {
 	if what.Own() {
 		return ErrState
 	}
 	return f.change(ctx, c, "customer.lift", func(t *tally) (string, any, error) {
+		var was customer.Restraint
 		var lifted bool
-		if t.customer, t.limits, lifted = t.customer.Lift(t.limits, what, t.nowUS); !lifted {
+		if t.customer, t.limits, was, lifted = t.customer.Lift(t.limits, what, t.nowUS); !lifted {
 			return "", nil, ErrState
 		}
+		if c.By.Is(was.By) {
+			return "", nil, ErrSamePerson
+		}
+		spread(t.page, t.customer, what)
 		return NoteLifted, restrictionNote{Type: what, Reason: c.Reason}, nil
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"aorta/internal/book"
 	"aorta/internal/customer"
@@ -13,10 +14,11 @@ import (
 	"aorta/internal/id"
 )
 
-// Customers who are one person are excluded together, over all merchants of the
-// installation (limits-and-risk.md section 1.3). Each lies in a bucket of their own,
-// so that is no act: a due row of the customer who changed has it told to the others,
-// again and again until it is done, and telling it twice changes nothing.
+// Customers of a merchant who are one person are excluded together, and no more once that
+// is lifted (limits-and-risk.md section 1.3). Each lies in a bucket of their own, so that
+// is no act: a due row of the customer who changed has it told to the others, again and
+// again until it is done, and telling it twice changes nothing. No merchant has a word in
+// who pays in at another one's.
 //
 //	customer A ── excluded ──▶ due.Link of A ──▶ person: A, B, C ──▶ B, C excluded
 //	customer D ── verified ──▶ due.Link of D ──▶ D joins the person ──▶ D excluded
@@ -25,9 +27,11 @@ import (
 // others are read, and who is excluded is so before the members are read. So of two
 // that happen at once at least one sees the other.
 
-// personID is where a person lies: in the bucket of their own hash.
-func personID(buckets int, hash string) id.Person {
-	return id.Person(id.Derive(id.BucketOf(buckets, "person", hash), "person", hash))
+// personID is where a person lies, as a merchant knows them: in the bucket of their own
+// hash. Another merchant's person with the same hash is another one.
+func personID(buckets int, merchant int64, hash string) id.Person {
+	scope := "person:" + strconv.FormatInt(merchant, 10)
+	return id.Person(id.Derive(id.BucketOf(buckets, scope, hash), scope, hash))
 }
 
 // linkNow has a customer linked with those who are the same person.
@@ -36,15 +40,10 @@ func linkNow(p *book.Page, k id.Customer) {
 	p.Due.Put(due.Now(k.Raw(), due.Link, p.NowUS(), p.Epoch(), nil))
 }
 
-// spreads are the restrictions of a person, not of one account.
-var spreads = map[customer.Restriction]bool{
-	customer.SelfExcluded: true, customer.OperatorExcluded: true, customer.RegistryExcluded: true, customer.Frozen: true,
-}
-
-// spread has a restriction told to those who are the same person, if it is one that
-// holds for all of them. It is called by the act that restricts the customer.
+// spread has a restriction told to those who are the same person, or that it was lifted,
+// if it is one that holds for all of them. It is called by the act that changes it.
 func spread(p *book.Page, c customer.Customer, r customer.Restriction) {
-	if !c.Person.IsZero() && spreads[r] {
+	if !c.Person.IsZero() && r.OfPerson() {
 		linkNow(p, c.ID)
 	}
 }
@@ -158,18 +157,19 @@ func (f *Flows) join(ctx context.Context, person id.Person, k id.Customer, done 
 	return members, nil
 }
 
-// restrictAs copies a person's restrictions from one of their customers to another.
+// restrictAs has a customer restricted as another one of the same person is, and no more
+// by what was lifted there.
 func (f *Flows) restrictAs(ctx context.Context, k, as id.Customer) error {
-	from, ok, err := f.read.Customer(ctx, as)
+	other, ok, err := f.read.Customer(ctx, as)
 	if err != nil || !ok {
 		return fmt.Errorf("read customer %s (found %t): %w", as, ok, err)
 	}
-	if from.Restriction == customer.Unrestricted {
-		return nil
-	}
-	limits, err := customer.DecodeLimits(from.Limits)
+	from, err := customer.DecodeLimits(other.Limits)
 	if err != nil {
 		return fmt.Errorf("limits of %s: %w", as, err)
+	}
+	if len(from.Restraints)+len(from.Gone) == 0 {
+		return nil
 	}
 	_, err = book.Do(ctx, f.book, book.Act[struct{}]{
 		Name: "person.restrict", Bucket: k.Bucket(), Background: true,
@@ -179,30 +179,24 @@ func (f *Flows) restrictAs(ctx context.Context, k, as id.Customer) error {
 			if !ok {
 				return struct{}{}, fmt.Errorf("customer %s: %w", k, errNobody)
 			}
-			changed := false
-			for _, r := range limits.Restraints {
-				if !spreads[r.Restriction] || !r.Holds(p.NowUS()) {
-					continue
-				}
-				r.EndingUS = 0 // who wants it to end asks for each of their accounts
-				own, err := customer.DecodeLimits(c.Limits)
-				if err != nil {
-					return struct{}{}, fmt.Errorf("limits of %s: %w", k, err)
-				}
-				if covered(own, r, p.NowUS()) {
-					continue
-				}
-				if c, _, err = c.Restrict(own, r, p.NowUS()); err != nil {
-					return struct{}{}, fmt.Errorf("restrict %s: %w", k, err)
-				}
-				p.Customers.Put(c)
-				note(p, k, noteLinked, "rules", map[string]any{"restriction": r.Restriction, "until": instantOf(r.UntilUS)})
-				c, _ = p.Customers.Get(k) // the note has a place on the row
-				changed = true
+			own, err := customer.DecodeLimits(c.Limits)
+			if err != nil {
+				return struct{}{}, fmt.Errorf("limits of %s: %w", k, err)
 			}
-			if changed { // they may be known as somebody else, too
-				linkNow(p, k)
+			// What took the place of another is here before that one goes.
+			next, limits, restricted := c.RestrictAs(own, as, from, p.NowUS())
+			next, _, lifted := next.LiftAs(limits, from, p.NowUS())
+			if next == c {
+				return struct{}{}, nil
 			}
+			p.Customers.Put(next)
+			for _, r := range restricted {
+				note(p, k, noteLinked, "rules", linkedNote{Restriction: r.Restriction, Until: instantOf(r.UntilUS)})
+			}
+			for _, r := range lifted {
+				note(p, k, noteUnlinked, "rules", linkedNote{Restriction: r.Restriction})
+			}
+			linkNow(p, k) // they may be known as somebody else, too
 			return struct{}{}, nil
 		},
 	})
@@ -214,12 +208,13 @@ func (f *Flows) restrictAs(ctx context.Context, k, as id.Customer) error {
 
 var errNobody = errors.New("no such customer")
 
-// noteLinked: the customer is restricted since the same person is, under another name.
-const noteLinked = "restricted_as_person"
+// Kinds of note of a customer who is the same person as another one.
+const (
+	noteLinked   = "restricted_as_person"         // they are restricted, since the other is
+	noteUnlinked = "restriction_lifted_as_person" // it was lifted there
+)
 
-// covered reports whether a customer is restricted so already, and for as long.
-func covered(own customer.Limits, r customer.Restraint, nowUS int64) bool {
-	return slices.ContainsFunc(own.Restraints, func(x customer.Restraint) bool {
-		return x.Restriction == r.Restriction && x.Holds(nowUS) && (x.UntilUS == 0 || r.UntilUS != 0 && x.UntilUS >= r.UntilUS)
-	})
+type linkedNote struct {
+	Restriction customer.Restriction `json:"restriction"`
+	Until       string               `json:"until,omitempty"`
 }

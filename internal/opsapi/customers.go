@@ -1,8 +1,6 @@
 package opsapi
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -77,45 +75,10 @@ func (d door) lift(w http.ResponseWriter, r *http.Request, by operator.Actor) er
 	if err != nil {
 		return err
 	}
-	made, err := d.madeBy(r, c, req.Type)
-	if err != nil {
-		return err
-	}
-	if by.Is(made) {
-		return flow.ErrSamePerson
-	}
 	if err := d.Operators.Flows.Lift(r.Context(), c, req.Type); err != nil {
 		return err
 	}
 	return d.tellStanding(w, r, c)
-}
-
-// maxNotes bounds how far back a customer's history is looked at.
-const maxNotes = 10_000
-
-// madeBy says who has last restricted a customer so.
-func (d door) madeBy(r *http.Request, c flow.CustomerChange, what customer.Restriction) (string, error) {
-	row, _, err := d.Read.Customer(r.Context(), d.Operators.Flows.CustomerOf(c.Project, c.CustomerID))
-	if err != nil {
-		return "", err
-	}
-	for next, n := row.LastNote, 0; !next.IsZero(); n++ {
-		if n == maxNotes {
-			return "", fmt.Errorf("the history of %s is too long", row.ID)
-		}
-		note, ok, err := d.Read.Note(r.Context(), next)
-		if err != nil || !ok {
-			return "", chainError("note", next, err)
-		}
-		var body struct {
-			Type customer.Restriction `json:"type"`
-		}
-		if note.Kind == flow.NoteRestricted && json.Unmarshal([]byte(note.Body), &body) == nil && body.Type == what {
-			return note.By, nil
-		}
-		next = note.Prev
-	}
-	return "", flow.ErrState
 }
 
 // tellStanding shows what a customer may not do now.
