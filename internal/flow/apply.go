@@ -210,7 +210,7 @@ func (x *application) afterFinal() error {
 		}
 		if said == payment.AttemptApproved && x.out.Amount == x.attempt.Amount && x.attempt.Kind == payment.KindSale {
 			x.hear()
-			return x.late()
+			return x.late("")
 		}
 		x.open(CaseConflict, map[string]any{"attempt": x.attempt.Status, "said": x.out.Kind, "provider_code": x.out.ProviderCode})
 	}
@@ -388,7 +388,7 @@ func (x *application) approve() error {
 	case payment.KindSale, payment.KindManualChange:
 	}
 	if x.pay.Status.Final() {
-		return x.late()
+		return x.late("")
 	}
 	why, err := x.barred()
 	if err != nil {
@@ -421,8 +421,10 @@ func (x *application) approve() error {
 
 // late: captured news after our final decline (or of a second attempt of a
 // payment that another attempt has paid). The money is booked and owed; what
-// becomes of it is the project's rule (L15).
-func (x *application) late() error {
+// becomes of it is the project's rule (L15). barred is why its customer must not play
+// with it, if the caller has found that out: such money goes back whatever the rule, also
+// where, the payment now being declined, nothing would be found any more.
+func (x *application) late(barred string) error {
 	rule := project.LateHold
 	if pr, ok := x.projects(x.pay.ProjectID); ok && pr.LateSuccess != "" {
 		rule = pr.LateSuccess
@@ -430,6 +432,9 @@ func (x *application) late() error {
 	why, err := x.barredLate(rule)
 	if err != nil {
 		return err
+	}
+	if why == "" {
+		why = barred
 	}
 	x.attempt.Status = payment.AttemptApproved
 	x.attempt.Late = 1

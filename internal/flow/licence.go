@@ -161,8 +161,12 @@ type bound struct {
 
 // bounds are all limits of a customer that choose finds: their own, those that the house
 // has set for them, and those of the rules for everybody. How old somebody is nobody has
-// told us, so the limits of the young are for all.
-func (t *tally) bounds(choose func(customer.LimitKind) bool) []bound {
+// told us, so the limits of the young are for all. Of a tally of the head it reads the
+// rest first.
+func (t *tally) bounds(choose func(customer.LimitKind) bool) ([]bound, error) {
+	if err := t.whole(); err != nil {
+		return nil, err
+	}
 	out := make([]bound, 0, len(t.limits.List)+len(t.rules.Limits.Maxima))
 	for _, x := range t.limits.List {
 		if choose(x.Kind) {
@@ -174,7 +178,7 @@ func (t *tally) bounds(choose func(customer.LimitKind) bool) []bound {
 			out = append(out, bound{kind: k, period: periodOf(m.Period), amount: m.Amount})
 		}
 	}
-	return out
+	return out, nil
 }
 
 // periodOf gives the rules' word for a period in package limit's.
@@ -198,8 +202,12 @@ func ofDeposits(k customer.LimitKind) bool { return !k.OfPlay() }
 // fits refuses a deposit that would pass a limit; of several it names the one that
 // leaves least.
 func (t *tally) fits(a money.Amount) error {
+	bounds, err := t.bounds(ofDeposits)
+	if err != nil {
+		return err
+	}
 	var worst *risk.Refusal
-	for _, b := range t.bounds(ofDeposits) {
+	for _, b := range bounds {
 		used, room, err := t.paidIn(b, a)
 		if err != nil {
 			return err
@@ -454,7 +462,11 @@ func (t *tally) barred(pay payment.Payment) (why string, err error) {
 	if r := t.customer.Restrained(t.limits, t.nowUS); r.Restriction != customer.Unrestricted {
 		return string(r.Restriction), nil
 	}
-	for _, b := range t.bounds(ofDeposits) {
+	bounds, err := t.bounds(ofDeposits)
+	if err != nil {
+		return "", err
+	}
+	for _, b := range bounds {
 		if b.lowerUS < pay.CreatedUS-clocksApart.Microseconds() {
 			continue // it held when the payment was let in
 		}
@@ -556,9 +568,6 @@ func (x *application) barredLate(rule project.LateRule) (string, error) {
 	if err != nil || why != "" || rule != project.LateCredit || x.pay.Status != payment.StatusDeclined {
 		return why, err
 	}
-	if err := t.whole(); err != nil {
-		return "", err
-	}
 	err = t.fits(x.attempt.Amount)
 	if errors.As(err, new(*risk.Refusal)) {
 		return limitLowered, nil
@@ -580,5 +589,5 @@ func (x *application) refuseCapture(why string) error {
 	if err := x.declinePayment(code); err != nil {
 		return err
 	}
-	return x.late()
+	return x.late(why)
 }

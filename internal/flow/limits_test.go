@@ -18,6 +18,7 @@ import (
 	"aorta/internal/ledger"
 	"aorta/internal/limit"
 	"aorta/internal/money"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/risk"
@@ -486,6 +487,85 @@ func TestCaptureAfterExclusion(t *testing.T) {
 			}
 			if got := h.cases(); !slices.Equal(got, []string{"late_success"}) {
 				t.Errorf("%s: cases %v", tt.name, got)
+			}
+		}
+	}
+}
+
+// Two people agree that more was paid than was asked for, and it passes a limit, the
+// customer's own or the house's: it is not theirs to play with, and goes back whatever
+// the project does with late money. What is frozen stays.
+func TestAcceptAboveALimit(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		limit  func(h *house) error
+		said   int64
+		frozen bool
+	}{
+		{name: "the customer's", said: 50_000, limit: func(h *house) error {
+			return h.flows.SetLimit(h.t.Context(), h.change(), customer.LimitDeposit, limit.Day, inr(10_000))
+		}},
+		{name: "the house's", said: 50_000, limit: func(h *house) error {
+			return h.flows.SetHouseLimit(h.t.Context(), h.change(), customer.LimitSingleDeposit, limit.Once, inr(10_000))
+		}},
+		{name: "to the limit", said: 10_000, limit: func(h *house) error {
+			return h.flows.SetLimit(h.t.Context(), h.change(), customer.LimitDeposit, limit.Day, inr(10_000))
+		}},
+		{name: "frozen", said: 50_000, frozen: true, limit: func(h *house) error {
+			return h.flows.SetLimit(h.t.Context(), h.change(), customer.LimitDeposit, limit.Day, inr(10_000))
+		}},
+	}
+	for _, tt := range tests {
+		for _, rule := range []project.LateRule{project.LateHold, project.LateRefund, project.LateCredit} {
+			h := licensed(t, 1)
+			h.pr.LateSuccess = rule
+			h.tick()
+			if err := tt.limit(h); err != nil {
+				t.Fatal(err)
+			}
+			h.pass(time.Minute) // the limit is older than the payment, whosever clock tells
+			h.psp.sale, h.psp.lookup = []connector.Outcome{redirected}, []connector.Outcome{approved(tt.said)}
+			b, err := h.deposit("a", inr(5_000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.settle()
+			h.pass(time.Minute)
+			if tt.frozen {
+				if err := h.flows.Restrict(t.Context(), h.change(), customer.Restraint{Restriction: customer.Frozen}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := h.theCase(flow.CaseMismatch)
+			for _, who := range []operator.Actor{dan, erin} {
+				if _, err := h.resolve(c, flow.SettleAccept, who); err != nil {
+					t.Fatalf("%s, %s: %v", tt.name, rule, err)
+				}
+			}
+			credited, owed, state, how := int64(0), int64(0), payment.CaseResolved, flow.SettleRefund // a refund reserves what is owed
+			switch {
+			case tt.frozen:
+				owed, state, how = tt.said, payment.CaseOpen, ""
+			case tt.said == 10_000:
+				credited = tt.said
+			}
+			if a, d := h.balance("customer:1:c1", ledger.Available), h.balance("house", ledger.RefundDue); a != credited || d != owed {
+				t.Errorf("%s, %s: %d is credited and %d owed, want %d and %d", tt.name, rule, a, d, credited, owed)
+			}
+			h.counts(tt.name, 0, credited)
+			if credited > 0 {
+				continue
+			}
+			h.wantStatus(b.Payment.ID, payment.StatusDeclined, payment.CodeRejectAmount)
+			h.wantCase(flow.CaseLateSuccess, state, how)
+			if tt.frozen {
+				continue
+			}
+			h.psp.refund = []connector.Outcome{approved(tt.said)}
+			h.settle()
+			if d, n := h.balance("house", ledger.RefundDue), len(h.psp.refunds); d != 0 || n != 1 {
+				t.Errorf("%s, %s: %d is owed after %d refunds, want 0 after one", tt.name, rule, d, n)
 			}
 		}
 	}

@@ -101,9 +101,9 @@ func (t *tally) played(c money.Currency, change func(s *limit.Slots, staked *int
 
 // mayStake refuses a stake that would pass a limit.
 func (t *tally) mayStake(a money.Amount) error {
-	bounds := t.bounds(customer.LimitKind.OfPlay)
-	if len(bounds) == 0 {
-		return nil
+	bounds, err := t.bounds(customer.LimitKind.OfPlay)
+	if err != nil || len(bounds) == 0 {
+		return err
 	}
 	all, err := t.plays(t.customer.With(string(a.Currency)))
 	if err != nil {
