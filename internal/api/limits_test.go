@@ -10,6 +10,7 @@ import (
 
 	"aorta/internal/customer"
 	"aorta/internal/flow"
+	"aorta/internal/id"
 	"aorta/internal/limit"
 	"aorta/internal/money"
 	"aorta/internal/store/storetest"
@@ -272,4 +273,9 @@ func TestLimitsWithoutRules(t *testing.T) {
 	if err := h.flows.Lift(t.Context(), flow.CustomerChange{Project: h.projects[300], CustomerID: "c", By: flow.Player(h.projects[300])}, customer.Frozen); !errors.Is(err, flow.ErrState) {
 		t.Errorf("lifted: %v", err)
 	}
+	as := customer.Restraint{Restriction: customer.SelfExcluded, Of: id.Customer{7}}
+	if err := h.flows.Restrict(t.Context(), flow.CustomerChange{Project: h.projects[300], CustomerID: "c", By: flow.Player(h.projects[300])}, as); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, "as the same person is", h.get(restrictPath), map[string]string{"restrictions.0.type": "self_excluded", "restrictions.0.set_by": "house"})
 }
