@@ -438,6 +438,8 @@ func (c *checks) goOn(x *application, r *payment.Review, d risk.Decision, parts 
 		return x.await(payment.StatusHold, event.PayoutOnHold, *r)
 	case risk.Decline:
 		r.State, r.Reason = reviewClosed, string(d.Reason)
+		x.forgetPayoutDue()
+		x.closeReview(reviewRejected)
 		return x.giveUp(parts, s, payment.StatusFailed, payment.CodeGeneralDecline, event.PayoutFailed)
 	case risk.Allow, risk.Review:
 	}
@@ -458,6 +460,9 @@ func (c *checks) goOn(x *application, r *payment.Review, d risk.Decision, parts 
 	}
 	if len(ready) == 0 {
 		if !c.rules.Payout.Defer {
+			if x.pay.Status == payment.StatusRequested {
+				return ErrNoRoute // it is being begun, and nothing of it is kept
+			}
 			r.State, r.NextUS = reviewClosed, 0
 			x.forgetPayoutDue()
 			return x.giveUp(parts, s, payment.StatusFailed, payment.CodeProviderUnavailable, event.PayoutFailed)

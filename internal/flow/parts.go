@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"aorta/internal/book"
 	"aorta/internal/connector"
 	"aorta/internal/event"
 	"aorta/internal/id"
@@ -69,7 +70,7 @@ func (x *application) partFailed() error {
 }
 
 // maxSends bounds how often a part is sent that PSPs provably did not take, and
-// sendFor for how long: after that its share goes back.
+// sendFor for how long since the first time: after that its share goes back.
 const (
 	maxSends = 8
 	sendFor  = 24 * time.Hour
@@ -80,8 +81,8 @@ const (
 func (x *application) partNotSent() error {
 	x.attempt.Status = payment.AttemptNotSent
 	rules, now := x.rules(), x.page.NowUS()
-	sends := x.sends()
-	if rules == nil || !rules.Payout.Defer || sends >= maxSends || now-x.op.CreatedUS >= sendFor.Microseconds() {
+	sends, firstUS := sends(x.page, x.attempt)
+	if rules == nil || !rules.Payout.Defer || sends >= maxSends || now-firstUS >= sendFor.Microseconds() {
 		return x.partFailed()
 	}
 	next := now + (time.Minute << (sends - 1)).Microseconds()
@@ -96,14 +97,14 @@ func (x *application) partNotSent() error {
 	return x.stand(false)
 }
 
-// sends is how many attempts the part has had.
-func (x *application) sends() int {
-	n := 1
-	for prev := x.attempt.Prev; !prev.IsZero(); n++ {
-		a, _ := x.page.Attempts.Get(prev)
-		prev = a.Prev
+// sends is how many attempts a part has had up to the newest, and when the first was made.
+func sends(p *book.Page, newest payment.Attempt) (n int, firstUS int64) {
+	n, firstUS = 1, newest.CreatedUS
+	for prev := newest.Prev; !prev.IsZero(); n++ {
+		a, _ := p.Attempts.Get(prev)
+		prev, firstUS = a.Prev, a.CreatedUS
 	}
-	return n
+	return n, firstUS
 }
 
 // partUnknown: the answer was lost, and the part is looked up. The attempt is the

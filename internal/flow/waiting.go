@@ -55,8 +55,8 @@ func (f *Flows) onPayout(ctx context.Context, name string, k id.Payment, who ope
 	}
 	pr, ok := f.opts.Projects(pay.ProjectID)
 	rules := f.opts.Rules(pay.ProjectID)
-	if !ok || rules == nil {
-		return pay, nothing, ErrState // it was never checked, or its project is not licensed any more
+	if !ok {
+		return pay, nothing, ErrState
 	}
 	c := f.checks(pr, rules, nil)
 	owner := pr.Payee(pay.CustomerID)
@@ -135,8 +135,11 @@ func (f *Flows) ResumePayout(ctx context.Context, d due.Due) error {
 }
 
 // again runs the checks once more over a payout of which nothing was sent, and goes
-// on by what they say now.
+// on by what they say now. ErrState: its project has no rules any more.
 func (w *waiting) again() error {
+	if w.rules == nil {
+		return ErrState
+	}
 	p := w.x.page
 	f, err := w.facts(p, walletOf(p.Bucket(), w.x.attempt.Payee), w.x.pay, true)
 	if err != nil {
@@ -175,6 +178,9 @@ const lookAgain = time.Hour
 // on their way or paid. What the rules say of it by now makes them wait, and those
 // that wait for too long go back to the wallet.
 func (w *waiting) sendAgain() error {
+	if w.rules == nil {
+		return ErrState
+	}
 	x, now := w.x, w.x.page.NowUS()
 	var still []part
 	for _, t := range w.parts {
@@ -185,7 +191,7 @@ func (w *waiting) sendAgain() error {
 	if len(still) == 0 {
 		return nil
 	}
-	action := risk.Allow
+	action := w.last().Decision.Action // what sent it lets it go, and what stopped it goes on stopping it
 	if now-w.last().AtUS > w.rules.Payout.RecheckAfter.Microseconds() {
 		f, err := w.facts(x.page, walletOf(x.page.Bucket(), x.attempt.Payee), x.pay, true)
 		if err != nil {
@@ -200,7 +206,7 @@ func (w *waiting) sendAgain() error {
 		n, _ := limit.ShareOf(w.sources.list, t.op.ID)
 		until := w.down[pspOf(&w.sources.list[n])]
 		switch {
-		case action == risk.Decline, now-t.op.CreatedUS >= sendFor.Microseconds():
+		case action == risk.Decline, now-w.triedUS(t) >= sendFor.Microseconds():
 			if err := w.giveBack(t); err != nil {
 				return err
 			}
@@ -229,6 +235,23 @@ func (w *waiting) sendAgain() error {
 	return nil
 }
 
+// triedUS is since when a part is tried: its first attempt, or the first of the
+// payout where the part itself was not sent yet.
+func (w *waiting) triedUS(t part) int64 {
+	if !t.attempt.ID.IsZero() {
+		_, first := sends(w.x.page, t.attempt)
+		return first
+	}
+	since := w.x.page.NowUS()
+	for _, other := range w.parts {
+		if !other.attempt.ID.IsZero() {
+			_, first := sends(w.x.page, other.attempt)
+			since = min(since, first)
+		}
+	}
+	return since
+}
+
 // giveBack ends a part that was never taken.
 func (w *waiting) giveBack(t part) error {
 	x, payee := w.x, w.x.attempt.Payee
@@ -247,7 +270,7 @@ func (w *waiting) giveBack(t part) error {
 		return err
 	}
 	if r, ok := x.page.Reviews.Get(x.pay.ID.Raw()); ok && x.pay.Status.Final() {
-		w.review = r
+		w.review.State, w.review.Reason, w.review.NextUS, w.review.ChangedUS = r.State, r.Reason, r.NextUS, r.ChangedUS // the log has what was noted here
 	}
 	x.attempt.Payee = payee
 	return nil
@@ -331,7 +354,8 @@ func (f *Flows) HoldPayout(ctx context.Context, k id.Payment, who operator.Actor
 	})
 }
 
-// RejectPayout ends a payout that waits: its money is the customer's again. Errors:
+// RejectPayout ends a payout that waits, also of a project that has no rules any more:
+// its money is the customer's again. Errors:
 // ErrState when it was sent, or has ended; ErrNoPerson.
 func (f *Flows) RejectPayout(ctx context.Context, k id.Payment, who operator.Actor, why string) (payment.Payment, payment.Review, error) {
 	return f.onPayout(ctx, "payout.reject", k, who, why, func(w *waiting) error {
@@ -357,7 +381,7 @@ func (f *Flows) CancelPayout(ctx context.Context, pr project.Project, k id.Payme
 			return payment.ErrNoPayment
 		case w.x.pay.Status.Final() || !unsent(w.parts):
 			return ErrState
-		case !w.rules.Payout.Cancel:
+		case w.rules != nil && !w.rules.Payout.Cancel:
 			return ErrNotAllowed
 		}
 		w.edit(who)
