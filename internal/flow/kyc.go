@@ -475,7 +475,7 @@ func (v *verdict) book() error {
 		linkNow(p, c.ID)
 	}
 	v.tell(c, facts.Project, was)
-	if c.Level != was {
+	if c.Level != was || to == customer.CheckPassed { // the level may have ended, and no act noticed before it is given anew
 		return checkPayoutsAgain(p, c)
 	}
 	return nil
@@ -646,19 +646,19 @@ func warnOfLevel(p *book.Page, to []event.Endpoint, c customer.Customer, level i
 const caseDepositReview = "deposit_review"
 
 // verified refuses a deposit for which the customer's level is too low
-// (limits-and-risk.md section 2), and tells them when it soon will be.
-func (t *tally) verified(pay id.Payment, a money.Amount, told []event.Endpoint) error {
+// (limits-and-risk.md section 2). It writes nothing: see heed.
+func (t *tally) verified(a money.Amount) (risk.Decision, error) {
 	now := t.nowUS
 	deposits, err := t.deposited()
 	if err != nil {
-		return err
+		return risk.Decision{}, err
 	}
 	f := risk.DepositFacts{NowUS: now, Amount: a, Level: t.customer.LevelAt(now)}
 	for _, w := range deposits {
 		in := func(minor int64) money.Amount { return money.Amount{Minor: minor, Currency: w.currency} }
 		ever, err := add(w.row.EverMinor, w.entries.Reserved())
 		if err != nil {
-			return err
+			return risk.Decision{}, err
 		}
 		f.Ever = append(f.Ever, in(ever))
 		f.Days180 = append(f.Days180, in(w.entries.Sum(now-risk.Days180.Microseconds())))
@@ -666,9 +666,16 @@ func (t *tally) verified(pay id.Payment, a money.Amount, told []event.Endpoint) 
 	}
 	d := t.rules.DecideDeposit(f)
 	if no := d.Refusal(); no != nil {
-		return no
+		return d, no
 	}
+	return d, nil
+}
+
+// heed does what a deposit that is let in leads to: its customer is told that they will
+// soon need a level, and a person looks at what could not be judged.
+func (t *tally) heed(d risk.Decision, pay id.Payment, a money.Amount, told []event.Endpoint) error {
 	if d.Warn {
+		var err error
 		if t.customer, err = warnOfLevel(t.page, told, t.customer, d.RequiredLevel); err != nil {
 			return err
 		}

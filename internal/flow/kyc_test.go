@@ -721,7 +721,8 @@ func TestLiftReachesThePerson(t *testing.T) {
 	})
 }
 
-// A level that changes has every payout looked at again that waits, and no other.
+// A level that changes, or is proved again, has every payout looked at again that waits,
+// and no other.
 func TestPayoutsAreCheckedAgain(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db storetest.DB) {
@@ -781,10 +782,29 @@ func TestPayoutsAreCheckedAgain(t *testing.T) {
 		if err := l.hear(one, passes(hashOf(1), time.Time{})); err != nil {
 			t.Fatal(err)
 		}
-		want("the same level", false)
+		want("the same level", true)
+		forget()
 		l.pass(2 * time.Hour)
 		l.want(k, customer.CheckExpired, rulesProject, "ann", 1)
 		want("level 1 again", true)
+		forget()
+		// A level that has ended, which no act has noticed, is given anew.
+		k = l.begun(rulesProject, "ann", 2)
+		if err := l.hear(k, passes(hashOf(1), l.clock().Add(time.Hour))); err != nil {
+			t.Fatal(err)
+		}
+		forget()
+		next := l.begun(rulesProject, "ann", 2)
+		l.mu.Lock()
+		l.now = l.now.Add(2 * time.Hour)
+		l.mu.Unlock()
+		if c := l.customer(rulesProject, "ann"); c.Level != 2 || c.LevelAt(l.clock().UnixMicro()) != 1 {
+			t.Fatalf("the level is %d as stored and %d now, want 2 and 1", c.Level, c.LevelAt(l.clock().UnixMicro()))
+		}
+		if err := l.hear(next, passes(hashOf(1), time.Time{})); err != nil {
+			t.Fatal(err)
+		}
+		want("level 2 anew", true)
 	})
 }
 

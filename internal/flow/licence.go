@@ -121,10 +121,14 @@ func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a mone
 	if err := t.fits(a); err != nil && mutation != "unlimited" {
 		return err
 	}
-	if err := t.verified(pay, a, told); err != nil {
+	d, err := t.verified(a)
+	if err != nil {
 		return err
 	}
-	return t.reserve(pay, a)
+	if err := t.reserve(pay, a); err != nil {
+		return err
+	}
+	return t.heed(d, pay, a, told) // the last, since a refusal may be written as a decline, with nothing else
 }
 
 // unrestrained refuses who must neither pay in nor play.
@@ -505,6 +509,9 @@ func (t *tally) passes(b bound, pay payment.Payment) (bool, error) {
 				return true, err
 			}
 			out := t.sum(payouts, b.amount.Currency, func(e limit.Entries) int64 { return e.Used(after) })
+			if out == math.MaxInt64 {
+				return true, nil // what was paid out cannot be counted: the limit is taken as reached
+			}
 			used = max(0, used-out)
 		}
 	}

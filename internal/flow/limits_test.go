@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"aorta/internal/book"
 	"aorta/internal/connector"
 	"aorta/internal/customer"
 	"aorta/internal/event"
@@ -571,6 +572,35 @@ func TestAcceptAboveALimit(t *testing.T) {
 	}
 }
 
+// A limit of what is paid in net is taken as reached while payouts cannot be counted in it.
+func TestNetDepositOfUncountedPayouts(t *testing.T) {
+	t.Parallel()
+	h := licensed(t, 1)
+	h.forged = true
+	h.set(customer.LimitNetDeposit, limit.Day, 10_000)
+	h.psp.sale = []connector.Outcome{redirected}
+	b, err := h.deposit("a", inr(5_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.settle()
+	k := h.flows.CustomerOf(h.pr, "c1")
+	h.act(k.Bucket(), func(p *book.Page) {
+		w := limit.Window{ID: limit.WindowID(k, limit.Payouts, "USD"), Customer: k, Kind: limit.Payouts, Currency: "USD"} // no rate
+		var e limit.Entries
+		e.Use(id.Payment{}, 1, p.NowUS())
+		w.Entries = e.Encode()
+		p.Windows.Get(w.ID)
+		p.Windows.Put(w)
+		c, _ := p.Customers.Get(k)
+		p.Customers.Put(c.With("USD"))
+	})
+	h.set(customer.LimitNetDeposit, limit.Day, 6_000)
+	h.apply(b.Attempt, approved(5_000))
+	h.wantStatus(b.Payment.ID, payment.StatusDeclined, payment.CodeRejectAmount)
+	h.counts("not counted", 0, 0)
+}
+
 // Who is restricted pays nothing in and stakes nothing, and gets what they win and own.
 func TestRestricted(t *testing.T) {
 	t.Parallel()
@@ -676,6 +706,27 @@ func TestFullWindow(t *testing.T) {
 	if !errors.As(err, &no) || no.Code != risk.CodeVelocityLimited || no.RetryAfterS <= 0 {
 		t.Errorf("one more: %v", err)
 	}
+	// Written as a decline, it leaves nothing behind that only a deposit would.
+	declines := func(r *flow.SaleRequest) { r.Declines = true }
+	declined := func(name string, minor int64) {
+		t.Helper()
+		b, err := h.deposit(name, inr(minor), declines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.wantStatus(b.Payment.ID, payment.StatusDeclined, payment.CodeRejectInterval)
+		c, _, err := h.read.Customer(t.Context(), h.flows.CustomerOf(h.pr, "c1"))
+		if err != nil || c.Review != 0 || len(h.cases()) != 0 || strings.Contains(h.notesOfC1(), "level_needed") {
+			t.Errorf("%s: %v; %d open cases, all are %v, notes:\n%s", name, err, c.Review, h.cases(), h.notesOfC1())
+		}
+	}
+	declined("near level 1", 120*80_00)
+	without, err := risk.Load("rules.toml", []byte("profile = \"generic\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.rules = without
+	declined("cannot be judged", 1)
 }
 
 // An unlicensed project's acts touch none of it.
