@@ -113,7 +113,7 @@ func (h *house) makeDemoOperators(ctx context.Context, flows *flow.Flows, master
 		if err != nil {
 			return fmt.Errorf("demo operator %s: %w", o.Name, err)
 		}
-		if _, err := flows.MakeOperator(ctx, o.Name, roles, hash.Hash(o.Token), operator.Automatic("demo", "start")); err != nil {
+		if _, err := flows.InstallOperator(ctx, o.Name, roles, hash.Hash(o.Token), operator.Automatic("demo", "start")); err != nil {
 			return err
 		}
 	}

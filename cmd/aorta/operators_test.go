@@ -141,7 +141,7 @@ func TestAuditCommand(t *testing.T) {
 				database = storetest.Database(t)
 			}
 			data := office(t, database, func(h *house) {
-				out, _, err := aorta(t, "operators", "create", "zoe", "--role", "viewer", "--ops", h.opsURL)
+				out, _, err := aorta(t, "operators", "create", "zoe", "--role", "admin", "--ops", h.opsURL)
 				if err != nil || !strings.Contains(out, `"token":"op_`) {
 					t.Fatalf("operators create = %s, %v", out, err)
 				}
@@ -275,7 +275,7 @@ func TestLogThatOnlyGrows(t *testing.T) {
 	query.Del("password")
 	u.RawQuery = query.Encode()
 	office(t, u.String(), func(h *house) {
-		if out, _, err := aorta(t, "operators", "create", "zoe", "--role", "viewer", "--ops", h.opsURL); err != nil {
+		if out, _, err := aorta(t, "operators", "create", "zoe", "--role", "admin", "--ops", h.opsURL); err != nil {
 			t.Errorf("operators create = %s, %v", out, err)
 		}
 	})

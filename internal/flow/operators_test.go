@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"aorta/internal/book"
@@ -56,7 +57,11 @@ func TestOperators(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 1, nil)
 	make := func(name string, by operator.Actor) (operator.Operator, error) {
-		return h.flows.MakeOperator(t.Context(), name, "finance", "1:hash of "+name, by)
+		roles := operator.Roles("finance")
+		if !by.Person() {
+			roles = "admin"
+		}
+		return h.flows.MakeOperator(t.Context(), name, roles, "1:hash of "+name, by)
 	}
 	first, err := make("ann", token)
 	if err != nil || !first.Good() || first.Waiting() {
@@ -85,7 +90,7 @@ func TestOperators(t *testing.T) {
 			t.Errorf("revoked = %+v, %v", next, err)
 		}
 	}
-	if next, err = h.flows.MakeOperator(t.Context(), "cid", "viewer", "1:another", token); err != nil || !next.Good() || next.Roles != "viewer" {
+	if next, err = h.flows.InstallOperator(t.Context(), "cid", "viewer", "1:another", token); err != nil || !next.Good() || next.Roles != "viewer" {
 		t.Errorf("made again = %+v, %v", next, err)
 	}
 	for _, k := range []id.Operator{operator.KeyOf(operator.Bucket(32), "nobody"), {6: 200}, {}} {
@@ -106,6 +111,56 @@ func TestOperators(t *testing.T) {
 	}
 	if all, err := h.flows.Operators(t.Context()); err != nil || len(all) != 2 || all[0].Name != "ann" {
 		t.Errorf("Operators = %v, %v", all, err)
+	}
+}
+
+// TestFirstAdmins: who is no person makes two admins ever, however many they ask for
+// at once, in two processes, and whatever became of those.
+func TestFirstAdmins(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	_, other := h.process(2, nil)
+	for _, roles := range []operator.Roles{"finance", "admin finance", ""} {
+		if _, err := h.flows.MakeOperator(t.Context(), "eve", roles, "1:x", token); !errors.Is(err, flow.ErrNoPerson) {
+			t.Errorf("made as %q by no person = %v, want ErrNoPerson", roles, err)
+		}
+	}
+	var wg sync.WaitGroup
+	var made atomic.Int64
+	for n := range 8 {
+		for i, f := range []*flow.Flows{h.flows, other} {
+			wg.Go(func() {
+				_, err := f.MakeOperator(t.Context(), fmt.Sprintf("admin-%d-%d", n, i), "admin", "1:x", token)
+				switch {
+				case err == nil:
+					made.Add(1)
+				case !errors.Is(err, flow.ErrNoPerson) && !errors.Is(err, book.ErrBusy):
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if made.Load() != 2 {
+		t.Fatalf("%d admins were made by no person, want 2", made.Load())
+	}
+	all, err := h.flows.Operators(t.Context())
+	if err != nil || len(all) != 2 {
+		t.Fatalf("Operators = %v, %v", all, err)
+	}
+	for _, o := range all { // both go, and come again as something else
+		if _, err := h.flows.RevokeOperator(t.Context(), o.ID, token); !errors.Is(err, flow.ErrNoPerson) {
+			t.Errorf("revoked by no person = %v, want ErrNoPerson", err)
+		}
+		if _, err := h.flows.RevokeOperator(t.Context(), o.ID, ann); err != nil {
+			t.Error(err)
+		}
+		if _, err := h.flows.MakeOperator(t.Context(), o.Name, "viewer", "1:y", ann); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := h.flows.MakeOperator(t.Context(), "eve", "admin", "1:x", token); !errors.Is(err, flow.ErrNoPerson) {
+		t.Errorf("a third admin ever = %v, want ErrNoPerson", err)
 	}
 }
 
@@ -145,5 +200,42 @@ func TestAuditAtOnce(t *testing.T) {
 	h.homes[0].Fail = func(s book.Step) book.Fault { return book.FaultAway }
 	if err := h.flows.Audit(t.Context(), ann, "test", "", nil); !errors.Is(err, book.ErrNotRun) {
 		t.Errorf("with the store away: %v, want ErrNotRun", err)
+	}
+}
+
+// meddled is a reader behind which somebody acts once the log was read.
+type meddled struct {
+	book.Reader
+	then func()
+}
+
+func (m meddled) ScanAudit(ctx context.Context, after id.Audit, limit int) ([]operator.Entry, error) {
+	rows, err := m.Reader.ScanAudit(ctx, after, limit)
+	m.then()
+	return rows, err
+}
+
+// TestFirstAdminsAtOnce: an admin who is made between the count and the act counts.
+func TestFirstAdminsAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1, nil)
+	b, other := h.process(2, nil)
+	make := func(f *flow.Flows, name string) error {
+		_, err := f.MakeOperator(t.Context(), name, "admin", "1:x", token)
+		return err
+	}
+	if err := make(other, "one"); err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	slow := flow.New(b, meddled{h.read, func() {
+		once.Do(func() {
+			if err := make(other, "two"); err != nil {
+				t.Error(err)
+			}
+		})
+	}}, flow.Options{Now: h.clock})
+	if err := make(slow, "three"); !errors.Is(err, flow.ErrNoPerson) {
+		t.Errorf("a third, counted before the second was made = %v, want ErrNoPerson", err)
 	}
 }

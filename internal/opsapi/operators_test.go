@@ -102,7 +102,7 @@ func (o *office) name(name string, roles ...operator.Role) {
 	var secret operator.Secret
 	copy(secret[:], name)
 	o.tokens[name] = operator.TokenText(o.flows.OperatorKey(name), secret)
-	if _, err := o.flows.MakeOperator(o.t.Context(), name, all, operator.NewHasher([32]byte{9}).Hash(o.tokens[name]), operator.Automatic("test", "start")); err != nil {
+	if _, err := o.flows.InstallOperator(o.t.Context(), name, all, operator.NewHasher([32]byte{9}).Hash(o.tokens[name]), operator.Automatic("test", "start")); err != nil {
 		o.t.Fatal(err)
 	}
 }
@@ -264,6 +264,8 @@ func TestHire(t *testing.T) {
 			t.Fatalf("the first is %v", out)
 		}
 		make("sesame", "ann", 409, "admin")
+		make("sesame", "eve", 403, "payout_approver")
+		make("sesame", "eve", 403, "admin", "payout_approver")
 		if out := make("ann", "pete", 200, "payout_approver"); out["state"] != "waiting" {
 			t.Errorf("made by a person is %v", out)
 		}
@@ -291,12 +293,14 @@ func TestHire(t *testing.T) {
 		petes := list[2].(map[string]any)["id"].(string)
 		o.want("ann", "POST", "/admin/operators/"+petes+"/revoke", "{}", 200)
 		o.want("pete", "GET", "/admin/cases", "", 401)
-		o.want("sesame", "POST", "/admin/operators/bob/revoke", "{}", 200) // so that a house whose admins are gone is not locked for ever
+		o.want("sesame", "POST", "/admin/operators/bob/revoke", "{}", 403) // who has ops_token must not be able to make room for one of theirs
+		o.want("ann", "POST", "/admin/operators/bob/revoke", "{}", 200)
 		o.want("bob", "GET", "/admin/operators", "", 401)
-		make("sesame", "cid", 200, "admin")
+		make("sesame", "cid", 403, "admin")
+		make("sesame", "bob", 403, "admin")
 		for what, want := range map[[2]string]int{
-			{"ops:token", "operator.create"}: 3, {"ann", "operator.create"}: 1, {"bob", "operator.confirm"}: 1, {"ann", "operator.revoke"}: 1,
-			{"ops:token", "operator.revoke"}: 1, {"ann", "signin"}: 1, {"bob", "signin"}: 1, {"pete", "signin"}: 1,
+			{"ops:token", "operator.create"}: 2, {"ann", "operator.create"}: 1, {"bob", "operator.confirm"}: 1, {"ann", "operator.revoke"}: 2,
+			{"ops:token", "operator.revoke"}: 0, {"ann", "signin"}: 1, {"bob", "signin"}: 1, {"pete", "signin"}: 1,
 		} {
 			if got := o.logged(what[0], what[1]); got != want {
 				t.Errorf("%s by %s is logged %d times, want %d", what[1], what[0], got, want)
@@ -394,7 +398,7 @@ func TestNothingUnlogged(t *testing.T) {
 	flows := flow.New(b, home, flow.Options{Now: func() time.Time { return start }})
 	hash := operator.NewHasher([32]byte{})
 	text := operator.TokenText(flows.OperatorKey("ann"), operator.Secret{})
-	if _, err := flows.MakeOperator(t.Context(), "ann", "admin", hash.Hash(text), operator.Automatic("test", "start")); err != nil {
+	if _, err := flows.InstallOperator(t.Context(), "ann", "admin", hash.Hash(text), operator.Automatic("test", "start")); err != nil {
 		t.Fatal(err)
 	}
 	door := opsapi.New(opsapi.Options{
@@ -416,4 +420,41 @@ func TestNothingUnlogged(t *testing.T) {
 			t.Errorf("replay while the log cannot be written = %d %s, want 503", w.Code, w.Body)
 		}
 	}
+}
+
+// TestForeignPages: a page of another site cannot call through the browser of who
+// reaches the listener (security.md S12), also where nothing is asked for.
+func TestForeignPages(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		o := newOffice(t, db, "")
+		for n, test := range []struct {
+			header, value string
+			want          int
+		}{
+			{"Origin", "https://evil.example", 403},
+			{"Origin", "null", 403},
+			{"Origin", "http://ops.example:1", 403},
+			{"Origin", "http://ops.example", 200},
+			{"Sec-Fetch-Site", "cross-site", 403},
+			{"Sec-Fetch-Site", "same-site", 403},
+			{"Sec-Fetch-Site", "same-origin", 200},
+			{"Sec-Fetch-Site", "none", 200},
+		} {
+			for _, call := range []string{"POST /admin/keys", "GET /admin/cases"} {
+				method, target, _ := strings.Cut(call, " ")
+				r := httptest.NewRequest(method, target, strings.NewReader(fmt.Sprintf(`{"project":200,"name":"k%d","scopes":["read"]}`, n)))
+				r.Host = "ops.example"
+				r.Header.Set(test.header, test.value)
+				w := httptest.NewRecorder()
+				o.door.ServeHTTP(w, r)
+				if w.Code != test.want || test.want == 403 && !strings.Contains(w.Body.String(), `"forbidden"`) {
+					t.Errorf("%s with %s: %s = %d %s, want %d", call, test.header, test.value, w.Code, w.Body, test.want)
+				}
+			}
+		}
+		if got := o.logged(operator.Anyone, "key.create"); got != 3 {
+			t.Errorf("%d keys were made, want 3", got)
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
+	"strings"
 	"time"
 
 	"aorta/internal/book"
@@ -157,6 +158,12 @@ func (d door) guard(what string, h deed) http.HandlerFunc {
 		panic("opsapi: nobody may call " + what + ": it is not in the matrix of package operator")
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/admin/") {
+			if err := foreign(r); err != nil {
+				d.refuse(w, r, err)
+				return
+			}
+		}
 		by, err := d.who(r)
 		if err == nil {
 			err = allowed(rule, by)
@@ -193,7 +200,7 @@ func (d door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errUnauthenticated):
 		answer(w, http.StatusUnauthorized, map[string]any{"error": "unauthenticated", "message": err.Error()})
-	case errors.Is(err, errForbidden), errors.Is(err, errPerson), errors.Is(err, flow.ErrRole), errors.Is(err, flow.ErrNoPerson):
+	case errors.Is(err, errForbidden), errors.Is(err, errPerson), errors.Is(err, errForeign), errors.Is(err, flow.ErrRole), errors.Is(err, flow.ErrNoPerson):
 		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": err.Error()})
 	case errors.Is(err, flow.ErrSamePerson):
 		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": flow.ErrSamePerson.Error(), "details": map[string]any{"reason": "same_person"}})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +35,25 @@ var (
 	errUnauthenticated = errors.New("a bearer token is needed: an operator's, or ops_token")
 	errForbidden       = errors.New("none of your roles allows this")
 	errPerson          = errors.New("this needs an operator with a name of their own: sign by an operator's token, not by ops_token")
+	errForeign         = errors.New("this comes from a page of another site")
 )
+
+// foreign refuses what a browser sends for a page that is not ours (security.md
+// S12): an open listener has no token that such a page would lack. Other programs
+// send none of these headers.
+func foreign(r *http.Request) error {
+	for _, origin := range r.Header.Values("Origin") {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+			return errForeign
+		}
+	}
+	for _, site := range r.Header.Values("Sec-Fetch-Site") {
+		if site != "none" && site != "same-origin" {
+			return errForeign
+		}
+	}
+	return nil
+}
 
 // who says by whom a request is made. A token that is wrong in whatever way gets
 // the same answer.
