@@ -356,10 +356,11 @@ func TestLoggedCalls(t *testing.T) {
 		o.want("admin", "POST", "/admin/keys/"+key["id"].(string)+"/rotate", `{"overlap":60}`, 200)
 		o.want("admin", "POST", "/admin/keys/"+key["id"].(string)+"/revoke", `{}`, 200)
 		o.want("sesame", "POST", "/admin/replay", `{"what":"deliveries","dead":true}`, 200)
+		o.want("sesame", "GET", "/admin/cases", "", 200)
 		e := o.want("admin", "POST", "/admin/endpoints", `{"project":200,"url":"https://shop.example/hook"}`, 201)
 		o.want("admin", "DELETE", "/admin/endpoints/"+e["id"].(string), "", 204)
 		for what, want := range map[[2]string]int{
-			{"admin", "key.create"}: 2, {"admin", "key.expire"}: 1, {"admin", "key.revoke"}: 1, {"ops:token", "replay"}: 1,
+			{"admin", "key.create"}: 2, {"admin", "key.expire"}: 1, {"admin", "key.revoke"}: 1, {"ops:token", "replay"}: 1, {"ops:token", "case.list"}: 1,
 			{"admin", "POST /admin/endpoints"}: 1, {"admin", "DELETE /admin/endpoints/{id}"}: 1,
 		} {
 			if got := o.logged(what[0], what[1]); got != want {
