@@ -1,6 +1,7 @@
 package opsapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -126,10 +127,14 @@ type entryView struct {
 // rawJSON is JSON as a row keeps it; empty is null.
 type rawJSON string
 
-// MarshalJSON gives the row's text.
+// MarshalJSON gives the row's text, as a text of JSON if it is none itself: one such
+// row must not make a page unreadable.
 func (j rawJSON) MarshalJSON() ([]byte, error) {
-	if j == "" {
+	switch {
+	case j == "":
 		return []byte("null"), nil
+	case !json.Valid([]byte(j)):
+		return json.Marshal(string(j)) //nolint:wrapcheck // of a text, which cannot fail
 	}
 	return []byte(j), nil
 }

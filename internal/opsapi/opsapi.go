@@ -4,6 +4,7 @@
 package opsapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -227,9 +228,15 @@ func (d door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func answer(w http.ResponseWriter, status int, body any) {
+	var text bytes.Buffer
+	if err := json.NewEncoder(&text).Encode(body); err != nil {
+		status = http.StatusInternalServerError
+		text.Reset()
+		text.WriteString(`{"error":"internal","message":"the answer cannot be written as JSON"}` + "\n")
+	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the caller has gone: nobody to tell
+	_, _ = text.WriteTo(w) // the caller has gone: nobody to tell
 }
 
 // ready says whether the store answers, and can be written.
