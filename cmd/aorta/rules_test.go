@@ -197,9 +197,9 @@ func TestRulesAreLogged(t *testing.T) {
 	start("")
 	all := logged()
 	wants := []string{
-		`rules:start rules.load {"merchant":7,"profile":"generic","changes":["profile: now generic",`,
-		`rules:start rules.load {"merchant":7,"profile":"generic","changes":["payout.manual_above_minor: 500000 → 7"]}`,
-		`rules:start rules.remove {"merchant":7,"changes":["profile: no longer generic",`,
+		`rules:start rules.load {"changes":["profile: now generic",`,
+		`rules:start rules.load {"changes":["payout.manual_above_minor: 500000 → 7"],"merchant":7,"profile":"generic"}`,
+		`rules:start rules.remove {"changes":["profile: no longer generic",`,
 	}
 	if len(all) != len(wants) {
 		t.Fatalf("the log has %d entries, want %d: %v", len(all), len(wants), all)
