@@ -199,7 +199,7 @@ var attemptColumns = []column{
 		}
 		return ""
 	}),
-	words("provider_code", "", "", "01"), words("provider_message", "", "", "Txn Success"), words("redirect", "", redirect, redirect),
+	words("provider_code", "", "", "01"), words("provider_message", "", "", "Txn Success"), words("redirect", "", redirect, redirect), word("way", ""),
 	ids("transfer", func(r *row) *id.Raw {
 		if r.step == 2 {
 			return &r.transfer
