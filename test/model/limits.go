@@ -113,9 +113,13 @@ func (m *Model) limitsOf(customer, currency string) []limitKey {
 	return out
 }
 
+// apartUS is how far apart the platform takes the clocks of its processes to be.
+const apartUS = 5 * 1_000_000
+
 // barred says why money of a payment that comes at an instant is not its customer's to
 // play with: a limit was lowered since it was begun, and it would pass that. sure is
-// false where the limit was changed by the same commit: who was first is not seen.
+// false where the limit was changed by the same commit, or so shortly before that the
+// clocks do not tell: who was first is not seen.
 func (m *Model) barred(p *payment, atUS int64) (is, sure bool) {
 	sure = true
 	for _, k := range m.limitsOf(p.Customer, p.Currency) {
@@ -123,8 +127,9 @@ func (m *Model) barred(p *payment, atUS int64) (is, sure bool) {
 		if b.fresh {
 			sure = false
 		}
-		if came, _ := m.counts(k, atUS, p); b.lowerUS >= p.CreatedUS && came+p.Minor > b.minor {
+		if came, _ := m.counts(k, atUS, p); b.lowerUS >= p.CreatedUS-apartUS && came+p.Minor > b.minor {
 			is = true
+			sure = sure && b.lowerUS >= p.CreatedUS
 		}
 	}
 	return is, sure

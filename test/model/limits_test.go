@@ -111,6 +111,21 @@ func TestLimits(t *testing.T) {
 			s.limit(50, 3, false)
 			s.comes("a", "declined", 60, 4)
 		}},
+		{name: "lowered by a clock that is behind", story: func(s *saver) {
+			s.begin("a", 60, 10)
+			s.limit(50, 6, false)
+			s.comes("a", "declined", 60, 11)
+		}},
+		{name: "played with, for all that a clock behind knows", story: func(s *saver) {
+			s.begin("a", 60, 10)
+			s.limit(50, 6, false)
+			s.comes("a", "captured", 60, 11)
+		}},
+		{name: "lowered by a clock that is too far behind", want: "payment.declined, new → declined, without", story: func(s *saver) {
+			s.begin("a", 60, 10)
+			s.limit(50, 4, false)
+			s.comes("a", "declined", 60, 11)
+		}},
 
 		{name: "passed", want: "is let in", story: func(s *saver) {
 			s.limit(100, 1, false)

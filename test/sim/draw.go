@@ -142,6 +142,7 @@ type Plan struct {
 	Force    map[Fault]float64 // rates that the seed does not draw
 	Spread   time.Duration     // in which the payments begin; 0 means two minutes
 	Outage   time.Duration     // how long a merchant that is down is down; 0: drawn, up to six hours
+	Unruled  bool              // the project has no rules, so that no limit refuses a payment
 }
 
 // PlanOf is the whole plan of a seed, with these faults.

@@ -133,13 +133,13 @@ func TestTorture(t *testing.T) {
 }
 
 // load is a hundred payments in nine hours, so that an outage of six meets
-// callbacks of every age.
+// callbacks of every age, and no limit that refuses most of them.
 func load(p *sim.Plan) {
 	p.Payments = nil
 	for n := range 100 {
 		p.Payments = append(p.Payments, n)
 	}
-	p.Spread, p.Outage = 9*time.Hour, 6*time.Hour
+	p.Spread, p.Outage, p.Unruled = 9*time.Hour, 6*time.Hour, true
 }
 
 // judgeStorm: no callback is tried more often than its schedule says, and the

@@ -167,7 +167,7 @@ func newWorld(p Plan) *world {
 			Methods:     []project.Method{{Code: "paytm-wallet", Name: "Paytm Wallet", Connector: "sim", Account: "one", Currency: "INR"}},
 		},
 	}
-	if w.licensed = w.draw("licensed") < 0.3; w.licensed {
+	if w.licensed = !p.Unruled && w.draw("licensed") < 0.3; w.licensed {
 		w.project.Wallet, w.project.LateSuccess = true, project.LateRefund // which money is that came too late to be played with
 	}
 	w.notes, w.refused = map[string]id.Note{}, map[string]bool{}
