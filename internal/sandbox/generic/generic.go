@@ -22,13 +22,13 @@ import (
 
 	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
+	"aorta/internal/sandbox/signed"
 )
 
 // Bounds on what the simulator takes.
 const (
 	maxBody   = 64 << 10         // of one request
 	maxText   = 2_048            // bytes of an address, or of any other text
-	clockSkew = 5 * time.Minute  // between the platform's clock and ours
 	pageLife  = 15 * time.Minute // of a hosted page
 	pageLines = 1_000            // lines in one page of a statement
 )
@@ -130,14 +130,19 @@ func New(accounts []Account, clock func() time.Time, opts Options) (*Simulator, 
 		ready.notify.Store(&a.NotifyURL)
 		s.accounts[a.Name] = ready
 	}
+	door := signed.Door[*account]{
+		Name: "generic", Prefix: opts.Prefix, Clock: clock, Rand: opts.Rand, Log: opts.Log,
+		Account: func(name string) (*account, bool) { a, known := s.accounts[name]; return a, known },
+		Secret:  func(a *account) string { return a.Secret },
+	}
 	for pattern, h := range map[string]http.HandlerFunc{
-		"POST /v1/payments/init":          s.signed(s.paymentInit),
-		"POST /v1/refunds/init":           s.signed(s.refundInit),
-		"POST /v1/payouts/init":           s.signed(s.payoutInit),
-		"GET /v1/payments/{reference}":    s.signed(s.find(sale)),
-		"GET /v1/refunds/{reference}":     s.signed(s.find(refunding)),
-		"GET /v1/payouts/{reference}":     s.signed(s.find(payout)),
-		"GET /v1/statements/{date}":       s.signed(s.statement),
+		"POST /v1/payments/init":          door.Handler(s.paymentInit),
+		"POST /v1/refunds/init":           door.Handler(s.refundInit),
+		"POST /v1/payouts/init":           door.Handler(s.payoutInit),
+		"GET /v1/payments/{reference}":    door.Handler(s.find(sale)),
+		"GET /v1/refunds/{reference}":     door.Handler(s.find(refunding)),
+		"GET /v1/payouts/{reference}":     door.Handler(s.find(payout)),
+		"GET /v1/statements/{date}":       door.Handler(s.statement),
 		"GET /pay/{account}/{reference}":  s.page,
 		"POST /pay/{account}/{reference}": s.page,
 	} {

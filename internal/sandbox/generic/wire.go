@@ -1,12 +1,8 @@
 package generic
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -15,101 +11,15 @@ import (
 
 	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
+	"aorta/internal/sandbox/signed"
 )
 
-// sign is the protocol's signature of a text.
-func sign(secret, text string) string {
-	h := hmac.New(sha256.New, []byte(secret))
-	h.Write([]byte(text))
-	return "sha256=" + hex.EncodeToString(h.Sum(nil))
-}
-
-// call is a request whose sender is known.
-type call struct {
-	http    *http.Request
-	account *account
-	body    []byte
-}
-
-// answer is what a call is answered: a body for 200, a refusal for all else.
-type answer struct {
-	status int
-	body   any
-}
-
-// crash is an answer that is none: it does what a fault rule says with the
-// connection.
-type crash func(w http.ResponseWriter, r *http.Request)
-
-// no is a refusal (payment-loop.md L7.2).
-type no struct {
-	Error   string         `json:"error"`
-	Message string         `json:"message"`
-	TraceID string         `json:"trace_id"`
-	Details map[string]any `json:"details"`
-}
-
-func refuse(status int, code, message string) answer {
-	return answer{status, no{Error: code, Message: message, Details: map[string]any{}}}
-}
-
-// signed wraps a handler of the API: it knows the sender by account and signature
-// and signs the answer, so that it is one to this very request. Who cannot be
-// known gets an answer that nobody has signed.
-func (s *Simulator) signed(h func(c call) (answer, crash)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-		a := s.accounts[r.Header.Get("X-Account")]
-		target := strings.TrimPrefix(r.URL.RequestURI(), s.opts.Prefix)
-		at, signature := r.Header.Get("X-Timestamp"), r.Header.Get("X-Signature")
-		if err != nil || a == nil ||
-			!hmac.Equal([]byte(signature), []byte(sign(a.Secret, at+"\n"+r.Method+"\n"+target+"\n"+string(body)))) {
-			s.send(w, nil, "", refuse(http.StatusUnauthorized, "invalid_signature", "The account or the signature is wrong."))
-			return
-		}
-		seconds, err := strconv.ParseInt(at, 10, 64)
-		if skew := s.clock().Sub(time.Unix(seconds, 0)); err != nil || skew > clockSkew || skew < -clockSkew {
-			s.send(w, a, signature, refuse(http.StatusUnauthorized, "invalid_signature", "The request's time is too far from ours."))
-			return
-		}
-		out, broken := h(call{r, a, body})
-		if broken != nil {
-			broken(w, r)
-			return
-		}
-		s.send(w, a, signature, out)
-	}
-}
-
-// send writes an answer, signed by the account's secret; nil: by nobody.
-func (s *Simulator) send(w http.ResponseWriter, a *account, request string, out answer) {
-	if n, is := out.body.(no); is {
-		n.TraceID = s.traceID()
-		out.body = n
-	}
-	text, err := json.Marshal(out.body)
-	if err != nil {
-		s.opts.Log.Error("generic sandbox: write an answer", "error", err)
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	if a != nil {
-		h.Set("X-Signature", sign(a.Secret, strconv.Itoa(out.status)+"\n"+request+"\n"+string(text)))
-	}
-	w.WriteHeader(out.status)
-	_, _ = w.Write(text) // the client going away is its own affair
-}
-
-func (s *Simulator) traceID() string {
-	var raw [16]byte
-	if _, err := io.ReadFull(s.opts.Rand, raw[:]); err != nil {
-		panic("generic sandbox: no randomness: " + err.Error())
-	}
-	return hex.EncodeToString(raw[:])
-}
+// The words of the protocol that all our simulators speak.
+type (
+	call   = signed.Call[*account]
+	answer = signed.Answer
+	crash  = signed.Crash
+)
 
 // asked is the body of the three inits.
 type asked struct {
@@ -184,28 +94,28 @@ func (s *Simulator) letter(o *operation, forged bool) (desk.Letter, error) {
 	if forged {
 		secret = "not " + secret
 	}
-	return desk.Letter{Header: http.Header{"X-Signature": {sign(secret, string(body))}}, Body: body}, err
+	return desk.Letter{Header: http.Header{"X-Signature": {signed.Sign(secret, string(body))}}, Body: body}, err
 }
 
 // read takes the body of an init; the answer is a refusal, or zero.
-func (c call) read(kind string) (asked, order, answer) {
+func read(c call, kind string) (asked, order, answer) {
 	var b asked
-	decoder := json.NewDecoder(strings.NewReader(string(c.body)))
+	decoder := json.NewDecoder(strings.NewReader(string(c.Body)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&b); err != nil {
-		return b, order{}, refuse(http.StatusBadRequest, "malformed_json", "The body is not a request of this kind.")
+		return b, order{}, signed.Refuse(http.StatusBadRequest, "malformed_json", "The body is not a request of this kind.")
 	}
 	minor, ok := parse(b.Amount, b.Currency)
-	idempotency := c.http.Header.Get("Idempotency-Key")
+	idempotency := c.HTTP.Header.Get("Idempotency-Key")
 	invalid := func(code, message string) (asked, order, answer) {
-		return b, order{}, refuse(http.StatusUnprocessableEntity, code, message)
+		return b, order{}, signed.Refuse(http.StatusUnprocessableEntity, code, message)
 	}
 	_, method := methods[b.Method]
 	switch {
 	case idempotency == "":
-		return b, order{}, refuse(http.StatusBadRequest, "idempotency_key_missing", "The header Idempotency-Key is missing.")
+		return b, order{}, signed.Refuse(http.StatusBadRequest, "idempotency_key_missing", "The header Idempotency-Key is missing.")
 	case idempotency != b.Reference:
-		return b, order{}, refuse(http.StatusBadRequest, "bad_header", "The header Idempotency-Key must be the reference.")
+		return b, order{}, signed.Refuse(http.StatusBadRequest, "bad_header", "The header Idempotency-Key must be the reference.")
 	case !isReference(b.Reference):
 		return invalid("validation_failed", "reference must be 1 to 64 of a-z, A-Z, 0-9, _ and -.")
 	case exponents[b.Currency] == 0 && b.Currency != "JPY":
@@ -243,21 +153,21 @@ func isAddress(text string) bool {
 func (s *Simulator) begin(c call, asked order, of func() (*operation, answer)) (*operation, answer, crash) {
 	s.desk.Lock()
 	defer s.desk.Unlock()
-	if o := s.known[key{c.account.Name, asked.kind, asked.reference}]; o != nil {
+	if o := s.known[key{c.Account.Name, asked.kind, asked.reference}]; o != nil {
 		if o.order != asked {
-			return nil, refuse(http.StatusConflict, "idempotency_conflict", "The reference was used for another request."), nil
+			return nil, signed.Refuse(http.StatusConflict, "idempotency_conflict", "The reference was used for another request."), nil
 		}
 		return o, answer{}, nil
 	}
 	payment, refusal := of()
-	if refusal.status != 0 {
+	if refusal.Status != 0 {
 		return nil, refusal, nil
 	}
 	rule := s.opts.Faults.Take(asked.kind)
 	if rule.Next == fault.HTTP500 {
 		return nil, answer{}, func(w http.ResponseWriter, r *http.Request) { s.desk.Crash(w, r, rule) }
 	}
-	o := newOperation(c.account, asked, rule)
+	o := newOperation(c.Account, asked, rule)
 	o.of = payment
 	err := s.add(o)
 	if err == nil && o.Moves && o.Next == fault.Timeout {
@@ -277,14 +187,14 @@ func (s *Simulator) begin(c call, asked order, of func() (*operation, answer)) (
 
 // about says how an operation stands when the answer leaves, slow as it may be.
 func (s *Simulator) about(c call, o *operation) (answer, crash) {
-	s.desk.Drag(c.http, &o.Fate)
+	s.desk.Drag(c.HTTP, &o.Fate)
 	s.desk.Lock()
 	defer s.desk.Unlock()
 	t := o.tell()
 	if o.kind == sale && o.State == waiting {
-		t.RedirectURL = s.own(c.http) + "/pay/" + o.account.Name + "/" + o.reference + "?token=" + o.token()
+		t.RedirectURL = s.own(c.HTTP) + "/pay/" + o.account.Name + "/" + o.reference + "?token=" + o.token()
 	}
-	return answer{http.StatusOK, t}, nil
+	return signed.OK(t), nil
 }
 
 // own is where a browser finds the simulator.
@@ -299,8 +209,8 @@ func nothingMore() (*operation, answer) { return nil, answer{} }
 
 // paymentInit is POST /v1/payments/init: it makes a page, and no money moves.
 func (s *Simulator) paymentInit(c call) (answer, crash) {
-	_, asked, refusal := c.read(sale)
-	if refusal.status != 0 {
+	_, asked, refusal := read(c, sale)
+	if refusal.Status != 0 {
 		return refusal, nil
 	}
 	return s.end(c)(s.begin(c, asked, nothingMore))
@@ -318,21 +228,21 @@ func (s *Simulator) end(c call) func(*operation, answer, crash) (answer, crash) 
 
 // refundInit is POST /v1/refunds/init.
 func (s *Simulator) refundInit(c call) (answer, crash) {
-	b, asked, refusal := c.read(refunding)
-	if refusal.status != 0 {
+	b, asked, refusal := read(c, refunding)
+	if refusal.Status != 0 {
 		return refusal, nil
 	}
 	return s.end(c)(s.begin(c, asked, func() (*operation, answer) {
-		p := s.known[key{c.account.Name, sale, b.PaymentReference}]
+		p := s.known[key{c.Account.Name, sale, b.PaymentReference}]
 		switch {
 		case p == nil || b.TransactionID != "" && b.TransactionID != p.transactionID():
-			return nil, refuse(http.StatusNotFound, "not_found", "There is no such payment.")
+			return nil, signed.Refuse(http.StatusNotFound, "not_found", "There is no such payment.")
 		case p.State != paid:
-			return nil, refuse(http.StatusConflict, "state_conflict", "The payment is not captured.")
+			return nil, signed.Refuse(http.StatusConflict, "state_conflict", "The payment is not captured.")
 		case p.currency != asked.currency:
-			return nil, refuse(http.StatusUnprocessableEntity, "currency_not_supported", "The payment is in another currency.")
+			return nil, signed.Refuse(http.StatusUnprocessableEntity, "currency_not_supported", "The payment is in another currency.")
 		case asked.minor > p.minor-p.sum(true):
-			return nil, refuse(http.StatusUnprocessableEntity, "refund_exceeds_captured", "More than is left of the payment.")
+			return nil, signed.Refuse(http.StatusUnprocessableEntity, "refund_exceeds_captured", "More than is left of the payment.")
 		}
 		return p, answer{}
 	}))
@@ -340,14 +250,14 @@ func (s *Simulator) refundInit(c call) (answer, crash) {
 
 // payoutInit is POST /v1/payouts/init.
 func (s *Simulator) payoutInit(c call) (answer, crash) {
-	_, asked, refusal := c.read(payout)
-	if refusal.status != 0 {
+	_, asked, refusal := read(c, payout)
+	if refusal.Status != 0 {
 		return refusal, nil
 	}
 	return s.end(c)(s.begin(c, asked, func() (*operation, answer) {
 		// A destination is the customer's own, of the kind that is asked for: nothing else was ever told them.
-		if own := c.account.instrumentOf(asked.customer, asked.method); asked.destination != "" && (own == nil || own.Token != asked.destination) {
-			return nil, refuse(http.StatusUnprocessableEntity, "destination_unknown", "The customer has no such instrument of that method.")
+		if own := c.Account.instrumentOf(asked.customer, asked.method); asked.destination != "" && (own == nil || own.Token != asked.destination) {
+			return nil, signed.Refuse(http.StatusUnprocessableEntity, "destination_unknown", "The customer has no such instrument of that method.")
 		}
 		return nil, answer{}
 	}))
@@ -357,10 +267,10 @@ func (s *Simulator) payoutInit(c call) (answer, crash) {
 func (s *Simulator) find(kind string) func(call) (answer, crash) {
 	return func(c call) (answer, crash) {
 		s.desk.Lock()
-		o := s.known[key{c.account.Name, kind, c.http.PathValue("reference")}]
+		o := s.known[key{c.Account.Name, kind, c.HTTP.PathValue("reference")}]
 		s.desk.Unlock()
 		if o == nil {
-			return refuse(http.StatusNotFound, "not_found", "There is nothing of that reference."), nil
+			return signed.Refuse(http.StatusNotFound, "not_found", "There is nothing of that reference."), nil
 		}
 		return s.about(c, o)
 	}
@@ -386,21 +296,21 @@ type statementPage struct {
 // statement is GET /v1/statements/{date}: what moved on a day, UTC, by the true
 // amounts. A payment costs one in a hundred, rounded down.
 func (s *Simulator) statement(c call) (answer, crash) {
-	date := c.http.PathValue("date")
+	date := c.HTTP.PathValue("date")
 	day, err := time.Parse(time.DateOnly, date)
 	after := int64(0)
-	if text := c.http.URL.Query().Get("after"); err == nil && text != "" {
+	if text := c.HTTP.URL.Query().Get("after"); err == nil && text != "" {
 		after, err = strconv.ParseInt(text, 10, 64)
 	}
 	if err != nil || after < 0 {
-		return refuse(http.StatusUnprocessableEntity, "validation_failed", "There is no such day, or no such page."), nil
+		return signed.Refuse(http.StatusUnprocessableEntity, "validation_failed", "There is no such day, or no such page."), nil
 	}
 	from, until := day.UnixMicro(), day.AddDate(0, 0, 1).UnixMicro()
 	page := statementPage{Date: date, Lines: []statementLine{}}
 	s.desk.Lock()
 	defer s.desk.Unlock()
 	for _, o := range s.desk.From(after) {
-		if o.account != c.account || o.State != paid || o.DecidedUS < from || o.DecidedUS >= until {
+		if o.account != c.Account || o.State != paid || o.DecidedUS < from || o.DecidedUS >= until {
 			continue
 		}
 		if len(page.Lines) == pageLines {
@@ -420,5 +330,5 @@ func (s *Simulator) statement(c call) (answer, crash) {
 	if len(page.Lines) < pageLines {
 		page.Next = ""
 	}
-	return answer{http.StatusOK, page}, nil
+	return signed.OK(page), nil
 }

@@ -22,15 +22,14 @@ import (
 
 	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
+	"aorta/internal/sandbox/signed"
 )
 
 // Bounds on what the simulator takes.
 const (
-	maxBody   = 64 << 10        // of one call
-	maxForm   = 8 << 20         // of the page's form, documents and all
-	maxText   = 2_048           // bytes of an address, or of any other text
-	clockSkew = 5 * time.Minute // between the platform's clock and ours
-	pageLife  = 24 * time.Hour  // of a hosted page
+	maxForm  = 8 << 20        // of the page's form, documents and all
+	maxText  = 2_048          // bytes of an address, or of any other text
+	pageLife = 24 * time.Hour // of a hosted page
 )
 
 // Behaviours are the fault rules that the simulator understands; "expire" passes a
@@ -118,9 +117,14 @@ func New(accounts []Account, clock func() time.Time, opts Options) (*Simulator, 
 		ready.notify.Store(&a.NotifyURL)
 		s.accounts[a.Name] = ready
 	}
+	door := signed.Door[*account]{
+		Name: "kyc", Prefix: opts.Prefix, Clock: clock, Rand: opts.Rand, Log: opts.Log,
+		Account: func(name string) (*account, bool) { a, known := s.accounts[name]; return a, known },
+		Secret:  func(a *account) string { return a.Secret },
+	}
 	for pattern, h := range map[string]http.HandlerFunc{
-		"POST /v1/checks":                   s.signed(s.begin),
-		"GET /v1/checks/{reference}":        s.signed(s.find),
+		"POST /v1/checks":                   door.Handler(s.begin),
+		"GET /v1/checks/{reference}":        door.Handler(s.find),
 		"GET /check/{account}/{reference}":  s.page,
 		"POST /check/{account}/{reference}": s.page,
 	} {

@@ -1,115 +1,24 @@
 package kyc
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
+	"aorta/internal/sandbox/signed"
 )
 
-// sign is the protocol's signature of a text.
-func sign(secret, text string) string {
-	h := hmac.New(sha256.New, []byte(secret))
-	h.Write([]byte(text))
-	return "sha256=" + hex.EncodeToString(h.Sum(nil))
-}
-
-// call is a request whose sender is known.
-type call struct {
-	http    *http.Request
-	account *account
-	body    []byte
-}
-
-// answer is what a call is answered: a body for 200, a refusal for all else.
-type answer struct {
-	status int
-	body   any
-}
-
-// crash is an answer that is none: it does what a fault rule says with the
-// connection.
-type crash func(w http.ResponseWriter, r *http.Request)
-
-// no is a refusal.
-type no struct {
-	Error   string         `json:"error"`
-	Message string         `json:"message"`
-	TraceID string         `json:"trace_id"`
-	Details map[string]any `json:"details"`
-}
-
-func refuse(status int, code, message string) answer {
-	return answer{status, no{Error: code, Message: message, Details: map[string]any{}}}
-}
-
-// signed wraps a handler of the API: it knows the sender by account and signature
-// and signs the answer, so that it is one to this very request. Who cannot be
-// known gets an answer that nobody has signed.
-func (s *Simulator) signed(h func(c call) (answer, crash)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-		a := s.accounts[r.Header.Get("X-Account")]
-		target := strings.TrimPrefix(r.URL.RequestURI(), s.opts.Prefix)
-		at, signature := r.Header.Get("X-Timestamp"), r.Header.Get("X-Signature")
-		if err != nil || a == nil ||
-			!hmac.Equal([]byte(signature), []byte(sign(a.Secret, at+"\n"+r.Method+"\n"+target+"\n"+string(body)))) {
-			s.send(w, nil, "", refuse(http.StatusUnauthorized, "invalid_signature", "The account or the signature is wrong."))
-			return
-		}
-		seconds, err := strconv.ParseInt(at, 10, 64)
-		if skew := s.clock().Sub(time.Unix(seconds, 0)); err != nil || skew > clockSkew || skew < -clockSkew {
-			s.send(w, a, signature, refuse(http.StatusUnauthorized, "invalid_signature", "The request's time is too far from ours."))
-			return
-		}
-		out, broken := h(call{r, a, body})
-		if broken != nil {
-			broken(w, r)
-			return
-		}
-		s.send(w, a, signature, out)
-	}
-}
-
-// send writes an answer, signed by the account's secret; nil: by nobody.
-func (s *Simulator) send(w http.ResponseWriter, a *account, request string, out answer) {
-	if n, is := out.body.(no); is {
-		n.TraceID = s.traceID()
-		out.body = n
-	}
-	text, err := json.Marshal(out.body)
-	if err != nil {
-		s.opts.Log.Error("kyc sandbox: write an answer", "error", err)
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	if a != nil {
-		h.Set("X-Signature", sign(a.Secret, strconv.Itoa(out.status)+"\n"+request+"\n"+string(text)))
-	}
-	w.WriteHeader(out.status)
-	_, _ = w.Write(text) // the client going away is its own affair
-}
-
-func (s *Simulator) traceID() string {
-	var raw [16]byte
-	if _, err := io.ReadFull(s.opts.Rand, raw[:]); err != nil {
-		panic("kyc sandbox: no randomness: " + err.Error())
-	}
-	return hex.EncodeToString(raw[:])
-}
+// The words of the protocol that all our simulators speak.
+type (
+	call   = signed.Call[*account]
+	answer = signed.Answer
+	crash  = signed.Crash
+)
 
 // asked is the body of a request for a check.
 type asked struct {
@@ -168,32 +77,32 @@ func (s *Simulator) letter(c *check, forged bool) (desk.Letter, error) {
 	if forged {
 		secret = "not " + secret
 	}
-	return desk.Letter{Header: http.Header{"X-Signature": {sign(secret, string(body))}}, Body: body}, err
+	return desk.Letter{Header: http.Header{"X-Signature": {signed.Sign(secret, string(body))}}, Body: body}, err
 }
 
 // begin is POST /v1/checks: it records a new check, or finds that of an identical
 // request.
 func (s *Simulator) begin(c call) (answer, crash) {
 	var b asked
-	decoder := json.NewDecoder(strings.NewReader(string(c.body)))
+	decoder := json.NewDecoder(strings.NewReader(string(c.Body)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&b); err != nil {
-		return refuse(http.StatusBadRequest, "malformed_json", "The body is not a request for a check."), nil
+		return signed.Refuse(http.StatusBadRequest, "malformed_json", "The body is not a request for a check."), nil
 	}
-	idempotency := c.http.Header.Get("Idempotency-Key")
+	idempotency := c.HTTP.Header.Get("Idempotency-Key")
 	switch {
 	case idempotency == "":
-		return refuse(http.StatusBadRequest, "idempotency_key_missing", "The header Idempotency-Key is missing."), nil
+		return signed.Refuse(http.StatusBadRequest, "idempotency_key_missing", "The header Idempotency-Key is missing."), nil
 	case idempotency != b.Reference || !isReference(b.Reference):
-		return refuse(http.StatusBadRequest, "bad_header", "The header Idempotency-Key must be the reference, 1 to 64 of a-z, A-Z, 0-9, _ and -."), nil
+		return signed.Refuse(http.StatusBadRequest, "bad_header", "The header Idempotency-Key must be the reference, 1 to 64 of a-z, A-Z, 0-9, _ and -."), nil
 	case b.Level < 1 || b.Level > 3:
-		return refuse(http.StatusUnprocessableEntity, "validation_failed", "level must be 1, 2 or 3."), nil
+		return signed.Refuse(http.StatusUnprocessableEntity, "validation_failed", "level must be 1, 2 or 3."), nil
 	case b.CustomerID == "" || len(b.CustomerID) > maxText:
-		return refuse(http.StatusUnprocessableEntity, "validation_failed", "customer_id is missing or too long."), nil
+		return signed.Refuse(http.StatusUnprocessableEntity, "validation_failed", "customer_id is missing or too long."), nil
 	case !isAddress(b.ReturnURL) || !isAddress(b.NotifyURL):
-		return refuse(http.StatusUnprocessableEntity, "validation_failed", "return_url and notify_url must be http or https addresses."), nil
+		return signed.Refuse(http.StatusUnprocessableEntity, "validation_failed", "return_url and notify_url must be http or https addresses."), nil
 	}
-	found, refusal, broken := s.open(c.account, order{
+	found, refusal, broken := s.open(c.Account, order{
 		reference: b.Reference, level: b.Level, customer: b.CustomerID, returnURL: b.ReturnURL, notifyURL: b.NotifyURL,
 	})
 	if found == nil {
@@ -208,7 +117,7 @@ func (s *Simulator) open(a *account, asked order) (*check, answer, crash) {
 	defer s.desk.Unlock()
 	if c := s.known[key{a.Name, asked.reference}]; c != nil {
 		if c.order != asked {
-			return nil, refuse(http.StatusConflict, "idempotency_conflict", "The reference was used for another request."), nil
+			return nil, signed.Refuse(http.StatusConflict, "idempotency_conflict", "The reference was used for another request."), nil
 		}
 		return c, answer{}, nil
 	}
@@ -250,14 +159,14 @@ func isAddress(text string) bool {
 
 // about says how a check stands when the answer leaves, slow as it may be.
 func (s *Simulator) about(c call, found *check) (answer, crash) {
-	s.desk.Drag(c.http, &found.Fate)
+	s.desk.Drag(c.HTTP, &found.Fate)
 	s.desk.Lock()
 	defer s.desk.Unlock()
 	t := s.tell(found)
 	if found.State == desk.Waiting {
-		t.URL = s.own(c.http) + "/check/" + found.account.Name + "/" + found.reference + "?token=" + found.token()
+		t.URL = s.own(c.HTTP) + "/check/" + found.account.Name + "/" + found.reference + "?token=" + found.token()
 	}
-	return answer{http.StatusOK, t}, nil
+	return signed.OK(t), nil
 }
 
 // own is where a browser finds the simulator.
@@ -271,10 +180,10 @@ func (s *Simulator) own(r *http.Request) string {
 // find is GET /v1/checks/{reference}.
 func (s *Simulator) find(c call) (answer, crash) {
 	s.desk.Lock()
-	found := s.known[key{c.account.Name, c.http.PathValue("reference")}]
+	found := s.known[key{c.Account.Name, c.HTTP.PathValue("reference")}]
 	s.desk.Unlock()
 	if found == nil {
-		return refuse(http.StatusNotFound, "not_found", "There is no check of that reference."), nil
+		return signed.Refuse(http.StatusNotFound, "not_found", "There is no check of that reference."), nil
 	}
 	return s.about(c, found)
 }
