@@ -157,8 +157,9 @@ func (p *Players) play(k int, dice *rand.Rand) {
 	}
 }
 
-// playersPatience is how long a player insists on one answer.
-const playersPatience = 2 * time.Minute
+// playersPatience is how long a player insists on one answer: a platform that is killed
+// three times a second, for minutes, need not find the time for it before that is over.
+const playersPatience = 10 * time.Minute
 
 // insist asks until there is an answer that is the last word, and gives the move
 // with it. Each try is written down.
