@@ -50,6 +50,7 @@ type Limit struct {
 	Kind     LimitKind
 	Period   limit.Period
 	House    bool         // set by the house: the customer cannot raise or remove it
+	By       string       // of the house's: who of it has set it; empty: before that was kept
 	Amount   money.Amount // what holds
 	SetUS    int64        // since when
 	LowerUS  int64        // when it was last lowered, or set for the first time
@@ -207,9 +208,9 @@ func (l Limits) Confirm(k LimitKind, p limit.Period, nowUS int64) (Limits, error
 	return l.with(at, x), nil
 }
 
-// SetHouse sets the house's limit for the customer, at once.
-func (l Limits) SetHouse(k LimitKind, p limit.Period, a money.Amount, nowUS int64) Limits {
-	x := Limit{Kind: k, Period: p, House: true, Amount: a, SetUS: nowUS, LowerUS: nowUS}
+// SetHouse sets the house's limit for the customer, at once, by whom.
+func (l Limits) SetHouse(k LimitKind, p limit.Period, a money.Amount, by string, nowUS int64) Limits {
+	x := Limit{Kind: k, Period: p, House: true, By: by, Amount: a, SetUS: nowUS, LowerUS: nowUS}
 	at := l.find(k, p, true)
 	if at < 0 {
 		l.List = append(slices.Clone(l.List), x)
@@ -321,6 +322,9 @@ func (l Limits) Encode() string {
 		out = appendAmount(out, x.Amount)
 		out = appendNumber(out, x.SetUS)
 		out = appendNumber(out, x.LowerUS)
+		if x.House && x.By != "" {
+			out = append(append(out, '/'), url.QueryEscape(x.By)...)
+		}
 		if x.HasAsked {
 			if x.Pending.Remove {
 				out = append(out, "/-"...)
@@ -449,6 +453,11 @@ func (p *parts) amountOf(s string) money.Amount {
 func (p *parts) limit() Limit {
 	kind, house := strings.CutPrefix(p.next(), "=")
 	x := Limit{House: house, Kind: LimitKind(kind), Period: limit.Period(p.next()), Amount: p.amount(), SetUS: p.number(), LowerUS: p.number()}
+	if house && p.left != "" { // nothing is asked of the house's
+		by, err := url.QueryUnescape(p.next())
+		p.bad = p.bad || err != nil
+		x.By = by
+	}
 	if p.left != "" {
 		x.HasAsked = true
 		if s := p.next(); s == "-" {

@@ -117,7 +117,7 @@ func TestHouseLimit(t *testing.T) {
 	var l customer.Limits
 	l, _, _ = l.Set(deposit, limit.Day, eur(100), 0, delay)
 	l, _, _ = l.Set(deposit, limit.Day, eur(500), 0, delay)
-	l = l.SetHouse(deposit, limit.Day, eur(300), 1)
+	l = l.SetHouse(deposit, limit.Day, eur(300), "ann", 1)
 	if _, _, err := l.Set(deposit, limit.Day, eur(301), 2, delay); !errors.Is(err, customer.ErrHouseLimit) {
 		t.Errorf("a raise above the house's limit: %v", err)
 	}
@@ -130,9 +130,18 @@ func TestHouseLimit(t *testing.T) {
 	if h, _ := l.Get(deposit, limit.Day, true); h.LowerUS != 1 {
 		t.Errorf("the house's limit was lowered at %d", h.LowerUS)
 	}
-	l = l.SetHouse(deposit, limit.Day, eur(400), 5)
+	l = l.SetHouse(deposit, limit.Day, eur(400), "ben", 5)
 	if h, _ := l.Get(deposit, limit.Day, true); h.LowerUS != 1 || h.SetUS != 5 {
 		t.Errorf("a house's limit that is raised: %+v", h)
+	}
+	l = l.SetHouse(customer.LimitStake, limit.Week, eur(7), "rules:a b/c", 6)
+	again, err := customer.DecodeLimits(l.Encode())
+	if err != nil || !reflect.DeepEqual(again, l) {
+		t.Errorf("%+v is read back as %+v (%v)", l, again, err)
+	}
+	before, err := customer.DecodeLimits("@1 =deposit/day/300EUR/1/1")
+	if h, ok := before.Get(deposit, limit.Day, true); err != nil || !ok || h.By != "" || h.HasAsked {
+		t.Errorf("one of before it was kept who has set it: %+v, %t, %v", h, ok, err)
 	}
 }
 

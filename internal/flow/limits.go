@@ -265,9 +265,12 @@ func (f *Flows) ConfirmLimit(ctx context.Context, c CustomerChange, k customer.L
 }
 
 // SetHouseLimit sets, or with a zero amount takes away, a limit of the house's for a
-// customer, at once: the customer cannot go above it.
+// customer, at once: the customer cannot go above it. To lower one takes one person; to
+// raise or remove it, or to say it in another currency, another one than who has set it
+// (security.md S09).
 //
-// Errors: ErrNoRules, ErrNoWallet, ErrAmount, ErrLimitPeriod, customer.ErrNoLimit.
+// Errors: ErrNoRules, ErrNoWallet, ErrAmount, ErrLimitPeriod, ErrSamePerson,
+// customer.ErrNoLimit.
 func (f *Flows) SetHouseLimit(ctx context.Context, c CustomerChange, k customer.LimitKind, p limit.Period, a money.Amount) error {
 	if a.Minor < 0 {
 		return ErrAmount
@@ -275,6 +278,11 @@ func (f *Flows) SetHouseLimit(ctx context.Context, c CustomerChange, k customer.
 	return f.change(ctx, c, "limit.house", func(t *tally) (string, any, error) {
 		if !slices.Contains(k.Periods(), p) {
 			return "", nil, ErrLimitPeriod
+		}
+		was, had := t.limits.Get(k, p, true)
+		lower := a.Minor > 0 && a.Minor <= was.Amount.Minor && a.Currency == was.Amount.Currency
+		if had && !lower && c.By.Is(was.By) {
+			return "", nil, ErrSamePerson
 		}
 		note := limitNote{Kind: k, Period: p, Removed: true}
 		if a.Minor == 0 {
@@ -284,7 +292,7 @@ func (f *Flows) SetHouseLimit(ctx context.Context, c CustomerChange, k customer.
 			}
 			t.limits = limits
 		} else {
-			t.limits = t.limits.SetHouse(k, p, a, t.nowUS)
+			t.limits = t.limits.SetHouse(k, p, a, c.By.Name, t.nowUS)
 			note = noteOf(k, p, a)
 		}
 		note.Reason = c.Reason

@@ -2,10 +2,9 @@ package opsapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"aorta/internal/callback"
 	"aorta/internal/event"
 	"aorta/internal/id"
+	"aorta/internal/operator"
 	"aorta/internal/sign"
 )
 
@@ -61,12 +61,29 @@ type settings struct {
 
 func readSettings(r *http.Request) (settings, error) {
 	var s settings
-	dec := json.NewDecoder(io.LimitReader(r.Body, 256<<10))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-		return s, badRequest{"body must be a JSON object of url, description, types, enabled, secret, overlap_hours: " + err.Error()}
+	return s, decodeAny(r, &s)
+}
+
+// told logs a call about an endpoint before it is done: whose it is, and where it is
+// called and is to be, as far as that is no secret.
+func (d door) told(r *http.Request, by operator.Actor, what string, e event.Endpoint, to *string) error {
+	details := map[string]any{"project": e.ProjectID}
+	if e.URL != "" {
+		details["url"] = bare(e.URL)
 	}
-	return s, nil
+	if to != nil {
+		details["to"] = bare(*to)
+	}
+	return d.tell(r.Context(), by, what, e.ID.String(), details)
+}
+
+// bare is an address without what may be a secret in it: userinfo, query, fragment.
+func bare(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 func (s settings) endpoint() callback.EndpointSettings {
@@ -114,14 +131,17 @@ func (d door) listEndpoints(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-func (d door) createEndpoint(w http.ResponseWriter, r *http.Request) error {
+func (d door) createEndpoint(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	s, err := readSettings(r)
 	if err != nil {
 		return err
 	}
 	p, ok := d.Projects(s.Project)
 	if !ok {
-		return badRequest{"project is not configured"}
+		return invalid{{"project", "unknown", "is not configured"}}
+	}
+	if err := d.told(r, by, "POST /admin/endpoints", event.Endpoint{ProjectID: p.ID}, s.URL); err != nil {
+		return err
 	}
 	e, key, err := d.Endpoints.Create(r.Context(), p, s.endpoint(), s.Secret)
 	if err != nil {
@@ -152,12 +172,15 @@ func (d door) showEndpoint(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (d door) updateEndpoint(w http.ResponseWriter, r *http.Request) error {
+func (d door) updateEndpoint(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	e, err := d.endpoint(r)
 	if err != nil {
 		return err
 	}
 	s, err := readSettings(r)
+	if err == nil {
+		err = d.told(r, by, "PATCH /admin/endpoints/{id}", e, s.URL)
+	}
 	if err != nil {
 		return err
 	}
@@ -168,12 +191,15 @@ func (d door) updateEndpoint(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (d door) rotateEndpoint(w http.ResponseWriter, r *http.Request) error {
+func (d door) rotateEndpoint(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	e, err := d.endpoint(r)
 	if err != nil {
 		return err
 	}
 	s, err := readSettings(r)
+	if err == nil {
+		err = d.told(r, by, "POST /admin/endpoints/{id}/rotate", e, nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -192,8 +218,11 @@ func (d door) rotateEndpoint(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (d door) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
+func (d door) deleteEndpoint(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	e, err := d.endpoint(r)
+	if err == nil {
+		err = d.told(r, by, "DELETE /admin/endpoints/{id}", e, nil)
+	}
 	if err == nil {
 		err = d.Endpoints.Delete(r.Context(), e.ProjectID, e.ID)
 	}
@@ -204,8 +233,11 @@ func (d door) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (d door) testEndpoint(w http.ResponseWriter, r *http.Request) error {
+func (d door) testEndpoint(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	e, err := d.endpoint(r)
+	if err == nil {
+		err = d.told(r, by, "POST /admin/endpoints/{id}/test", e, nil)
+	}
 	if err != nil {
 		return err
 	}

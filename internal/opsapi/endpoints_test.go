@@ -65,10 +65,12 @@ func TestEndpoints(t *testing.T) {
 	for _, bad := range []string{
 		`{"project":201,"url":"https://shop.example/hook"}`, `{"project":200}`, `{"project":200,"url":"http://shop.example/hook"}`,
 		`{"project":200,"url":"https://shop.example/hook","types":["x"]}`, `{"project":200,"url":"https://shop.example/hook","secret":"whsec_c2hvcnQ="}`,
-		`{"project":200,"link":"https://shop.example/hook"}`, `[]`,
+		`{"project":200,"link":"https://shop.example/hook"}`, `{"project":200,"url":7}`,
+		`{"project":200,"url":"https://shop.example/hook","description":"card 4111 1111 1111 1111"}`,
 	} {
 		call("POST", "/admin/endpoints", bad, http.StatusUnprocessableEntity)
 	}
+	call("POST", "/admin/endpoints", "[]", http.StatusBadRequest)
 	if list := call("GET", "/admin/endpoints?project=200", "", http.StatusOK)["endpoints"].([]any); len(list) != 1 {
 		t.Errorf("the list has %d", len(list))
 	}

@@ -3,7 +3,6 @@ package opsapi
 import (
 	"context"
 	"encoding/base32"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -198,13 +197,4 @@ func (d door) key(r *http.Request) (project.Key, error) {
 		err = flow.ErrNoKey
 	}
 	return row, err
-}
-
-func decode(r *http.Request, into any) error {
-	dec := json.NewDecoder(io.LimitReader(r.Body, 64<<10))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return badRequest{"the body cannot be read: " + err.Error()}
-	}
-	return nil
 }

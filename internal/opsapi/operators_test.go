@@ -257,9 +257,10 @@ func TestHire(t *testing.T) {
 			}
 			return out
 		}
-		for _, bad := range []string{`{}`, `{"name":"Ann","roles":["admin"]}`, `{"name":"ann"}`, `{"name":"ann","roles":["root"]}`, `{"name":"ann","roles":["admin"],"token":"x"}`, `[`} {
+		for _, bad := range []string{`{}`, `{"name":"Ann","roles":["admin"]}`, `{"name":"ann"}`, `{"name":"ann","roles":["root"]}`, `{"name":"ann","roles":["admin"],"token":"x"}`} {
 			o.want("sesame", "POST", "/admin/operators", bad, http.StatusUnprocessableEntity)
 		}
+		o.want("sesame", "POST", "/admin/operators", "[", http.StatusBadRequest)
 		if out := make("sesame", "ann", 200, "admin"); out["state"] != "active" || !strings.HasPrefix(o.tokens["ann"], "op_") {
 			t.Fatalf("the first is %v", out)
 		}
@@ -357,11 +358,35 @@ func TestLoggedCalls(t *testing.T) {
 		o.want("admin", "POST", "/admin/keys/"+key["id"].(string)+"/revoke", `{}`, 200)
 		o.want("sesame", "POST", "/admin/replay", `{"what":"deliveries","dead":true}`, 200)
 		o.want("sesame", "GET", "/admin/cases", "", 200)
-		e := o.want("admin", "POST", "/admin/endpoints", `{"project":200,"url":"https://shop.example/hook"}`, 201)
-		o.want("admin", "DELETE", "/admin/endpoints/"+e["id"].(string), "", 204)
+		o.want("admin", "POST", "/admin/endpoints", `{"project":200,"url":"https://ann:pw@shop.example/hook?token=t0p#x"}`, 422) // no such address is taken
+		e := o.want("admin", "POST", "/admin/endpoints", `{"project":200,"url":"https://shop.example/hook?token=t0p"}`, 201)
+		one := "/admin/endpoints/" + e["id"].(string)
+		o.want("sesame", "PATCH", one, `{"url":"https://shop.example/other?token=t1p"}`, 200)
+		o.want("sesame", "POST", one+"/test", "", 202)
+		o.want("sesame", "POST", one+"/rotate", `{"overlap_hours":1}`, 200)
+		o.want("admin", "DELETE", one, "", 204)
+		for what, want := range map[string]string{
+			"POST /admin/endpoints":             `{"project":200,"to":"https://shop.example/hook"}`,
+			"PATCH /admin/endpoints/{id}":       `{"project":200,"to":"https://shop.example/other","url":"https://shop.example/hook"}`,
+			"POST /admin/endpoints/{id}/test":   `{"project":200,"url":"https://shop.example/other"}`,
+			"POST /admin/endpoints/{id}/rotate": `{"project":200,"url":"https://shop.example/other"}`,
+			"DELETE /admin/endpoints/{id}":      `{"project":200,"url":"https://shop.example/other"}`,
+		} {
+			all := o.log()
+			if n := slices.IndexFunc(all, func(e operator.Entry) bool { return e.What == what }); n < 0 || all[n].Details != want {
+				t.Errorf("%s is logged as %+v, want %s", what, all[max(n, 0)], want)
+			}
+		}
+		for _, x := range o.log() {
+			for _, secret := range []string{"t0p", "t1p", "pw@"} {
+				if strings.Contains(x.Details, secret) {
+					t.Errorf("%s is logged with a secret: %s", x.What, x.Details)
+				}
+			}
+		}
 		for what, want := range map[[2]string]int{
 			{"admin", "key.create"}: 2, {"admin", "key.expire"}: 1, {"admin", "key.revoke"}: 1, {"ops:token", "replay"}: 1, {"ops:token", "case.list"}: 1,
-			{"admin", "POST /admin/endpoints"}: 1, {"admin", "DELETE /admin/endpoints/{id}"}: 1,
+			{"admin", "POST /admin/endpoints"}: 2, {"admin", "DELETE /admin/endpoints/{id}"}: 1, {"ops:token", "signin"}: 1,
 		} {
 			if got := o.logged(what[0], what[1]); got != want {
 				t.Errorf("%s by %s is logged %d times, want %d", what[1], what[0], got, want)

@@ -4,12 +4,10 @@
 package opsapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -20,11 +18,8 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/callback"
-	"aorta/internal/customer"
 	"aorta/internal/event"
-	"aorta/internal/flow"
 	"aorta/internal/id"
-	"aorta/internal/inbox"
 	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
@@ -79,12 +74,12 @@ func (d door) routes() map[string]deed {
 		"GET /admin/cases":                     d.cases,
 		"POST /admin/replay":                   d.replay,
 		"GET /admin/endpoints":                 look(d.listEndpoints),
-		"POST /admin/endpoints":                look(d.createEndpoint),
+		"POST /admin/endpoints":                d.createEndpoint,
 		"GET /admin/endpoints/{id}":            look(d.showEndpoint),
-		"PATCH /admin/endpoints/{id}":          look(d.updateEndpoint),
-		"DELETE /admin/endpoints/{id}":         look(d.deleteEndpoint),
-		"POST /admin/endpoints/{id}/rotate":    look(d.rotateEndpoint),
-		"POST /admin/endpoints/{id}/test":      look(d.testEndpoint),
+		"PATCH /admin/endpoints/{id}":          d.updateEndpoint,
+		"DELETE /admin/endpoints/{id}":         d.deleteEndpoint,
+		"POST /admin/endpoints/{id}/rotate":    d.rotateEndpoint,
+		"POST /admin/endpoints/{id}/test":      d.testEndpoint,
 		"GET /admin/endpoints/{id}/deliveries": look(d.endpointLog),
 		// Profiles tell what a process does with its time (security.md S45). The path is net/http/pprof's own.
 		"GET /debug/pprof/":        profile(pprof.Index),
@@ -114,6 +109,8 @@ func (d door) routes() map[string]deed {
 		all["POST /admin/payouts/{id}/hold"] = d.decide(flows.HoldPayout, true)
 		all["POST /admin/payouts/{id}/release"] = d.decide(flows.ReleaseHold, true)
 		all["POST /admin/payouts/{id}/reject"] = d.decide(flows.RejectPayout, true)
+		all["POST /admin/customers/{id}/limits"] = d.setHouseLimit
+		all["DELETE /admin/customers/{id}/limits/{kind}/{period}"] = d.removeHouseLimit
 		all["POST /admin/customers/{id}/restrictions"] = d.restrict
 		all["POST /admin/customers/{id}/restrictions/lift"] = d.lift
 		all["GET /admin/checks/{id}"] = look(d.showCheck)
@@ -145,11 +142,6 @@ func look(h func(w http.ResponseWriter, r *http.Request) error) deed {
 	return func(w http.ResponseWriter, r *http.Request, _ operator.Actor) error { return h(w, r) }
 }
 
-// badRequest is an error whose text is for the caller.
-type badRequest struct{ text string }
-
-func (e badRequest) Error() string { return e.text }
-
 // guard lets a call through that its rule allows, logs it if the rule says so, and
 // turns an error into an answer. A call without a rule is nobody's: the program
 // does not start with one.
@@ -159,6 +151,7 @@ func (d door) guard(what string, h deed) http.HandlerFunc {
 		panic("opsapi: nobody may call " + what + ": it is not in the matrix of package operator")
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(traceHeader, traceID())
 		if strings.HasPrefix(r.URL.Path, "/admin/") {
 			if err := foreign(r); err != nil {
 				d.refuse(w, r, err)
@@ -168,6 +161,9 @@ func (d door) guard(what string, h deed) http.HandlerFunc {
 		by, err := d.who(r)
 		if err == nil {
 			err = allowed(rule, by)
+		}
+		if err == nil {
+			err = harmlessAddress(r)
 		}
 		if err == nil && rule.Told == operator.ToldCall {
 			err = d.tell(r.Context(), by, what, r.PathValue("id"), map[string]any{})
@@ -192,51 +188,6 @@ func allowed(rule operator.Rule, by operator.Actor) error {
 		return errPerson
 	}
 	return errForbidden
-}
-
-// refuse is the one place where an error becomes an answer.
-func (d door) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	var bad badRequest
-	var stands *flow.CaseStateError
-	switch {
-	case errors.Is(err, errUnauthenticated):
-		answer(w, http.StatusUnauthorized, map[string]any{"error": "unauthenticated", "message": err.Error()})
-	case errors.Is(err, errForbidden), errors.Is(err, errPerson), errors.Is(err, errForeign), errors.Is(err, flow.ErrRole), errors.Is(err, flow.ErrNoPerson):
-		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": err.Error()})
-	case errors.Is(err, flow.ErrSamePerson):
-		answer(w, http.StatusForbidden, map[string]any{"error": "forbidden", "message": flow.ErrSamePerson.Error(), "details": map[string]any{"reason": "same_person"}})
-	case errors.Is(err, errCard):
-		answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "pan_not_allowed", "message": err.Error()})
-	case errors.As(err, &bad), errors.Is(err, id.ErrMalformed), errors.Is(err, flow.ErrNote), errors.Is(err, flow.ErrResolution), refused(err):
-		answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "validation_failed", "message": err.Error()})
-	case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, callback.ErrNoEndpoint), errors.Is(err, inbox.ErrNoNotification),
-		errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey), errors.Is(err, flow.ErrNoOperator),
-		errors.Is(err, flow.ErrNoCase), errors.Is(err, flow.ErrNoCheck):
-		answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "message": err.Error()})
-	case errors.As(err, &stands):
-		answer(w, http.StatusConflict, map[string]any{"error": "state_conflict", "message": stands.Why})
-	case errors.Is(err, flow.ErrOperatorKnown), errors.Is(err, flow.ErrState), errors.Is(err, flow.ErrCaseFull), errors.Is(err, flow.ErrNotAllowed),
-		errors.Is(err, flow.ErrNoRules), errors.Is(err, flow.ErrNoWallet), errors.Is(err, customer.ErrRestricted), errors.As(err, new(*payment.CaseMoveError)):
-		answer(w, http.StatusConflict, map[string]any{"error": "state_conflict", "message": err.Error()})
-	case errors.Is(err, book.ErrBusy), errors.Is(err, book.ErrNotRun):
-		w.Header().Set("Retry-After", "1")
-		answer(w, http.StatusServiceUnavailable, map[string]any{"error": "overloaded", "message": "try again"})
-	default:
-		d.Log.Error("ops call", "path", r.URL.Path, "error", err)
-		answer(w, http.StatusInternalServerError, map[string]any{"error": "internal", "message": "internal error"})
-	}
-}
-
-func answer(w http.ResponseWriter, status int, body any) {
-	var text bytes.Buffer
-	if err := json.NewEncoder(&text).Encode(body); err != nil {
-		status = http.StatusInternalServerError
-		text.Reset()
-		text.WriteString(`{"error":"internal","message":"the answer cannot be written as JSON"}` + "\n")
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = text.WriteTo(w) // the caller has gone: nobody to tell
 }
 
 // ready says whether the store answers, and can be written.
@@ -431,10 +382,8 @@ type replayRequest struct {
 
 func (d door) replay(w http.ResponseWriter, r *http.Request, by operator.Actor) error {
 	var req replayRequest
-	dec := json.NewDecoder(io.LimitReader(r.Body, 256<<10))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
-		return badRequest{"body must be {\"what\":\"deliveries|notifications\",\"ids\":[…]} or {…,\"dead\":true}: " + err.Error()}
+	if err := decode(r, &req); err != nil {
+		return err
 	}
 	if err := d.tell(r.Context(), by, "replay", req.Endpoint, req); err != nil {
 		return err

@@ -375,16 +375,22 @@ func TestRefusals(t *testing.T) {
 		{name: "replay of something else", method: post, path: replay, body: `{"what":"payments","dead":true}`, want: 422, word: "validation_failed"},
 		{name: "replay of nothing", method: post, path: replay, body: `{"what":"deliveries"}`, want: 422, word: "validation_failed"},
 		{name: "replay of some and all", method: post, path: replay, body: `{"what":"deliveries","ids":["` + delivery + `"],"dead":true}`, want: 422, word: "validation_failed"},
+		{name: "replay of a word that is none", method: post, path: replay, body: `{"what":"deliveries","dead":"yes"}`, want: 422, word: "validation_failed"},
 		{name: "replay with an unknown field", method: post, path: replay, body: `{"what":"deliveries","dead":true,"all":1}`, want: 422, word: "validation_failed"},
-		{name: "replay that is not JSON", method: post, path: replay, body: `what=deliveries`, want: 422, word: "validation_failed"},
-		{name: "replay without a body", method: post, path: replay, want: 422, word: "validation_failed"},
-		{name: "replay that is too long", method: post, path: replay, body: `{"what":"deliveries","ids":["` + strings.Repeat("a", 1<<20) + `"]}`, want: 422, word: "validation_failed"},
+		{name: "replay that is not JSON", method: post, path: replay, body: `what=deliveries`, want: 400, word: "malformed_json"},
+		{name: "replay of a list", method: post, path: replay, body: `[]`, want: 400, word: "malformed_json"},
+		{name: "replay that says it twice", method: post, path: replay, body: `{"what":"deliveries","dead":true,"what":"notifications"}`, want: 400, word: "malformed_json"},
+		{name: "replay without a body", method: post, path: replay, want: 400, word: "malformed_json"},
+		{name: "replay that is too long", method: post, path: replay, body: `{"what":"deliveries","ids":["` + strings.Repeat("a", 1<<20) + `"]}`, want: 413, word: "too_large"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			body := h.answer(h.call(test.method, test.path, "", test.body), test.want)
-			if body["error"] != test.word || body["message"] == "" {
-				t.Errorf("%s %s = %v, want %s", test.method, test.path, body, test.word)
+			w := h.call(test.method, test.path, "", test.body)
+			body := h.answer(w, test.want)
+			trace, _ := body["trace_id"].(string)
+			_, object := body["details"].(map[string]any)
+			if body["error"] != test.word || body["message"] == "" || len(trace) != 32 || trace != w.Header().Get("Aorta-Trace-Id") || !object {
+				t.Errorf("%s %s = %v with trace %q, want %s, the same trace, and details", test.method, test.path, body, w.Header().Get("Aorta-Trace-Id"), test.word)
 			}
 		})
 	}

@@ -242,3 +242,79 @@ func TestRestrictions(t *testing.T) {
 		o.want("mlro", "POST", path, body("closed", `,"note":"x"`), 409)
 	})
 }
+
+// TestHouseLimits: an officer bounds a customer at once, and lower at any time; to
+// raise the limit, or to take it away, takes another one.
+func TestHouseLimits(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		o, p := licensed(t, db)
+		const path, day = "/admin/customers/c9/limits", "/admin/customers/c9/limits/deposit/day"
+		body := func(amount, more string) string {
+			return fmt.Sprintf(`{"project":200,"kind":"deposit","period":"day","amount":%q,"currency":"EUR"%s}`, amount, more)
+		}
+		const note = `,"note":"signs of harm"`
+		for _, call := range []struct {
+			who, body string
+			want      int
+			field     string // that the refusal names
+		}{
+			{"", body("200.00", note), 401, ""},
+			{"sesame", body("200.00", note), 403, ""},
+			{"support", body("200.00", note), 403, ""},
+			{"rg_officer", body("200.00", ``), 422, "note"},
+			{"rg_officer", body("0.00", note), 422, "amount"},
+			{"rg_officer", body("2e2", note), 422, "amount"},
+			{"rg_officer", body("200.001", note), 422, "amount"},
+			{"rg_officer", body("200.00", note+`,"until":"x"`), 422, "until"},
+			{"rg_officer", body("200.00", `,"note":7`), 422, "note"},
+			{"rg_officer", `{"project":7,"kind":"deposit","period":"day","amount":"1.00","currency":"EUR"` + note + `}`, 422, "project"},
+			{"rg_officer", `{"project":200,"kind":"wishes","period":"day","amount":"1.00","currency":"EUR"` + note + `}`, 422, "kind"},
+			{"rg_officer", `{"project":200,"kind":"deposit","period":"once","amount":"1.00","currency":"EUR"` + note + `}`, 422, "period"},
+			{"rg_officer", `{"project":200,"kind":"deposit","period":"day","amount":"1.00","currency":"eur"` + note + `}`, 422, "currency"},
+			{"rg_officer", body("200.00", `,"note":"card 4111111111111111"`), 422, ""},
+			{"rg_officer", `{`, 400, ""},
+		} {
+			got := o.want(call.who, "POST", path, call.body, call.want)
+			if details := fmt.Sprint(got["details"]); call.field != "" && !strings.Contains(details, "path:"+call.field) {
+				t.Errorf("%s is refused with %v, want that it names %s", call.body, got, call.field)
+			}
+		}
+		if got := o.want("rg_officer", "POST", "/admin/customers/4111111111111111/limits", body("1.00", note), 422); got["error"] != "pan_not_allowed" {
+			t.Errorf("a card number as a customer: %v", got)
+		}
+		o.want("rg_officer", "DELETE", day, `{"project":200`+note+`}`, 404)
+		got := o.want("rg_officer", "POST", path, body("200.00", note), 200)
+		if text := fmt.Sprint(got["limits"]); !strings.Contains(text, "amount:200.00") || !strings.Contains(text, "by:rg_officer") {
+			t.Errorf("a limit of the house's: %v", got)
+		}
+		sale := func(name string, minor int64) error {
+			_, err := o.flows.BeginSale(t.Context(), flow.SaleRequest{Project: p, Method: p.Methods[0], Door: "api", PaymentID: name, CustomerID: "c9", Amount: eur(minor)})
+			return err
+		}
+		if err := sale("over", 6_001); flow.RefusalOf(err) == nil || flow.RefusalOf(err).Code != risk.CodeLimitExceeded {
+			t.Errorf("a deposit above the house's limit: %v", err) // 140.00 was paid in before
+		}
+		if err := sale("up to it", 6_000); err != nil {
+			t.Errorf("a deposit up to the house's limit: %v", err)
+		}
+		o.want("rg_officer", "POST", path, body("190.00", note), 200) // lower: at once, by the same
+		o.want("rg_officer", "POST", path, body("191.00", note), 403)
+		o.want("rg_officer", "POST", path, strings.ReplaceAll(body("1.00", note), "EUR", "SEK"), 403)
+		if got := o.want("rg_officer", "DELETE", day, `{"project":200`+note+`}`, 403); fmt.Sprint(got["details"]) != "map[reason:same_person]" {
+			t.Errorf("taken away by who has set it: %v", got)
+		}
+		if got := o.want("rod", "POST", path, body("300.00", note), 200); !strings.Contains(fmt.Sprint(got["limits"]), "by:rod") {
+			t.Errorf("raised by another: %v", got)
+		}
+		if got := o.want("rg_officer", "DELETE", day, `{"project":200`+note+`}`, 200); len(got["limits"].([]any)) != 0 {
+			t.Errorf("taken away by another: %v", got)
+		}
+		o.want("rg_officer", "DELETE", "/admin/customers/c9/limits/deposit/once", `{"project":200`+note+`}`, 422)
+		if a, b := o.logged("rg_officer", flow.NoteHouseLimit), o.logged("rod", flow.NoteHouseLimit); a != 3 || b != 1 {
+			t.Errorf("logged %d and %d times, want 3 and 1", a, b)
+		}
+		o.rules = nil
+		o.want("rg_officer", "POST", path, body("1.00", note), 409)
+	})
+}

@@ -27,7 +27,7 @@ type Operators struct {
 	Random io.Reader
 	Now    func() time.Time
 
-	seen  sync.Map // of id.Operator: until when a sign-in of theirs is not logged again
+	seen  sync.Map // of what they sign by: until when a sign-in by it is not logged again
 	wrong wrong
 }
 
@@ -55,6 +55,9 @@ func foreign(r *http.Request) error {
 	return nil
 }
 
+// opsToken is what the log calls the token of the configuration.
+const opsToken = "ops_token"
+
 // who says by whom a request is made. A token that is wrong in whatever way gets
 // the same answer.
 func (d door) who(r *http.Request) (operator.Actor, error) {
@@ -66,9 +69,13 @@ func (d door) who(r *http.Request) (operator.Actor, error) {
 	case d.Token == "":
 		return operator.Actor{Name: operator.Anyone}, nil
 	case subtle.ConstantTimeCompare([]byte(text), []byte(d.Token)) == 1:
-		return operator.Actor{Name: operator.Bootstrap}, nil
+		by := operator.Actor{Name: operator.Bootstrap}
+		if d.Operators == nil {
+			return by, nil
+		}
+		return by, d.Operators.signedIn(r, by, opsToken)
 	case given:
-		d.wrongToken(r, "ops_token")
+		d.wrongToken(r, opsToken)
 	}
 	return operator.Actor{}, errUnauthenticated
 }
@@ -99,22 +106,23 @@ func (d door) named(r *http.Request, k id.Operator, text string) (operator.Actor
 		d.wrongToken(r, k.String())
 		return operator.Actor{}, errUnauthenticated
 	}
-	return row.Actor(), d.Operators.signedIn(r, row)
+	return row.Actor(), d.Operators.signedIn(r, row.Actor(), row.ID.String())
 }
 
 // signInAgain is how long a person's further calls are the same sign-in.
 const signInAgain = time.Hour
 
-// signedIn logs that a person has begun to work (security.md S35).
-func (o *Operators) signedIn(r *http.Request, row operator.Operator) error {
+// signedIn logs that somebody has begun to work (security.md S35): a person, or whoever
+// has ops_token.
+func (o *Operators) signedIn(r *http.Request, by operator.Actor, with string) error {
 	now := o.Now()
-	if until, ok := o.seen.Load(row.ID); ok && now.Before(until.(time.Time)) {
+	if until, ok := o.seen.Load(with); ok && now.Before(until.(time.Time)) {
 		return nil
 	}
-	if err := o.Flows.Audit(r.Context(), row.Actor(), "signin", row.ID.String(), map[string]any{"from": peer(r)}); err != nil {
+	if err := o.Flows.Audit(r.Context(), by, "signin", with, map[string]any{"from": peer(r)}); err != nil {
 		return err
 	}
-	o.seen.Store(row.ID, now.Add(signInAgain))
+	o.seen.Store(with, now.Add(signInAgain))
 	return nil
 }
 
