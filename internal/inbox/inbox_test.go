@@ -30,6 +30,8 @@ import (
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/risk"
+	"aorta/internal/verification"
 )
 
 // psp is one account at a small provider whose news is a form and its HMAC:
@@ -143,6 +145,9 @@ type house struct {
 	psps  map[string]*psp // by account
 	pr    project.Project
 
+	rules    *risk.Rules            // nil: the project is not licensed
+	checkers verification.Directory // who checks customers
+
 	away   atomic.Bool // the store fails at commit
 	hidden atomic.Bool // attempts are not to be found yet
 
@@ -218,12 +223,15 @@ func (h *house) open() {
 	h.flows = flow.New(b, read, flow.Options{
 		Projects:   func(int64) (project.Project, bool) { return h.pr, true },
 		Connectors: connectors, NotifyURL: func(string, string) string { return "https://pay.example/n/small/demo" }, Now: h.clock,
+		Rules: func(int64) *risk.Rules { return h.rules }, Verifiers: h.checkers,
 	})
 	h.in = inbox.New(b, read, inbox.Options{
 		Flows: h.flows, Connectors: connectors, ReturnURL: func(p id.Payment) string { return "https://pay.example/payment/" + p.String() },
+		Verifiers: h.checkers,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/n/{connector}/{account}", h.in)
+	mux.Handle("/n/"+flow.KYC+"/{account}", h.in.Checks())
 	h.door = mux
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/connector/exchange"
 	"aorta/internal/due"
 	"aorta/internal/flow"
 	"aorta/internal/id"
@@ -24,6 +25,8 @@ import (
 	"aorta/internal/project"
 	"aorta/internal/risk"
 	"aorta/internal/store/storetest"
+	"aorta/internal/verification"
+	"aorta/internal/verification/manual"
 	"aorta/internal/verify"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,12 +75,18 @@ func shop(t *testing.T, db storetest.DB) *office {
 			Methods: []project.Method{{Code: "card", Connector: "psp", Account: "main", Currency: "EUR"}},
 		}, n == 200
 	}
+	persons, err := verification.NewPersonKey(exchange.NewSecret("a key of the persons here"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	psp := &silent{}
 	o.book, o.find, o.sent = b, find, func() int { return int(psp.payouts.Load()) }
 	o.flows = flow.New(b, db, flow.Options{
 		Projects: find, Connectors: func(string, string) (connector.Connector, bool) { return psp, true }, Now: o.clock,
 		Rules:     func(int64) *risk.Rules { return o.rules },
 		NotifyURL: func(string, string) string { return "https://pay.example/n" },
+		Verifiers: verification.Directory{{Name: "bureau", Levels: []int64{1}, Provider: speaking{}}, {Name: "people", Levels: []int64{2, 3}, Provider: manual.Manual{}}},
+		Persons:   persons,
 	})
 	o.door = opsapi.New(opsapi.Options{
 		Read: db, Metrics: prometheus.NewRegistry(), Token: "sesame", Projects: find,
