@@ -70,6 +70,8 @@ type ready struct {
 type readyLicensed struct {
 	Project readyProject `json:"project"`
 	APIKey  string       `json:"api_key"`
+	PSPKey  string       `json:"psp_key"` // signs its provider's webhooks
+	KYCKey  string       `json:"kyc_key"` // and those of who checks its customers
 }
 
 type readyProject struct {
@@ -110,10 +112,10 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 		Paytm: []sandbox.PaytmAccount{account},
 		Generic: []sandbox.GenericAccount{
 			{Name: sandbox.DemoAccountName, Secret: house.secret, NotifyURL: h.url() + "/n/generic/" + sandbox.DemoAccountName},
-			{Name: licensedAccount, Secret: house.licensed, NotifyURL: h.url() + "/n/generic/" + licensedAccount},
+			{Name: licensedAccount, Secret: house.psp, NotifyURL: h.url() + "/n/generic/" + licensedAccount},
 		},
 		KYC: []sandbox.KYCAccount{{
-			Name: sandbox.DemoAccountName, Secret: house.licensed, PersonKey: house.licensed, NotifyURL: h.url() + "/n/kyc/" + sandbox.DemoAccountName,
+			Name: sandbox.DemoAccountName, Secret: house.kyc, PersonKey: house.persons, NotifyURL: h.url() + "/n/kyc/" + sandbox.DemoAccountName,
 		}},
 		PublicURL: h.url(),
 		OwnURL:    sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second,
@@ -146,18 +148,22 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 
 // demoHouse is what a demo keeps of its own, beside the store.
 type demoHouse struct {
-	secret   string  // of the demo project
+	secret   string  // of the demo project, and by contract of its account at the generic provider
 	licensed string  // of the licensed project
-	rules    licence // and its rules
+	psp      string  // of its account at the generic provider
+	kyc      string  // of its account at who checks customers
+	persons  string  // by which a person is known again
+	rules    licence // the licensed project's
 }
 
 // house reads what the data directory keeps, and makes what it lacks.
 func (c demoCmd) house() (d demoHouse, err error) {
-	if d.secret, err = demoSecret(c.Data, "demo.secret"); err != nil {
-		return d, err
-	}
-	if d.licensed, err = demoSecret(c.Data, "demo-house.secret"); err != nil {
-		return d, err
+	for name, into := range map[string]*string{
+		"demo.secret": &d.secret, "demo-house.secret": &d.licensed, "demo-psp.secret": &d.psp, "demo-kyc.secret": &d.kyc, "demo-persons.secret": &d.persons,
+	} {
+		if *into, err = demoSecret(c.Data, name); err != nil {
+			return d, err
+		}
 	}
 	d.rules.File = filepath.Join(c.Data, "rules.toml")
 	text, err := os.ReadFile(d.rules.File)
@@ -188,16 +194,16 @@ func (c demoCmd) settings(sandboxURL string, house demoHouse) settings {
 			Name: "paytm", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/paytm", MID: sandbox.DemoMID, Key: sandbox.DemoKey,
 			Website: sandbox.DemoWebsite,
 		}, {
-			// The project's secret: whoever has it can sign a webhook by hand.
+			// The project's secret: whoever reads the line of --json can sign a webhook by hand, and scripts do.
 			Name: "generic", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/generic", Key: house.secret,
 		}, {
-			Name: "generic", Account: licensedAccount, BaseURL: sandboxURL + "/generic", Key: house.licensed,
+			Name: "generic", Account: licensedAccount, BaseURL: sandboxURL + "/generic", Key: house.psp,
 		}},
 		KYC: []kycConfig{
-			{Name: sandbox.DemoAccountName, Type: "hosted", Levels: []int64{1, 2}, BaseURL: sandboxURL + "/kyc", Key: house.licensed},
+			{Name: sandbox.DemoAccountName, Type: "hosted", Levels: []int64{1, 2}, BaseURL: sandboxURL + "/kyc", Key: house.kyc},
 			{Name: "operators", Type: "manual", Levels: []int64{3}},
 		},
-		PersonKey: house.licensed,
+		PersonKey: house.persons,
 		Projects: []project.Project{{
 			ID: demoProject, MerchantID: 1, Name: "Demo shop", Secret: sign.NewSecret(house.secret), CallbackURL: sandboxURL + "/merchant/callback",
 			Origins: []string{sandboxURL}, Wallet: true, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,
@@ -215,8 +221,10 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL string, house demoHous
 	if c.JSON {
 		line, err := json.Marshal(ready{
 			Ready: true, Public: h.url(), Ops: h.opsURL, Sandbox: sandboxURL, Project: readyProject{ID: demoProject, Secret: house.secret},
-			APIKey:    h.demoKeys[demoProject],
-			Licensed:  readyLicensed{Project: readyProject{ID: licensedProject, Secret: house.licensed}, APIKey: h.demoKeys[licensedProject]},
+			APIKey: h.demoKeys[demoProject],
+			Licensed: readyLicensed{
+				Project: readyProject{ID: licensedProject, Secret: house.licensed}, APIKey: h.demoKeys[licensedProject], PSPKey: house.psp, KYCKey: house.kyc,
+			},
 			Operators: h.operators,
 		})
 		if err != nil {

@@ -123,7 +123,7 @@ func TestKeysOfBefore(t *testing.T) {
 	cmd.BaseTime, cmd.LimitTime, cmd.CallbackUnit = 1e9, 1e9, 1e9
 	use := func(do func(h *house)) {
 		t.Helper()
-		h, err := open(t.Context(), cmd.settings("http://127.0.0.1:1", demoHouse{secret: "a secret of the demo", licensed: "another secret of the demo"}), slog.New(slog.DiscardHandler))
+		h, err := open(t.Context(), cmd.settings("http://127.0.0.1:1", demoHouse{secret: "a secret of the demo", licensed: "another secret of the demo", psp: "a third secret of it", kyc: "a fourth secret of it", persons: "a fifth secret of it"}), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,7 +70,7 @@ func office(t *testing.T, database string, do func(h *house)) (dir string) {
 	t.Helper()
 	cmd := demoCmd{Data: t.TempDir(), Database: database, Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", PageAttempts: 1}
 	cmd.BaseTime, cmd.LimitTime, cmd.CallbackUnit = 1e9, 1e9, 1e9
-	h, err := open(t.Context(), cmd.settings("http://127.0.0.1:1", demoHouse{secret: "a secret of the demo", licensed: "another secret of the demo"}), slog.New(slog.DiscardHandler))
+	h, err := open(t.Context(), cmd.settings("http://127.0.0.1:1", demoHouse{secret: "a secret of the demo", licensed: "another secret of the demo", psp: "a third secret of it", kyc: "a fourth secret of it", persons: "a fifth secret of it"}), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,14 +119,31 @@ func TestDemoIsLicensed(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := cmd.house()
-	if err != nil || again.secret != first.secret || again.licensed != first.licensed || again.rules.Rules.Hash != first.rules.Rules.Hash {
+	if err != nil || !slices.Equal(again.secrets(), first.secrets()) || again.rules.Rules.Hash != first.rules.Rules.Hash {
 		t.Errorf("the second start has %v, %v; the first %v", again, err, first)
 	}
-	if first.secret == first.licensed {
-		t.Error("both projects have one secret")
+	all := first.secrets()
+	slices.Sort(all)
+	if len(slices.Compact(all)) != 5 {
+		t.Error("two of the demo's parts have one secret")
 	}
-	if err := cmd.settings("http://127.0.0.1:1", first).checkLicences(); err != nil {
+	s := cmd.settings("http://127.0.0.1:1", first)
+	if err := s.checkLicences(); err != nil {
 		t.Error(err)
+	}
+	used := map[string]bool{first.licensed: true, s.PersonKey: true}
+	for _, c := range s.Connectors {
+		if c.Account == licensedAccount {
+			used[c.Key] = true
+		}
+	}
+	for _, k := range s.KYC {
+		if k.Type == "hosted" {
+			used[k.Key] = true
+		}
+	}
+	if len(used) != 4 {
+		t.Errorf("project, provider, who checks and persons of the licensed house share secrets: there are %d", len(used))
 	}
 	if err := os.WriteFile(first.rules.File, []byte("profile = \"se\"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -140,6 +158,9 @@ func TestDemoIsLicensed(t *testing.T) {
 		t.Errorf("wrong rules: %v", err)
 	}
 }
+
+// secrets are all that a demo keeps.
+func (d demoHouse) secrets() []string { return []string{d.secret, d.licensed, d.psp, d.kyc, d.persons} }
 
 // TestRulesAreLogged: what a start changes of the rules is in the audit log, once.
 func TestRulesAreLogged(t *testing.T) {

@@ -439,8 +439,8 @@ type accountList struct {
 	NextCursor string        `json:"next_cursor,omitempty" kind:"sealed" doc:"Where to go on." ex:"cur_01k4aq3x8n0g2v5b7d9f1h3j5m"`
 }
 
-// listAccounts shows the merchant's accounts and their customers'; all, where the
-// house has no other merchant. It looks at book.ListWindow rows at most.
+// listAccounts shows the merchant's accounts and their customers', and where Sole is set
+// the house's own. It looks at book.ListWindow rows at most.
 func (a *API) listAccounts(ctx context.Context, c *call) (any, error) {
 	q := c.query.(*accountQuery)
 	after, err := opened(a, a.opts.Cursors.accounts, q.Cursor, id.Account{})
@@ -462,8 +462,17 @@ func (a *API) listAccounts(ctx context.Context, c *call) (any, error) {
 	return out, nil
 }
 
-// shows reports whether an owner's accounts are shown to who calls for a project.
+// shows reports whether an owner's accounts are shown to who calls for a project: those
+// of the merchant and of their customers, and the house's own where Sole is set. Another
+// merchant's never are (security.md S03).
 func (a *API) shows(p project.Project, owner string) bool {
 	merchant := strconv.FormatInt(p.MerchantID, 10)
-	return a.opts.Sole || owner == "merchant:"+merchant || strings.HasPrefix(owner, "customer:"+merchant+":")
+	kind, rest, _ := strings.Cut(owner, ":")
+	switch kind {
+	case "merchant":
+		return rest == merchant
+	case "customer":
+		return strings.HasPrefix(rest, merchant+":")
+	}
+	return a.opts.Sole
 }

@@ -283,8 +283,16 @@ func TestAccounts(t *testing.T) {
 		if !got["customer:1:c available 0.70"] || !got["merchant:1 payable 0.30"] || got["psp:generic:demo clearing 1.00"] != sole {
 			t.Errorf("sole %t: accounts = %v", sole, got)
 		}
-		if theirs := owners(h, stranger); !sole && len(theirs) != 0 {
-			t.Errorf("a stranger sees %v", theirs)
+		for line := range owners(h, stranger) {
+			if !sole || strings.HasPrefix(line, "customer:") || strings.HasPrefix(line, "merchant:") {
+				t.Errorf("sole %t: a stranger sees %s", sole, line)
+			}
+		}
+		if moved := h.get("/v1/transfers?kind=debit"); moved.text("data", "0", "transfer_id") == "" {
+			t.Errorf("there is no debit: %s", moved.Body)
+		} else {
+			a := h.send(h.request("GET", "/v1/transfers/"+moved.text("data", "0", "transfer_id"), "", "Authorization", "Bearer "+stranger))
+			wants(t, "a stranger's look at a transfer", a, 404, "not_found")
 		}
 	}
 }
