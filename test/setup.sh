@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds or installs what the tests need on Debian 12, as root or through sudo: PostgreSQL 15,
 # Chromium, a C compiler (the race detector links with one), curl, Python for the guide's adapter, and
-# openssl (the guides' examples are run), Node.js, and the npm packages of test/npm.
+# openssl (the guides' examples are run), GnuPG (it plays Google), Node.js, and the npm packages of test/npm.
 # Running it again costs nothing.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -14,6 +14,7 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
 command -v python3 >/dev/null || missing+=(python3)
 command -v openssl >/dev/null || missing+=(openssl)
+command -v gpg >/dev/null || missing+=(gnupg)
 command -v npm >/dev/null || missing+=(nodejs npm)
 if [ ${#missing[@]} -gt 0 ]; then
 	as_root=()

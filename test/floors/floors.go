@@ -40,6 +40,7 @@ var rooms = map[string]room{
 	"due":        {floor: 0, beside: []string{"money", "id", "payment"}},
 	"limit":      {floor: 0, beside: []string{"money", "id", "payment", "instrument"}},
 	"operator":   {floor: 0, beside: []string{"money", "id"}},
+	"pgp":        {floor: 0}, // its clock and randomness are given to it
 	"crash":      {floor: 0}, // what kills the process is given to it
 
 	"book":      {floor: 1},
@@ -122,6 +123,8 @@ func refused(from string, r room, imported string) string {
 		return "it stands on no floor"
 	case target.floor == sandboxFloor:
 		return "the sandbox is the other side of the wire; only cmd starts it"
+	case r.floor == sandboxFloor && to == "pgp":
+		return "the sandbox's cryptography is gpg, so that a mistake shows which both sides would make alike"
 	case r.floor == sandboxFloor && target.floor > 0:
 		return "the sandbox knows wire protocols only"
 	case r.floor == sandboxFloor:

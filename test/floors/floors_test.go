@@ -90,6 +90,7 @@ func TestViolations(t *testing.T) {
 		{name: "words of others", from: "internal/money", imports: "github.com/bojanz/currency"},
 		{name: "sandbox knows words", from: "internal/sandbox", imports: "aorta/internal/money"},
 		{name: "sandbox knows us", from: "internal/sandbox/paytm", imports: "aorta/internal/connector/paytm", want: "wire protocols only"},
+		{name: "sandbox knows our cryptography", from: "internal/sandbox/google", imports: "aorta/internal/pgp", want: "gpg"},
 		{name: "we know the sandbox", from: "internal/gate", imports: "aorta/internal/sandbox", want: "only cmd starts it"},
 		{name: "cmd knows all", from: "cmd/aorta", imports: "aorta/internal/sandbox"},
 		{name: "flow shows a page", from: "internal/flow", imports: "aorta/web", want: "only front doors"},

@@ -1,0 +1,83 @@
+package pgp
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"encoding/binary"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+)
+
+// EncryptLayer encrypts packets of a test's making to a key, with what is given
+// in front: so tests reach the inner layer with what nobody would sign.
+func EncryptLayer(inner []byte, to Key, front ...[]byte) []byte {
+	c := settings(time.Now(), nil)
+	session := make([]byte, sessionKey)
+	var out bytes.Buffer
+	for _, f := range front {
+		out.Write(f)
+	}
+	key, _ := to.of.EncryptionKey(time.Now(), c)
+	if err := packet.SerializeEncryptedKeyAEAD(&out, key.PublicKey, packet.CipherAES256, false, session, c); err != nil {
+		panic(err)
+	}
+	w, err := packet.SerializeSymmetricallyEncrypted(&out, packet.CipherAES256, false, packet.CipherSuite{}, session, c)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := w.Write(inner); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// Addressed is a message of the library's own making, whose signature says whom
+// it is for.
+func Addressed(plain []byte, by, to Key) []byte {
+	var out bytes.Buffer
+	w, err := openpgp.Encrypt(&out, []*openpgp.Entity{to.of.Entity}, nil, []*openpgp.Entity{by.of.Entity}, nil, settings(time.Now(), nil))
+	if err != nil {
+		panic(err)
+	}
+	if _, err := w.Write(plain); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// Layer is what lies within a message, for whoever passes it on.
+func Layer(r *Ring, raw []byte) []byte {
+	inner, _, err := r.decrypt(raw, time.Now())
+	if err != nil {
+		panic(err)
+	}
+	return inner
+}
+
+// EncryptBlock wraps a block as if it were a session key of the key to.
+func EncryptBlock(block []byte, to Key) []byte {
+	key, _ := to.of.EncryptionKey(time.Now(), settings(time.Now(), nil))
+	public := key.PublicKey.PublicKey.(*rsa.PublicKey)
+	wrapped, err := rsa.EncryptPKCS1v15(nil, public, block) //nolint:staticcheck // as OpenPGP does
+	if err != nil {
+		panic(err)
+	}
+	body := binary.BigEndian.AppendUint64([]byte{3}, key.PublicKey.KeyId)
+	body = append(body, byte(packet.PubKeyAlgoRSA))
+	body = binary.BigEndian.AppendUint16(body, uint16(8*len(wrapped)))
+	return part{tagEncryptedKey, append(body, wrapped...)}.framed()
+}
+
+// Packet frames a packet of a test's making.
+func Packet(kind byte, body []byte) []byte { return part{tag(kind), body}.framed() }
+
+// Text writes raw bytes as messages are sent.
+func Text(raw []byte) []byte { return base64URL.AppendEncode(nil, raw) }
