@@ -33,6 +33,43 @@ func (r *Rules) DecideDeposit(f DepositFacts) Decision {
 	return j.decision
 }
 
+// PassesDeposit reports whether a deposit is one of which DecideDeposit has nothing to
+// say: it is allowed, nobody is warned, and no rule hit, or could not be judged. Nearly
+// all are, and this is found without writing down what each rule has found.
+func (r *Rules) PassesDeposit(f *DepositFacts) bool {
+	level, err := levelOf(f.Level)
+	if err != nil || f.Restriction != "" {
+		return false
+	}
+	m, err := r.measure(r.KYC.Levels[level].Deposits, sums{f.Ever, f.Days180, f.Days30}, f.Amount)
+	if err != nil || !m.admits || m.bounded && reaches(m.sum, r.KYC.WarnPermille, m.most) {
+		return false
+	}
+	return r.belowSum(ruleSum180, f.Level < 2, f.Days180, f.Amount) && r.belowSum(ruleSum30, f.Level < 3, f.Days30, f.Amount)
+}
+
+// belowSum reports whether a rule of sums is not asked, or does not hit.
+func (r *Rules) belowSum(id string, low bool, s Sum, more money.Amount) bool {
+	for n := range r.Rules {
+		rule := &r.Rules[n]
+		if rule.ID != id {
+			continue
+		}
+		if !rule.Enabled || rule.Deposit == "" {
+			return true
+		}
+		_, _, hits, err := r.cumulative(rule, low, s, more)
+		return err == nil && !hits
+	}
+	return false
+}
+
+// The rules of the sums that were paid in.
+const (
+	ruleSum180 = "A03"
+	ruleSum30  = "A11"
+)
+
 func (j *judge) depositState(f DepositFacts) error {
 	restricted := Refusal{Code: CodePlayerRestricted, Reason: DeclinedByRisk, UntilUS: f.RestrictedUntilUS}
 	switch f.Restriction {
@@ -84,21 +121,21 @@ func (j *judge) depositLevel(f DepositFacts) error {
 }
 
 func (j *judge) depositRules(f DepositFacts) {
-	j.ask("A03", false, refusedFor(2), false, func(rule Rule) (int64, int64, bool, error) {
-		return j.cumulative(rule, f.Level < 2, f.Days180, f.Amount)
+	j.ask(ruleSum180, false, refusedFor(2), false, func(rule Rule) (int64, int64, bool, error) {
+		return j.rules.cumulative(&rule, f.Level < 2, f.Days180, f.Amount)
 	})
-	j.ask("A11", false, refusedFor(3), false, func(rule Rule) (int64, int64, bool, error) {
-		return j.cumulative(rule, f.Level < 3, f.Days30, f.Amount)
+	j.ask(ruleSum30, false, refusedFor(3), false, func(rule Rule) (int64, int64, bool, error) {
+		return j.rules.cumulative(&rule, f.Level < 3, f.Days30, f.Amount)
 	})
 }
 
 // cumulative says whether deposits, with one more, reach the sum of a rule that
 // is for those whose level is too low.
-func (j *judge) cumulative(rule Rule, low bool, s Sum, more money.Amount) (value, threshold int64, hits bool, err error) {
-	if value, err = j.rules.with(s, more); err != nil {
+func (r *Rules) cumulative(rule *Rule, low bool, s Sum, more money.Amount) (value, threshold int64, hits bool, err error) {
+	if value, err = r.with(s, more); err != nil {
 		return 0, 0, false, err
 	}
-	if threshold, err = j.rules.threshold(rule.Params["sum_minor"], more.Currency); err != nil {
+	if threshold, err = r.threshold(rule.Params["sum_minor"], more.Currency); err != nil {
 		return 0, 0, false, err
 	}
 	return value, threshold, low && value >= threshold, nil

@@ -2,6 +2,8 @@ package risk_test
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"aorta/internal/money"
@@ -102,5 +104,39 @@ func TestDeposit(t *testing.T) {
 				t.Errorf("%s opens a case: %t", got.Action, got.Case)
 			}
 		})
+	}
+}
+
+// TestPassesDeposit: what passes at once is what a whole decision lets pass and says
+// nothing of, and nothing else.
+func TestPassesDeposit(t *testing.T) {
+	t.Parallel()
+	const agreed = "[kyc.l1]\ndeposits = \"agreed\"\n"
+	for _, text := range []string{
+		someRates, "", someRates + agreed, someRates + agreed + "[[rule]]\nid = \"A03\"\nshadow = true\n", someRates + "[[rule]]\nid = \"A11\"\nenabled = false\n",
+	} {
+		rules := rulesOf(t, text)
+		r := rand.New(rand.NewPCG(7, uint64(len(text))))
+		passed := 0
+		for n := range 20_000 {
+			record := someRecord(r, rules)
+			if record.Deposit == nil {
+				continue
+			}
+			if r.IntN(2) == 0 {
+				record.Deposit.Restriction, record.Deposit.Amount.Currency = "", "EUR"
+			}
+			d := rules.DecideDeposit(*record.Deposit)
+			want := d.Action == risk.Allow && !d.Warn && !slices.ContainsFunc(d.Results, func(h risk.Hit) bool { return h.Action != risk.Allow })
+			if got := rules.PassesDeposit(record.Deposit); got != want {
+				t.Fatalf("%d: %+v passes: %t; the decision is %+v", n, record.Deposit, got, d)
+			}
+			if want {
+				passed++
+			}
+		}
+		if passed < 500 {
+			t.Errorf("with %q only %d passed", text, passed)
+		}
 	}
 }

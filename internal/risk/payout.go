@@ -397,11 +397,11 @@ func (j *judge) payoutRules(f PayoutFacts) {
 		return age, window, *f.LastDepositUS > 0 && age < window, nil
 	})
 	nothing := money.Amount{Currency: f.Amount.Currency}
-	j.ask("A03", true, refusedFor(2), false, func(rule Rule) (int64, int64, bool, error) {
-		return j.cumulative(rule, f.Level < 2, f.Deposited180, nothing)
+	j.ask(ruleSum180, true, refusedFor(2), false, func(rule Rule) (int64, int64, bool, error) {
+		return j.rules.cumulative(&rule, f.Level < 2, f.Deposited180, nothing)
 	})
-	j.ask("A11", true, refusedFor(3), false, func(rule Rule) (int64, int64, bool, error) {
-		return j.cumulative(rule, f.Level < 3, f.Deposited30, nothing)
+	j.ask(ruleSum30, true, refusedFor(3), false, func(rule Rule) (int64, int64, bool, error) {
+		return j.rules.cumulative(&rule, f.Level < 3, f.Deposited30, nothing)
 	})
 	j.ask("G03", true, waits, true, func(rule Rule) (int64, int64, bool, error) {
 		if len(rule.Countries) == 0 {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
+	"math/bits"
 	"regexp"
 
 	"aorta/internal/money"
@@ -20,6 +22,7 @@ type Rates struct {
 	AsOf  string            // the day that they are of, "2026-11-22"; empty: not said
 	Per   map[string]string // currency → how much of it one unit of the reference currency is, "1.0842"
 	exact map[money.Currency]*big.Rat
+	small map[money.Currency]fraction // those of which both numbers fit into 64 bits
 }
 
 // rateForm keeps rates exact and small.
@@ -38,7 +41,66 @@ func (t *Rates) set(c money.Currency, text string) error {
 		t.exact, t.Per = map[money.Currency]*big.Rat{}, map[string]string{}
 	}
 	t.exact[c], t.Per[string(c)] = rate, text
+	delete(t.small, c)
+	if num, den := rate.Num(), rate.Denom(); num.IsUint64() && den.IsUint64() {
+		if t.small == nil {
+			t.small = map[money.Currency]fraction{}
+		}
+		t.small[c] = fraction{num.Uint64(), den.Uint64()}
+	}
 	return nil
+}
+
+// fraction is a rate in two numbers, neither of them zero.
+type fraction struct{ num, den uint64 }
+
+// fraction is rate where that fits into two numbers; false if it does not, or there is none.
+func (r *Rules) fraction(c money.Currency) (fraction, bool) {
+	if c == r.Reference && c.Valid() {
+		return fraction{1, 1}, true
+	}
+	f, ok := r.Rates.small[c]
+	return f, ok
+}
+
+// convert is Convert where all that it needs fits into numbers of 128 bits, which is
+// nearly always; false if it does not. Every deposit is held against several amounts of
+// the rules, and big numbers would be most of what that costs.
+func (r *Rules) convert(minor int64, from, to money.Currency) (int64, bool) {
+	f, known := r.fraction(from)
+	t, known2 := r.fraction(to)
+	if !known || !known2 || minor < 0 {
+		return 0, false
+	}
+	// minor × num / den
+	num, ok := times64(t.num, f.den)
+	den, ok2 := times64(t.den, f.num)
+	var ok3 bool
+	if e := to.Exponent() - from.Exponent(); e >= 0 {
+		num, ok3 = times64(num, powers[e])
+	} else {
+		den, ok3 = times64(den, powers[-e])
+	}
+	if !ok || !ok2 || !ok3 || den > math.MaxInt64 {
+		return 0, false
+	}
+	// Half up: the floor of (2 × minor × num + den) / (2 × den).
+	high, low := bits.Mul64(2*uint64(minor), num)
+	low, carry := bits.Add64(low, den, 0)
+	high += carry // no more than 2^64 − 2 before
+	if high >= 2*den {
+		return 0, false
+	}
+	whole, _ := bits.Div64(high, low, 2*den)
+	return int64(whole), whole <= math.MaxInt64
+}
+
+// powers are those of ten that currencies' exponents can differ by.
+var powers = [...]uint64{1, 10, 100, 1000, 10_000}
+
+func times64(a, b uint64) (uint64, bool) {
+	high, low := bits.Mul64(a, b)
+	return low, high == 0
 }
 
 // Convert says an amount in another currency, by the rate table: exactly, and
@@ -50,6 +112,14 @@ func (r *Rules) Convert(a money.Amount, to money.Currency) (money.Amount, error)
 	if a.Currency == to {
 		return a, nil
 	}
+	if minor, ok := r.convert(a.Minor, a.Currency, to); ok {
+		return money.Amount{Minor: minor, Currency: to}, nil
+	}
+	return r.convertBig(a, to)
+}
+
+// convertBig is Convert for whatever numbers.
+func (r *Rules) convertBig(a money.Amount, to money.Currency) (money.Amount, error) {
 	from, err := r.rate(a.Currency)
 	if err != nil {
 		return money.Amount{}, err

@@ -96,3 +96,34 @@ func TestConvertIsOrdered(t *testing.T) {
 		}
 	})
 }
+
+// TestConvertInShort: the short way says what big numbers say, whatever the rates.
+func TestConvertInShort(t *testing.T) {
+	t.Parallel()
+	currencies := []money.Currency{"EUR", "USD", "JPY", "INR", "KWD", "CLF", "SEK"} // of SEK there is no rate
+	rapid.Check(t, func(t *rapid.T) {
+		text := "[rates]\n"
+		for _, c := range currencies[1:6] {
+			rate := rapid.StringMatching(`([1-9][0-9]{0,8}|0\.0{0,4}[1-9][0-9]{0,7}|[1-9][0-9]{0,8}\.[0-9]{1,12})`).Draw(t, string(c))
+			text += string(c) + " = \"" + rate + "\"\n"
+		}
+		r, err := risk.Load("rules.toml", []byte("profile = \"generic\"\n"+text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := rapid.SampledFrom(currencies).Draw(t, "from")
+		to := rapid.SampledFrom(currencies).Draw(t, "to")
+		for range 20 {
+			a := money.Amount{Minor: rapid.Int64().Draw(t, "minor"), Currency: from}
+			a.Minor >>= rapid.IntRange(0, 62).Draw(t, "less")
+			got, err := r.Convert(a, to)
+			want, wantErr := r.ConvertBig(a, to)
+			if from == to {
+				want, wantErr = a, nil
+			}
+			if got != want || (err == nil) != (wantErr == nil) {
+				t.Fatalf("%d %s in %s: %v (%v), want %v (%v)", a.Minor, from, to, got, err, want, wantErr)
+			}
+		}
+	})
+}
