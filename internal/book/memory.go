@@ -93,7 +93,6 @@ type memoryRows struct {
 	keys        memoryTable[project.Key, id.Key]
 	answers     memoryTable[payment.Answer, id.Answer]
 	windows     memoryTable[limit.Window, id.Window]
-	sources     memoryTable[limit.Sources, id.Sources]
 	checks      memoryTable[customer.Check, id.Check]
 	persons     memoryTable[customer.Person, id.Person]
 	reviews     memoryTable[payment.Review, id.Raw]
@@ -131,7 +130,6 @@ func NewMemory() *Memory {
 			keys:        tableOf(keyKey, id.Key.Compare),
 			answers:     tableOf(answerKey, id.Answer.Compare),
 			windows:     tableOf(windowKey, id.Window.Compare),
-			sources:     tableOf(sourcesKey, id.Sources.Compare),
 			checks:      tableOf(checkKey, id.Check.Compare),
 			persons:     tableOf(personKey, id.Person.Compare),
 			reviews:     tableOf(reviewKey, compareRaw),
@@ -241,7 +239,7 @@ func (l *memoryLane) load(k *Keys) *Found {
 		Accounts: loadRows(l, r.accounts, k.Accounts), Deliveries: loadRows(l, r.deliveries, k.Deliveries), Inbox: loadRows(l, r.inbox, k.Inbox),
 		Cases: loadRows(l, r.cases, k.Cases), Rounds: loadRows(l, r.rounds, k.Rounds), Endpoints: loadRows(l, r.endpoints, k.Endpoints), Due: loadRows(l, r.due, k.Due),
 		Keys: loadRows(l, r.keys, k.Keys), Answers: loadRows(l, r.answers, k.Answers),
-		Windows: loadRows(l, r.windows, k.Windows), Sources: loadRows(l, r.sources, k.Sources), Checks: loadRows(l, r.checks, k.Checks), Persons: loadRows(l, r.persons, k.Persons), Reviews: loadRows(l, r.reviews, k.Reviews), Operators: loadRows(l, r.operators, k.Operators), AuditHeads: loadRows(l, r.auditHeads, k.AuditHeads),
+		Windows: loadRows(l, r.windows, k.Windows), Checks: loadRows(l, r.checks, k.Checks), Persons: loadRows(l, r.persons, k.Persons), Reviews: loadRows(l, r.reviews, k.Reviews), Operators: loadRows(l, r.operators, k.Operators), AuditHeads: loadRows(l, r.auditHeads, k.AuditHeads),
 	}
 }
 
@@ -282,7 +280,7 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	if !(fits(r.refs, c.Refs) && fits(r.customers, c.Customers) && fits(r.instruments, c.Instruments) && fits(r.payments, c.Payments) &&
 		fits(r.operations, c.Operations) && fits(r.attempts, c.Attempts) && fits(r.accounts, c.Accounts) && fits(r.deliveries, c.Deliveries) &&
 		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.rounds, c.Rounds) && fits(r.endpoints, c.Endpoints) && fits(r.due, c.Due) &&
-		fits(r.keys, c.Keys) && fits(r.answers, c.Answers) && fits(r.windows, c.Windows) && fits(r.sources, c.Sources) && fits(r.checks, c.Checks) && fits(r.persons, c.Persons) && fits(r.reviews, c.Reviews) && fits(r.operators, c.Operators) && fits(r.auditHeads, c.AuditHeads)) {
+		fits(r.keys, c.Keys) && fits(r.answers, c.Answers) && fits(r.windows, c.Windows) && fits(r.checks, c.Checks) && fits(r.persons, c.Persons) && fits(r.reviews, c.Reviews) && fits(r.operators, c.Operators) && fits(r.auditHeads, c.AuditHeads)) {
 		return ErrConflict
 	}
 	write(r.refs, c.Refs)
@@ -301,7 +299,6 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	write(r.keys, c.Keys)
 	write(r.answers, c.Answers)
 	write(r.windows, c.Windows)
-	write(r.sources, c.Sources)
 	write(r.checks, c.Checks)
 	write(r.persons, c.Persons)
 	write(r.reviews, c.Reviews)
@@ -486,11 +483,6 @@ func (m *Memory) Instrument(_ context.Context, i id.Instrument) (instrument.Inst
 // Window reads what its name says.
 func (m *Memory) Window(_ context.Context, k id.Window) (limit.Window, bool, error) {
 	return one(m, &m.rows.windows, k)
-}
-
-// Sources reads what its name says.
-func (m *Memory) Sources(_ context.Context, k id.Sources) (limit.Sources, bool, error) {
-	return one(m, &m.rows.sources, k)
 }
 
 // Check reads what its name says.
@@ -710,11 +702,6 @@ func (m *Memory) ScanInstruments(_ context.Context, after id.Instrument, limit i
 // ScanWindows pages through all rows of the kind.
 func (m *Memory) ScanWindows(_ context.Context, after id.Window, limit int) ([]limit.Window, error) {
 	return scan(m, &m.rows.windows, after, limit, nil)
-}
-
-// ScanSources pages through all rows of the kind.
-func (m *Memory) ScanSources(_ context.Context, after id.Sources, limit int) ([]limit.Sources, error) {
-	return scan(m, &m.rows.sources, after, limit, nil)
 }
 
 // ScanChecks pages through all rows of the kind.

@@ -41,7 +41,6 @@ type Page struct {
 	Keys        *Rows[project.Key, id.Key]
 	Answers     *Rows[payment.Answer, id.Answer]
 	Windows     *Rows[limit.Window, id.Window]
-	Sources     *Rows[limit.Sources, id.Sources]
 	Checks      *Rows[customer.Check, id.Check]
 	Persons     *Rows[customer.Person, id.Person]
 	Reviews     *Rows[payment.Review, id.Raw]
@@ -521,8 +520,6 @@ func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number fun
 		func(k *Keys) *[]id.Answer { return &k.Answers }, func(c *Changes) *Change[payment.Answer, id.Answer] { return &c.Answers })
 	p.Windows = newRows(p, windowKey, bucketOf[id.Window], id.Window.Compare, func(f *Found) *[]Stored[limit.Window] { return &f.Windows },
 		func(k *Keys) *[]id.Window { return &k.Windows }, func(c *Changes) *Change[limit.Window, id.Window] { return &c.Windows })
-	p.Sources = newRows(p, sourcesKey, bucketOf[id.Sources], id.Sources.Compare, func(f *Found) *[]Stored[limit.Sources] { return &f.Sources },
-		func(k *Keys) *[]id.Sources { return &k.Sources }, func(c *Changes) *Change[limit.Sources, id.Sources] { return &c.Sources })
 	p.Checks = newRows(p, checkKey, bucketOf[id.Check], id.Check.Compare, func(f *Found) *[]Stored[customer.Check] { return &f.Checks },
 		func(k *Keys) *[]id.Check { return &k.Checks }, func(c *Changes) *Change[customer.Check, id.Check] { return &c.Checks })
 	p.Persons = newRows(p, personKey, bucketOf[id.Person], id.Person.Compare, func(f *Found) *[]Stored[customer.Person] { return &f.Persons },
@@ -632,7 +629,7 @@ func (c *Changes) empty() bool {
 	return c.Refs.empty() && c.Customers.empty() && c.Instruments.empty() && c.Payments.empty() && c.Operations.empty() &&
 		c.Attempts.empty() && c.Accounts.empty() && c.Deliveries.empty() && c.Inbox.empty() && c.Cases.empty() && c.Rounds.empty() && c.Endpoints.empty() && c.Due.empty() &&
 		c.Keys.empty() && c.Answers.empty() &&
-		c.Windows.empty() && c.Sources.empty() && c.Checks.empty() && c.Persons.empty() && c.Reviews.empty() && c.Operators.empty() && c.AuditHeads.empty() &&
+		c.Windows.empty() && c.Checks.empty() && c.Persons.empty() && c.Reviews.empty() && c.Operators.empty() && c.AuditHeads.empty() &&
 		len(c.Transfers)+len(c.Events)+len(c.Requests)+len(c.Notes)+len(c.Audit) == 0
 }
 

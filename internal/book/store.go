@@ -95,7 +95,6 @@ type Keys struct {
 	Keys        []id.Key
 	Answers     []id.Answer
 	Windows     []id.Window
-	Sources     []id.Sources
 	Checks      []id.Check
 	Persons     []id.Person
 	Reviews     []id.Raw
@@ -133,7 +132,6 @@ type Found struct {
 	Keys        []Stored[project.Key]
 	Answers     []Stored[payment.Answer]
 	Windows     []Stored[limit.Window]
-	Sources     []Stored[limit.Sources]
 	Checks      []Stored[customer.Check]
 	Persons     []Stored[customer.Person]
 	Reviews     []Stored[payment.Review]
@@ -173,7 +171,6 @@ type Changes struct {
 	Keys        Change[project.Key, id.Key]
 	Answers     Change[payment.Answer, id.Answer]
 	Windows     Change[limit.Window, id.Window]
-	Sources     Change[limit.Sources, id.Sources]
 	Checks      Change[customer.Check, id.Check]
 	Persons     Change[customer.Person, id.Person]
 	Reviews     Change[payment.Review, id.Raw]
@@ -206,7 +203,6 @@ func dueKey(r due.Due) id.Raw                             { return r.ID }
 func keyKey(r project.Key) id.Key                         { return r.ID }
 func answerKey(r payment.Answer) id.Answer                { return r.ID }
 func windowKey(r limit.Window) id.Window                  { return r.ID }
-func sourcesKey(r limit.Sources) id.Sources               { return r.ID }
 func checkKey(r customer.Check) id.Check                  { return r.ID }
 func personKey(r customer.Person) id.Person               { return r.ID }
 func reviewKey(r payment.Review) id.Raw                   { return r.ID }
@@ -256,7 +252,6 @@ type Reader interface {
 	Answer(ctx context.Context, a id.Answer) (payment.Answer, bool, error)
 	Instrument(ctx context.Context, i id.Instrument) (instrument.Instrument, bool, error)
 	Window(ctx context.Context, k id.Window) (limit.Window, bool, error)
-	Sources(ctx context.Context, k id.Sources) (limit.Sources, bool, error)
 	Check(ctx context.Context, k id.Check) (customer.Check, bool, error)
 	Person(ctx context.Context, k id.Person) (customer.Person, bool, error)
 	Review(ctx context.Context, k id.Raw) (payment.Review, bool, error)
@@ -312,7 +307,6 @@ type Reader interface {
 	ScanAnswers(ctx context.Context, after id.Answer, limit int) ([]payment.Answer, error)
 	ScanInstruments(ctx context.Context, after id.Instrument, limit int) ([]instrument.Instrument, error)
 	ScanWindows(ctx context.Context, after id.Window, limit int) ([]limit.Window, error)
-	ScanSources(ctx context.Context, after id.Sources, limit int) ([]limit.Sources, error)
 	ScanChecks(ctx context.Context, after id.Check, limit int) ([]customer.Check, error)
 	ScanPersons(ctx context.Context, after id.Person, limit int) ([]customer.Person, error)
 	ScanReviews(ctx context.Context, after id.Raw, limit int) ([]payment.Review, error)

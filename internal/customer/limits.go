@@ -84,6 +84,10 @@ type Limits struct {
 	// one currency counts what was paid in in all of them.
 	Currencies []money.Currency
 
+	// Paid are those in which the customer has a window of payouts: a limit of what is
+	// paid in net counts what was paid out.
+	Paid []money.Currency
+
 	// List has at most one limit of each kind and period of the customer's and one of
 	// the house's, in the order in which they were first set.
 	List []Limit
@@ -267,10 +271,20 @@ func (l Limits) Counted(c money.Currency) (Limits, bool) {
 	return l, true
 }
 
+// PaidIn gives the limits with a currency among those of payouts.
+func (l Limits) PaidIn(c money.Currency) (Limits, bool) {
+	if slices.Contains(l.Paid, c) {
+		return l, false
+	}
+	l.Paid = append(slices.Clone(l.Paid), c)
+	return l, true
+}
+
 // Head is what most acts need to know of a customer's limits: it is read without the rest.
 type Head struct {
 	Currencies []money.Currency // as Limits have them
-	LowerUS    int64            // when a limit was last lowered, or set for the first time
+	Paid       []money.Currency
+	LowerUS    int64 // when a limit was last lowered, or set for the first time
 }
 
 // DecodeHead reads the head of what Encode wrote.
@@ -285,27 +299,69 @@ func DecodeHead(text string) (Head, error) {
 	if h.LowerUS, err = strconv.ParseInt(lowered, 10, 64); err != nil || !ok {
 		return h, fmt.Errorf("%w: %q", errLimits, first)
 	}
-	if list != "" {
-		h.Currencies = make([]money.Currency, 0, 2)
-		for c := range strings.SplitSeq(list, ",") {
-			h.Currencies = append(h.Currencies, money.Currency(c))
-		}
-	}
+	in, out, _ := strings.Cut(list, ";")
+	h.Currencies, h.Paid = currencies(in), currencies(out)
 	return h, nil
 }
 
-// Encode writes the limits as the stores keep them: a head, and a word for each, its parts behind
-// one another: "EUR,SEK@1769… deposit/day/10000EUR/… !cool_off/… ~frozen/…"; nothing is "".
-func (l Limits) Encode() string {
-	if len(l.Currencies)+len(l.List)+len(l.Restraints)+len(l.Gone) == 0 {
-		return ""
+// currencies reads a list of them.
+func currencies(text string) []money.Currency {
+	if text == "" {
+		return nil
 	}
-	out := make([]byte, 0, 64*(1+len(l.List)))
-	for n, c := range l.Currencies {
+	all := make([]money.Currency, 0, 2)
+	for c := range strings.SplitSeq(text, ",") {
+		all = append(all, money.Currency(c))
+	}
+	return all
+}
+
+func appendCurrencies(out []byte, all []money.Currency) []byte {
+	for n, c := range all {
 		if n > 0 {
 			out = append(out, ',')
 		}
 		out = append(out, c...)
+	}
+	return out
+}
+
+// EachLimit gives the limits of what Encode wrote that choose finds, as DecodeLimits
+// has them in List, without reading the rest: most acts need a few of them, and once.
+func EachLimit(text string, choose func(LimitKind) bool, use func(Limit) error) error {
+	_, rest, more := strings.Cut(text, " ")
+	for more {
+		var word string
+		word, rest, more = strings.Cut(rest, " ")
+		if strings.HasPrefix(word, "!") || strings.HasPrefix(word, "~") {
+			continue
+		}
+		kind, _, _ := strings.Cut(strings.TrimPrefix(word, "="), "/")
+		if !choose(LimitKind(kind)) {
+			continue
+		}
+		p := parts{left: word}
+		x := p.limit()
+		if p.bad || p.left != "" {
+			return fmt.Errorf("%w: %q", errLimits, word)
+		}
+		if err := use(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Encode writes the limits as the stores keep them: a head, and a word for each, its parts behind
+// one another: "EUR,SEK;SEK@1769… deposit/day/10000EUR/… !cool_off/… ~frozen/…"; nothing is "".
+func (l Limits) Encode() string {
+	if len(l.Currencies)+len(l.Paid)+len(l.List)+len(l.Restraints)+len(l.Gone) == 0 {
+		return ""
+	}
+	out := make([]byte, 0, 64*(1+len(l.List)))
+	out = appendCurrencies(out, l.Currencies)
+	if len(l.Paid) > 0 {
+		out = appendCurrencies(append(out, ';'), l.Paid)
 	}
 	lowered := int64(0)
 	for _, x := range l.List {
@@ -375,7 +431,7 @@ func DecodeLimits(text string) (Limits, error) {
 	if err != nil {
 		return l, err
 	}
-	l.Currencies = head.Currencies
+	l.Currencies, l.Paid = head.Currencies, head.Paid
 	_, rest, more := strings.Cut(text, " ")
 	if more {
 		l.List = make([]Limit, 0, strings.Count(rest, " ")+1)

@@ -173,12 +173,67 @@ func TestCurrenciesAreKept(t *testing.T) {
 	}
 	l, _, _ = l.Set(deposit, limit.Day, eur(5), 77, delay)
 	l, _, _ = l.Set(deposit, limit.Week, eur(5), 99, delay)
-	if h, err := customer.DecodeHead(l.Encode()); err != nil || h.LowerUS != 99 || !reflect.DeepEqual(h.Currencies, l.Currencies) {
+	l, added = l.PaidIn("SEK")
+	if _, twice := l.PaidIn("SEK"); !added || twice {
+		t.Errorf("a currency of payouts is added: %t, twice: %t", added, twice)
+	}
+	if h, err := customer.DecodeHead(l.Encode()); err != nil || h.LowerUS != 99 || !reflect.DeepEqual(h.Currencies, l.Currencies) || !reflect.DeepEqual(h.Paid, l.Paid) {
 		t.Errorf("the head of %q is %+v (%v)", l.Encode(), h, err)
+	}
+	if again, err := customer.DecodeLimits(l.Encode()); err != nil || !reflect.DeepEqual(again, l) {
+		t.Errorf("%+v is read back as %+v (%v)", l, again, err)
+	}
+	alone, _ := customer.Limits{}.PaidIn("EUR")
+	if again, err := customer.DecodeLimits(alone.Encode()); err != nil || !reflect.DeepEqual(again, alone) {
+		t.Errorf("%+v is read back as %+v (%v)", alone, again, err)
 	}
 	for _, bad := range []string{"EUR", "EUR@", "@x", "EUR@1 deposit/day", "EUR@1 x", "EUR@1 deposit/day/5EUR/1/2/3", "EUR@1 !cool_off/1", "EUR@1 deposit/day/EUR/1/2", "EUR@1 deposit/day/1EUR/1/2/-/3/4/5/6"} {
 		if got, err := customer.DecodeLimits(bad); err == nil {
 			t.Errorf("%q is read as %+v", bad, got)
+		}
+	}
+}
+
+// One by one, limits are those that the whole text has.
+func TestEachLimit(t *testing.T) {
+	t.Parallel()
+	l, _ := customer.Limits{}.Counted("EUR")
+	for n, k := range customer.LimitKinds() {
+		for _, p := range k.Periods() {
+			l, _, _ = l.Set(k, p, eur(int64(100+n)), int64(n), delay)
+		}
+	}
+	l = l.SetHouse(deposit, limit.Week, eur(50), "ann", 7)
+	l, _, _ = l.Set(deposit, limit.Day, eur(900), 9, delay) // waits
+	l, err := l.Remove(customer.LimitStake, limit.Month, 10, delay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Restraints = []customer.Restraint{{Restriction: customer.CoolOff, SinceUS: 1, UntilUS: 5, By: "a b"}}
+	l.Gone = []customer.Made{{Restriction: customer.Frozen, SinceUS: 1, Of: id.Customer{9}}}
+	for name, choose := range map[string]func(customer.LimitKind) bool{
+		"all": func(customer.LimitKind) bool { return true }, "play": customer.LimitKind.OfPlay, "none": func(customer.LimitKind) bool { return false },
+		"deposits": func(k customer.LimitKind) bool { return !k.OfPlay() },
+	} {
+		var got, want []customer.Limit
+		for _, x := range l.List {
+			if choose(x.Kind) {
+				want = append(want, x)
+			}
+		}
+		err := customer.EachLimit(l.Encode(), choose, func(x customer.Limit) error { got = append(got, x); return nil })
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v (%v), want %+v", name, got, err, want)
+		}
+	}
+	all := func(customer.LimitKind) bool { return true }
+	stop := errors.New("enough")
+	if err := customer.EachLimit(l.Encode(), all, func(customer.Limit) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("an error of use is %v", err)
+	}
+	for _, bad := range []string{"EUR@1 deposit/day", "EUR@1 x", "EUR@1  ", "EUR@1 deposit/day/5EUR/1/2/3"} {
+		if err := customer.EachLimit(bad, all, func(customer.Limit) error { return nil }); err == nil {
+			t.Errorf("%q is read", bad)
 		}
 	}
 }

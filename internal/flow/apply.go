@@ -44,7 +44,7 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: actName(known.Kind), Bucket: known.ID.Bucket(), Hint: func(p *book.Page) {
 		n.hint(p)
 		if out.Kind == connector.Approved || out.Kind == connector.Declined {
-			f.hintCounted(p, &known)
+			n.whose = f.hintCounted(p, &known)
 		}
 	}, Decide: n.decide})
 	if err != nil {
@@ -78,6 +78,7 @@ type news struct {
 	projects   func(int64) (project.Project, bool)
 	licence    func(projectID int64) *licence
 	endpoints  endpoints
+	whose      wallet // found by the hint
 }
 
 // hint names the rows that apply will want.
@@ -93,7 +94,7 @@ func (n *news) hint(p *book.Page) {
 		p.Accounts.Get(ledger.AccountID(b, known.Payee, payeePurpose(known.Payee), cur))
 	}
 	if known.Way != "" {
-		p.Sources.Get(limit.SourcesID(walletOf(known.ID.Bucket(), known.Payee).customer, known.Amount.Currency))
+		p.Windows.Get(limit.WindowID(walletOf(known.ID.Bucket(), known.Payee).customer, limit.Deposits, known.Amount.Currency))
 	}
 	if known.Kind == payment.KindPayout {
 		b, cur := known.ID.Bucket(), known.Amount.Currency
@@ -110,7 +111,7 @@ func (n *news) decide(p *book.Page) (struct{}, error) {
 	if !ok {
 		return struct{}{}, ErrNoAttempt
 	}
-	x := application{page: p, out: n.out, lookups: n.lookups, movesMoney: n.movesMoney, projects: n.projects, licence: n.licence, endpoints: n.endpoints, attempt: a}
+	x := application{page: p, out: n.out, lookups: n.lookups, movesMoney: n.movesMoney, projects: n.projects, licence: n.licence, endpoints: n.endpoints, attempt: a, whose: n.whose}
 	x.op, _ = p.Operations.Get(a.Operation)
 	x.pay, _ = p.Payments.Get(a.Payment)
 	if err := x.apply(); err != nil {
@@ -129,6 +130,7 @@ type application struct {
 	projects   func(int64) (project.Project, bool)
 	licence    func(projectID int64) *licence // nil: nothing that it does is counted
 	counts     *tally                         // of its customer, once it is read
+	whose      wallet                         // the customer's, once it is asked for
 	endpoints  endpoints
 	settling   bool // an operator settles a case by it
 
@@ -649,5 +651,5 @@ func (x *application) caseCustomer() id.Customer {
 	if !strings.HasPrefix(x.attempt.Payee, ofCustomer) {
 		return id.Customer{}
 	}
-	return walletOf(x.page.Bucket(), x.attempt.Payee).customer
+	return x.wallet().customer
 }

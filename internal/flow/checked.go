@@ -126,7 +126,6 @@ func hintPayout(p *book.Page, w wallet, cur money.Currency) {
 	p.Accounts.Get(ledger.AccountID(p.Bucket(), w.owner, ledger.Available, cur))
 	p.Accounts.Get(ledger.AccountID(p.Bucket(), w.owner, ledger.Reserved, cur))
 	p.Accounts.Get(ledger.AccountID(p.Bucket(), w.owner, ledger.Bonus, cur))
-	p.Sources.Get(limit.SourcesID(w.customer, cur))
 	for _, k := range []limit.Kind{limit.Deposits, limit.Payouts, limit.Play} {
 		p.Windows.Get(limit.WindowID(w.customer, k, cur))
 	}
@@ -522,7 +521,7 @@ func (x *application) tell(r payment.Review) {
 	if x.pay.Code != "" && x.pay.Code != payment.CodeSuccess {
 		body["code"], body["message"] = x.pay.Code, x.pay.Message
 	}
-	note(x.page, walletOf(x.page.Bucket(), x.attempt.Payee).customer, notePayout, "rules", body)
+	note(x.page, x.wallet().customer, notePayout, "rules", body)
 }
 
 // submitParts makes an attempt of each part, at the PSP account of its source.
@@ -607,6 +606,30 @@ func reserveWindow(p *book.Page, c id.Customer, pay payment.Payment) error {
 	}
 	w.Entries, w.ChangedUS = e.Encode(), p.NowUS()
 	p.Windows.Put(w)
+	return paying(p, c, pay.Amount.Currency)
+}
+
+// paying puts a currency among those in which a customer has a window of payouts, on
+// their row: so acts that count what they are paid need not look for it in the others.
+func paying(p *book.Page, c id.Customer, cur money.Currency) error {
+	row, ok := p.Customers.Get(c)
+	if !ok {
+		return fmt.Errorf("a payout of %s, of whom nothing is known: %w", c, ErrNoWallet)
+	}
+	head, err := customer.DecodeHead(row.Limits)
+	if err != nil {
+		return fmt.Errorf("limits of %s: %w", c, err)
+	}
+	if slices.Contains(head.Paid, cur) {
+		return nil
+	}
+	limits, err := customer.DecodeLimits(row.Limits)
+	if err != nil {
+		return fmt.Errorf("limits of %s: %w", c, err)
+	}
+	limits, _ = limits.PaidIn(cur)
+	row.Limits = limits.Encode()
+	p.Customers.Put(row)
 	return nil
 }
 
@@ -629,7 +652,7 @@ func payoutWindow(p *book.Page, c id.Customer, cur money.Currency) (limit.Window
 // endWindow counts what a payout has come to: what was paid, or nothing. What was
 // paid ends the span over which turnover is asked for (limits-and-risk.md 4.5).
 func (x *application) endWindow() error {
-	c, cur := walletOf(x.page.Bucket(), x.attempt.Payee).customer, x.pay.Amount.Currency
+	c, cur := x.wallet().customer, x.pay.Amount.Currency
 	w, e, err := payoutWindow(x.page, c, cur)
 	if err != nil {
 		return err

@@ -213,8 +213,8 @@ func (h *house) sources() map[string]limit.Source {
 	k := h.flows.CustomerOf(h.pr, "c1")
 	out := map[string]limit.Source{}
 	h.act(k.Bucket(), func(p *book.Page) {
-		row, _ := p.Sources.Get(limit.SourcesID(k, "EUR"))
-		list, err := row.List()
+		row, _ := p.Windows.Get(limit.WindowID(k, limit.Deposits, "EUR"))
+		list, err := limit.DecodeSources(row.Sources)
 		if err != nil {
 			h.t.Error(err)
 		}

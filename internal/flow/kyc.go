@@ -654,15 +654,22 @@ func (t *tally) verified(a money.Amount) (risk.Decision, error) {
 		return risk.Decision{}, err
 	}
 	f := risk.DepositFacts{NowUS: now, Amount: a, Level: t.customer.LevelAt(now)}
-	for _, w := range deposits {
+	if n := len(deposits); n > 0 {
+		all := make(risk.Sum, 3*n)
+		f.Ever, f.Days180, f.Days30 = all[:n:n], all[n:2*n:2*n], all[2*n:]
+	}
+	for n, w := range deposits {
 		in := func(minor int64) money.Amount { return money.Amount{Minor: minor, Currency: w.currency} }
 		ever, err := add(w.row.EverMinor, w.entries.Reserved())
 		if err != nil {
 			return risk.Decision{}, err
 		}
-		f.Ever = append(f.Ever, in(ever))
-		f.Days180 = append(f.Days180, in(w.entries.Sum(now-risk.Days180.Microseconds())))
-		f.Days30 = append(f.Days30, in(w.entries.Sum(now-risk.Days30.Microseconds())))
+		f.Ever[n] = in(ever)
+		f.Days180[n] = in(w.entries.Sum(now - risk.Days180.Microseconds()))
+		f.Days30[n] = in(w.entries.Sum(now - risk.Days30.Microseconds()))
+	}
+	if t.rules.PassesDeposit(&f) {
+		return risk.Decision{Action: risk.Allow}, nil
 	}
 	d := t.rules.DecideDeposit(f)
 	if no := d.Refusal(); no != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,17 +44,26 @@ func (f *Flows) licence(projectID int64) *licence {
 	return l.(*licence)
 }
 
+// keepLicensed keeps in mind that a merchant's projects have rules.
+func (f *Flows) keepLicensed(merchantID int64) {
+	name := strconv.FormatInt(merchantID, 10)
+	if _, known := f.licensed.Load(name); !known {
+		f.licensed.Store(name, true)
+	}
+}
+
 // hintCounted names the rows that counting a payment's money will want. An attempt does
 // not say its project, but whose customer it is of: a merchant's projects all have rules,
-// or none has.
-func (f *Flows) hintCounted(p *book.Page, a *payment.Attempt) {
+// or none has. It gives whose the money is, which the act need not find out once more.
+func (f *Flows) hintCounted(p *book.Page, a *payment.Attempt) wallet {
 	merchant, _, ok := strings.Cut(strings.TrimPrefix(a.Payee, ofCustomer), ":")
 	if _, licensed := f.licensed.Load(merchant); !ok || !licensed || a.Kind != payment.KindSale {
-		return
+		return wallet{}
 	}
-	k := walletOf(a.ID.Bucket(), a.Payee).customer
-	p.Customers.Get(k)
-	p.Windows.Get(limit.WindowID(k, limit.Deposits, a.Amount.Currency))
+	w := walletOf(a.ID.Bucket(), a.Payee)
+	p.Customers.Get(w.customer)
+	p.Windows.Get(limit.WindowID(w.customer, limit.Deposits, a.Amount.Currency))
+	return w
 }
 
 // tally is a customer with what they did lately: on a page, or as it is read outside acts.
@@ -63,7 +73,7 @@ type tally struct {
 	nowUS    int64
 	window   func(id.Window) (limit.Window, bool)
 	customer customer.Customer
-	limits   customer.Limits // of whom only the head was read: their currencies alone
+	limits   customer.Limits // where only the head was read: their currencies alone
 
 	headOnly bool
 	lowerUS  int64 // of the head
@@ -89,7 +99,7 @@ func tallyHead(p *book.Page, l *licence, c customer.Customer) (*tally, error) {
 		return nil, fmt.Errorf("limits of %s: %w", c.ID, err)
 	}
 	return &tally{
-		licence: l, page: p, nowUS: p.NowUS(), window: p.Windows.Get, customer: c, limits: customer.Limits{Currencies: head.Currencies},
+		licence: l, page: p, nowUS: p.NowUS(), window: p.Windows.Get, customer: c, limits: customer.Limits{Currencies: head.Currencies, Paid: head.Paid},
 		headOnly: true, lowerUS: head.LowerUS,
 	}, nil
 }
@@ -111,7 +121,7 @@ func (t *tally) whole() error {
 // same act (limits-and-risk.md section 0): of acts at one time, none can pass a limit
 // that another has used up. A refusal is a *risk.Refusal, and nothing is written then.
 func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a money.Amount, told []event.Endpoint) error {
-	t, err := tallyOf(p, l, c)
+	t, err := tallyHead(p, l, c)
 	if err != nil {
 		return err
 	}
@@ -133,6 +143,12 @@ func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a mone
 
 // unrestrained refuses who must neither pay in nor play.
 func (t *tally) unrestrained() error {
+	if t.customer.Restriction == customer.Unrestricted { // the row shows the strongest
+		return nil
+	}
+	if err := t.whole(); err != nil {
+		return err
+	}
 	r := t.customer.Restrained(t.limits, t.nowUS)
 	if r.Restriction == customer.Unrestricted {
 		return nil
@@ -163,26 +179,34 @@ type bound struct {
 	lowerUS int64 // when it was last lowered; 0 of the rules' own
 }
 
-// bounds are all limits of a customer that choose finds: their own, those that the house
-// has set for them, and those of the rules for everybody. How old somebody is nobody has
-// told us, so the limits of the young are for all. Of a tally of the head it reads the
-// rest first.
-func (t *tally) bounds(choose func(customer.LimitKind) bool) ([]bound, error) {
-	if err := t.whole(); err != nil {
-		return nil, err
+// bounds gives all limits of a customer that choose finds, one by one, until use has an
+// error: their own, those that the house has set for them, and those of the rules for
+// everybody. How old somebody is nobody has told us, so the limits of the young are for all.
+func (t *tally) bounds(choose func(customer.LimitKind) bool, use func(bound) error) error {
+	own := func(x customer.Limit) error { return use(bound{x.Kind, x.Period, x.Amount, x.LowerUS}) }
+	if t.headOnly {
+		if err := customer.EachLimit(t.customer.Limits, choose, own); err != nil {
+			return fmt.Errorf("limits of %s: %w", t.customer.ID, err)
+		}
 	}
-	out := make([]bound, 0, len(t.limits.List)+len(t.rules.Limits.Maxima))
 	for _, x := range t.limits.List {
-		if choose(x.Kind) {
-			out = append(out, bound{x.Kind, x.Period, x.Amount, x.LowerUS})
+		if !choose(x.Kind) {
+			continue
+		}
+		if err := own(x); err != nil {
+			return err
 		}
 	}
 	for _, m := range t.rules.Limits.Maxima {
-		if k := customer.LimitKind(m.Kind); choose(k) {
-			out = append(out, bound{kind: k, period: periodOf(m.Period), amount: m.Amount})
+		k := customer.LimitKind(m.Kind)
+		if !choose(k) {
+			continue
+		}
+		if err := use(bound{kind: k, period: periodOf(m.Period), amount: m.Amount}); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // periodOf gives the rules' word for a period in package limit's.
@@ -206,24 +230,28 @@ func ofDeposits(k customer.LimitKind) bool { return !k.OfPlay() }
 // fits refuses a deposit that would pass a limit; of several it names the one that
 // leaves least.
 func (t *tally) fits(a money.Amount) error {
-	bounds, err := t.bounds(ofDeposits)
-	if err != nil {
-		return err
-	}
 	var worst *risk.Refusal
-	for _, b := range bounds {
-		used, room, err := t.paidIn(b, a)
+	err := t.bounds(ofDeposits, func(b bound) error {
+		used, err := t.paidIn(b)
 		if err != nil {
 			return err
 		}
-		if r := t.over(b, used, a, room); r != nil && (worst == nil || stricter(r, worst)) {
+		r := t.over(b, used, a)
+		if r == nil {
+			return nil
+		}
+		if r.ResetsUS, err = t.room(b, used, a); err != nil {
+			return err
+		}
+		if worst == nil || stricter(r, worst) {
 			worst = r
 		}
-	}
-	if worst != nil {
+		return nil
+	})
+	if err == nil && worst != nil {
 		return worst
 	}
-	return nil
+	return err
 }
 
 // stricter compares two refusals for the same amount.
@@ -236,14 +264,15 @@ func stricter(a, b *risk.Refusal) bool {
 
 // over refuses an amount that passes a limit of which so much is used; nil if it does
 // not. A limit that cannot be counted is passed by any amount.
-func (t *tally) over(b bound, used int64, a money.Amount, room int64) *risk.Refusal {
-	out := &risk.Refusal{Code: risk.CodeLimitExceeded, Reason: risk.LimitReached, Limit: risk.LimitKind(b.kind), Period: ruledPeriod(b.period), ResetsUS: room}
+func (t *tally) over(b bound, used int64, a money.Amount) *risk.Refusal {
 	asked, err := t.rules.Convert(a, b.amount.Currency)
-	if err != nil || used == math.MaxInt64 {
-		return out
-	}
-	if asked.Minor <= b.amount.Minor && used <= b.amount.Minor-asked.Minor {
+	counts := err == nil && used != math.MaxInt64
+	if counts && asked.Minor <= b.amount.Minor && used <= b.amount.Minor-asked.Minor {
 		return nil
+	}
+	out := &risk.Refusal{Code: risk.CodeLimitExceeded, Reason: risk.LimitReached, Limit: risk.LimitKind(b.kind), Period: ruledPeriod(b.period)}
+	if !counts {
+		return out
 	}
 	left, err := t.down(money.Amount{Minor: max(0, b.amount.Minor-used), Currency: b.amount.Currency}, a.Currency)
 	if err == nil {
@@ -265,40 +294,56 @@ func (t *licence) down(a money.Amount, to money.Currency) (money.Amount, error) 
 	return there, err
 }
 
-// paidIn is what counts in a limit of deposits, in its currency, and when there would
-// be room for an amount more. math.MaxInt64: it cannot be counted.
-func (t *tally) paidIn(b bound, more money.Amount) (used, room int64, err error) {
+// paidIn is what counts in a limit of deposits, in its currency. math.MaxInt64: it
+// cannot be counted.
+func (t *tally) paidIn(b bound) (int64, error) {
 	if b.period == limit.Once {
-		return 0, 0, nil
+		return 0, nil
 	}
-	now := t.nowUS
-	after := b.period.After(now, t.zone)
+	after := b.period.After(t.nowUS, t.zone)
 	deposits, err := t.deposited()
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	used = t.sum(deposits, b.amount.Currency, func(e limit.Entries) int64 { return e.Sum(after) })
+	used := t.sum(deposits, b.amount.Currency, func(e limit.Entries) int64 { return e.Sum(after) })
+	if b.kind != customer.LimitNetDeposit {
+		return used, nil
+	}
+	payouts, err := t.paidOut()
+	if err != nil {
+		return 0, err
+	}
+	out := t.sum(payouts, b.amount.Currency, func(e limit.Entries) int64 { return e.Used(after) })
+	if used != math.MaxInt64 && out != math.MaxInt64 {
+		return max(0, used-out), nil
+	}
+	return math.MaxInt64, nil
+}
+
+// room is when an amount would fit into a limit of deposits that it does not fit into
+// now, if nothing else moved; 0: that cannot be said.
+func (t *tally) room(b bound, used int64, a money.Amount) (int64, error) {
+	now := t.nowUS
+	if b.period == limit.Once || used == math.MaxInt64 {
+		return 0, nil
+	}
 	if b.kind == customer.LimitNetDeposit {
-		payouts, err := t.paidOut()
-		if err != nil {
-			return 0, 0, err
-		}
-		out := t.sum(payouts, b.amount.Currency, func(e limit.Entries) int64 { return e.Used(after) })
-		if used != math.MaxInt64 && out != math.MaxInt64 {
-			return max(0, used-out), b.period.Leaves(now, now, t.zone), nil
-		}
-		return math.MaxInt64, 0, nil
+		return b.period.Leaves(now, now, t.zone), nil
 	}
-	asked, err := t.rules.Convert(more, b.amount.Currency)
+	deposits, err := t.deposited()
+	if err != nil {
+		return 0, err
+	}
+	asked, err := t.rules.Convert(a, b.amount.Currency)
 	switch {
-	case err != nil || used == math.MaxInt64:
-		return math.MaxInt64, 0, nil //nolint:nilerr // without a rate the limit is taken as reached
+	case err != nil:
+		return 0, nil //nolint:nilerr // without a rate nothing will fit
 	case len(deposits) == 1 && deposits[0].currency == b.amount.Currency:
-		room = deposits[0].entries.RoomAt(b.period, max(0, b.amount.Minor-asked.Minor), now, t.zone)
+		return deposits[0].entries.RoomAt(b.period, max(0, b.amount.Minor-asked.Minor), now, t.zone), nil
 	case used > 0:
-		room = b.period.Leaves(now, now, t.zone)
+		return b.period.Leaves(now, now, t.zone), nil
 	}
-	return used, room, nil
+	return 0, nil
 }
 
 // counted is a window with what it holds.
@@ -319,24 +364,22 @@ func (t *tally) deposited() ([]counted, error) {
 	return t.in, err
 }
 
-// paidOut reads the windows of payouts, in the currencies in which the customer ever
-// had money.
+// paidOut reads the windows of payouts in all currencies.
 func (t *tally) paidOut() ([]counted, error) {
 	if t.readOut {
 		return t.out, nil
 	}
-	var currencies []money.Currency
-	for _, c := range t.customer.List() {
-		currencies = append(currencies, money.Currency(c))
-	}
 	var err error
-	t.out, err = t.windows(limit.Payouts, currencies)
+	t.out, err = t.windows(limit.Payouts, t.limits.Paid)
 	t.readOut = err == nil
 	return t.out, err
 }
 
 // windows reads a customer's windows of deposits or payouts.
 func (t *tally) windows(k limit.Kind, in []money.Currency) ([]counted, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
 	out := make([]counted, 0, len(in))
 	for _, c := range in {
 		row, ok := t.window(limit.WindowID(t.customer.ID, k, c))
@@ -382,6 +425,8 @@ func (t *tally) deposits(c money.Currency) (limit.Window, limit.Entries, error) 
 	row, ok := t.window(k)
 	if !ok {
 		row = limit.Window{ID: k, Customer: t.customer.ID, Kind: limit.Deposits, Currency: c}
+	}
+	if row.Entries == "" {
 		return row, limit.Entries{SinceUS: t.nowUS}, nil
 	}
 	e, err := limit.DecodeEntries(row.Entries)
@@ -395,6 +440,9 @@ func (t *tally) deposits(c money.Currency) (limit.Window, limit.Entries, error) 
 // count, on the customer's row.
 func (t *tally) keep(row limit.Window, e limit.Entries) error {
 	row.Entries, row.ChangedUS = e.Encode(), t.nowUS
+	if now, ok := t.page.Windows.Get(row.ID); ok {
+		row.Sources = now.Sources // they may have changed in this act
+	}
 	t.page.Windows.Put(row)
 	t.in, t.readIn = nil, false
 	if _, added := t.limits.Counted(row.Currency); added {
@@ -466,20 +514,19 @@ func (t *tally) barred(pay payment.Payment) (why string, err error) {
 	if r := t.customer.Restrained(t.limits, t.nowUS); r.Restriction != customer.Unrestricted {
 		return string(r.Restriction), nil
 	}
-	bounds, err := t.bounds(ofDeposits)
-	if err != nil {
-		return "", err
-	}
-	for _, b := range bounds {
-		if b.lowerUS < pay.CreatedUS-clocksApart.Microseconds() {
-			continue // it held when the payment was let in
+	over := false
+	err = t.bounds(ofDeposits, func(b bound) error {
+		if over || b.lowerUS < pay.CreatedUS-clocksApart.Microseconds() {
+			return nil // it held when the payment was let in
 		}
-		over, err := t.passes(b, pay)
-		if err != nil || over {
-			return limitLowered, err
-		}
+		passes, err := t.passes(b, pay)
+		over = err != nil || passes
+		return err
+	})
+	if over {
+		return limitLowered, err
 	}
-	return "", nil
+	return "", err
 }
 
 // clocksApart is how far the clocks of two processes may differ: a limit that one has
@@ -533,7 +580,7 @@ func (x *application) tally() (*tally, error) {
 		return nil, nil
 	}
 	var err error
-	x.counts, err = tallyHead(x.page, l, customerOn(x.page, walletOf(x.page.Bucket(), x.attempt.Payee)))
+	x.counts, err = tallyHead(x.page, l, customerOn(x.page, x.wallet()))
 	return x.counts, err
 }
 

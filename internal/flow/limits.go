@@ -503,7 +503,7 @@ func (f *Flows) standing(ctx context.Context, t *tally, out *CustomerStanding) e
 		used := int64(0)
 		if x.Kind.OfPlay() {
 			used = t.playedIn(b, all)
-		} else if used, _, err = t.paidIn(b, money.Amount{Currency: x.Amount.Currency}); err != nil {
+		} else if used, err = t.paidIn(b); err != nil {
 			return err
 		}
 		s := LimitStanding{Limit: x, Statutory: n >= len(t.limits.List), Used: x.Amount, Remaining: x.Amount}

@@ -593,6 +593,12 @@ func TestNetDepositOfUncountedPayouts(t *testing.T) {
 		p.Windows.Get(w.ID)
 		p.Windows.Put(w)
 		c, _ := p.Customers.Get(k)
+		limits, err := customer.DecodeLimits(c.Limits)
+		if err != nil {
+			panic(err)
+		}
+		limits, _ = limits.PaidIn("USD")
+		c.Limits = limits.Encode()
 		p.Customers.Put(c.With("USD"))
 	})
 	h.set(customer.LimitNetDeposit, limit.Day, 6_000)

@@ -31,7 +31,7 @@ func (x *application) partPaid() error {
 	if err := x.transfer(ledger.KindPayoutSettle, x.reserved(), x.clearing()); err != nil {
 		return err
 	}
-	s, err := sourcesOf(x.page, walletOf(x.page.Bucket(), x.attempt.Payee).customer, x.attempt.Amount.Currency)
+	s, err := sourcesOf(x.page, x.wallet().customer, x.attempt.Amount.Currency)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (x *application) partPaid() error {
 
 // partFailed: a part will not be paid. Its share is the customer's again.
 func (x *application) partFailed() error {
-	s, err := sourcesOf(x.page, walletOf(x.page.Bucket(), x.attempt.Payee).customer, x.attempt.Amount.Currency)
+	s, err := sourcesOf(x.page, x.wallet().customer, x.attempt.Amount.Currency)
 	if err != nil {
 		return err
 	}
@@ -264,11 +264,7 @@ func (f *Flows) PartsOf(ctx context.Context, pay payment.Payment, r payment.Revi
 	if err != nil {
 		return nil, err
 	}
-	row, err := f.read.Sources(ctx, limit.SourcesID(r.Customer, pay.Amount.Currency))
-	if err != nil {
-		return nil, fmt.Errorf("read sources: %w", err)
-	}
-	list, err := row.List()
+	list, err := f.sources(ctx, r.Customer, pay.Amount.Currency)
 	if err != nil {
 		return nil, err
 	}
@@ -289,6 +285,19 @@ func (f *Flows) PartsOf(ctx context.Context, pay payment.Payment, r payment.Revi
 		}
 	}
 	return out, nil
+}
+
+// sources reads a customer's, outside acts.
+func (f *Flows) sources(ctx context.Context, c id.Customer, cur money.Currency) ([]limit.Source, error) {
+	row, _, err := f.read.Window(ctx, limit.WindowID(c, limit.Deposits, cur))
+	if err != nil {
+		return nil, fmt.Errorf("read sources: %w", err)
+	}
+	list, err := limit.DecodeSources(row.Sources)
+	if err != nil {
+		return nil, fmt.Errorf("sources of %s: %w", c, err)
+	}
+	return list, nil
 }
 
 func (f *Flows) labelOf(ctx context.Context, k id.Instrument) (string, error) {
@@ -316,11 +325,7 @@ func (f *Flows) Instruments(ctx context.Context, pr project.Project, customerID 
 	}
 	var out []InstrumentView
 	for _, cur := range currencies {
-		row, err := f.read.Sources(ctx, limit.SourcesID(w.customer, cur))
-		if err != nil {
-			return nil, fmt.Errorf("read sources: %w", err)
-		}
-		list, err := row.List()
+		list, err := f.sources(ctx, w.customer, cur)
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
+	"aorta/internal/customer"
 	"aorta/internal/event"
 	"aorta/internal/flow"
 	"aorta/internal/id"
@@ -502,7 +503,12 @@ func (h *house) paidOut(minor int64) {
 		e.Use(id.Payment{}, minor, p.NowUS())
 		row.Entries = e.Encode()
 		p.Windows.Put(row)
-		return struct{}{}, err
+		c, _ := p.Customers.Get(k)
+		limits, err2 := customer.DecodeLimits(c.Limits)
+		limits, _ = limits.PaidIn("INR")
+		c.Limits = limits.Encode()
+		p.Customers.Put(c)
+		return struct{}{}, errors.Join(err, err2)
 	}})
 	if err != nil {
 		h.t.Fatal(err)

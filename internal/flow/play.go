@@ -28,7 +28,7 @@ func (m *move) play(p *book.Page) error {
 	if m.licence == nil || m.round.IsZero() {
 		return nil
 	}
-	t, err := tallyOf(p, m.licence, customerOn(p, m.wallet))
+	t, err := tallyHead(p, m.licence, customerOn(p, m.wallet))
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (m *move) unplay(p *book.Page, r ledger.Round) error {
 	if m.licence == nil || r.Staked == 0 && r.Won == 0 {
 		return nil
 	}
-	t, err := tallyOf(p, m.licence, customerOn(p, m.wallet))
+	t, err := tallyHead(p, m.licence, customerOn(p, m.wallet))
 	if err != nil {
 		return err
 	}
@@ -101,25 +101,28 @@ func (t *tally) played(c money.Currency, change func(s *limit.Slots, staked *int
 
 // mayStake refuses a stake that would pass a limit.
 func (t *tally) mayStake(a money.Amount) error {
-	bounds, err := t.bounds(customer.LimitKind.OfPlay)
-	if err != nil || len(bounds) == 0 {
-		return err
-	}
-	all, err := t.plays(t.customer.With(string(a.Currency)))
-	if err != nil {
-		return err
-	}
+	var all []playing
+	read := false
 	var worst *risk.Refusal
 	now := t.nowUS
-	for _, b := range bounds {
-		if r := t.over(b, t.playedIn(b, all), a, b.period.Leaves(now, now, t.zone)); r != nil && (worst == nil || stricter(r, worst)) {
-			worst = r
+	err := t.bounds(customer.LimitKind.OfPlay, func(b bound) (err error) {
+		if !read {
+			if all, err = t.plays(t.customer.With(string(a.Currency))); err != nil {
+				return err
+			}
+			read = true
 		}
-	}
-	if worst != nil {
+		if r := t.over(b, t.playedIn(b, all), a); r != nil {
+			if r.ResetsUS = b.period.Leaves(now, now, t.zone); worst == nil || stricter(r, worst) {
+				worst = r
+			}
+		}
+		return nil
+	})
+	if err == nil && worst != nil {
 		return worst
 	}
-	return nil
+	return err
 }
 
 // playing is a window of play with what it holds.

@@ -71,11 +71,6 @@ func (r reads) Note(ctx context.Context, n id.Note) (customer.Note, bool, error)
 	return row, ok, unread(err)
 }
 
-func (r reads) Sources(ctx context.Context, k id.Sources) (limit.Sources, error) {
-	row, _, err := r.from.Sources(ctx, k)
-	return row, unread(err)
-}
-
 func (r reads) Instrument(ctx context.Context, k id.Instrument) (instrument.Instrument, bool, error) {
 	row, ok, err := r.from.Instrument(ctx, k)
 	return row, ok, unread(err)

@@ -71,15 +71,18 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 	if want.IsZero() {
 		want = f.NewPayment(r.Project, r.PaymentID, r.CustomerID, "")
 	}
-	done := make(chan struct{})
+	done, l := make(chan struct{}), f.licence(r.Project.ID)
 	s := start{act: "sale.begin", key: f.nameOf(r.Project, r.PaymentID), done: done, open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) {
+		if l == nil && r.Project.Wallet && r.CustomerID != "" { // who is admitted is met
+			meet(p, customer.KeyOf(p.Bucket(), strconv.FormatInt(r.Project.MerchantID, 10), r.CustomerID), r.Project, r.CustomerID)
+		}
 		return openPayment(p, r, k, fresh, done), nil
 	}}
-	if l := f.licence(r.Project.ID); l != nil {
+	if l != nil {
 		if !r.Project.Wallet || r.CustomerID == "" {
 			return Begun{}, ErrNoWallet
 		}
-		f.licensed.Store(strconv.FormatInt(r.Project.MerchantID, 10), true)
+		f.keepLicensed(r.Project.MerchantID)
 		s.admitted(l, r, want, f.opts.Endpoints())
 	}
 	begun, err := f.start(ctx, s, want)
@@ -95,10 +98,9 @@ func (s *start) admitted(l *licence, r SaleRequest, want id.Payment, told endpoi
 	s.hint = func(p *book.Page) {
 		p.Customers.Get(k)
 		p.Windows.Get(limit.WindowID(k, limit.Deposits, r.Amount.Currency))
-		p.Windows.Get(limit.WindowID(k, limit.Payouts, r.Amount.Currency)) // of a limit of what is paid in net
 	}
 	s.open = func(p *book.Page, pay id.Payment, fresh bool) (Begun, error) {
-		err := admit(p, l, meet(p, r.Project, r.CustomerID), pay, r.Amount, told(r.Project.ID))
+		err := admit(p, l, meet(p, k, r.Project, r.CustomerID), pay, r.Amount, told(r.Project.ID))
 		var no *risk.Refusal
 		switch {
 		case errors.As(err, &no) && r.Declines:
@@ -309,9 +311,6 @@ func openPayment(p *book.Page, r SaleRequest, k id.Payment, fresh bool, done cha
 	if r.Keep != "" {
 		p.Requests.Append(payment.Request{ID: pay.ID.Raw(), Body: r.Keep})
 	}
-	if r.Project.Wallet && r.CustomerID != "" {
-		meet(p, r.Project, r.CustomerID)
-	}
 	p.Due.New(due.Now(a.ID.Raw(), due.Ask, now, p.Epoch(), &asking{payment: pay, attempt: a, person: r.Person, done: done}))
 	return Begun{Payment: pay, Operation: op, Attempt: a}
 }
@@ -396,8 +395,7 @@ func saleOf(p *book.Page, pay *payment.Payment) payment.Operation {
 }
 
 // meet makes the customer's row at their first payment, and gives it.
-func meet(p *book.Page, pr project.Project, customerID string) customer.Customer {
-	k := customer.KeyOf(p.Bucket(), strconv.FormatInt(pr.MerchantID, 10), customerID)
+func meet(p *book.Page, k id.Customer, pr project.Project, customerID string) customer.Customer {
 	c, ok := p.Customers.Get(k)
 	if !ok {
 		c = customer.Customer{ID: k, MerchantID: pr.MerchantID, Name: customerID, CreatedUS: p.NowUS()}

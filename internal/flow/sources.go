@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"strings"
 
 	"aorta/internal/book"
@@ -16,22 +17,34 @@ import (
 // sources are what a customer's instruments have paid in and got back, as an act
 // reads and changes them. An attempt that they count has a way (payment.Attempt.Way);
 // what was paid before its project had rules has none, and is not counted.
+//
+// They lie in the window of deposits. The rest of that is not theirs: it may change
+// between their reading and their saving.
 type sources struct {
-	row  limit.Sources
-	list []limit.Source
+	customer id.Customer
+	window   id.Window
+	currency money.Currency
+	list     []limit.Source
 }
 
 func sourcesOf(p *book.Page, c id.Customer, cur money.Currency) (sources, error) {
-	k := limit.SourcesID(c, cur)
-	row, ok := p.Sources.Get(k)
-	if !ok {
-		row = limit.Sources{ID: k, Customer: c, Currency: cur}
+	s := sources{customer: c, window: limit.WindowID(c, limit.Deposits, cur), currency: cur}
+	row, _ := p.Windows.Get(s.window)
+	var err error
+	if s.list, err = limit.DecodeSources(row.Sources); err != nil {
+		return s, fmt.Errorf("sources of %s: %w", c, err)
 	}
-	list, err := row.List()
-	return sources{row, list}, err
+	return s, nil
 }
 
-func (s *sources) save(p *book.Page) { p.Sources.Put(s.row.With(s.list, p.NowUS())) }
+func (s *sources) save(p *book.Page) {
+	row, ok := p.Windows.Get(s.window)
+	if !ok {
+		row = limit.Window{ID: s.window, Customer: s.customer, Kind: limit.Deposits, Currency: s.currency}
+	}
+	row.Sources, row.ChangedUS = limit.EncodeSources(s.list), p.NowUS()
+	p.Windows.Put(row)
+}
 
 // at finds the source of a way at a PSP account, or adds it.
 func (s *sources) at(connectorName, account, way string, kind instrument.Kind) *limit.Source {
@@ -42,7 +55,7 @@ func (s *sources) at(connectorName, account, way string, kind instrument.Kind) *
 		}
 	}
 	s.list = append(s.list, limit.Source{
-		Instrument: instrumentID(s.row.Customer, connectorName, account, way), Kind: kind,
+		Instrument: instrumentID(s.customer, connectorName, account, way), Kind: kind,
 		Connector: connectorName, Account: account, Method: method, Token: token,
 	})
 	return &s.list[len(s.list)-1]
@@ -92,7 +105,7 @@ func (x *application) countDeposit() error {
 	if !strings.HasPrefix(x.attempt.Payee, ofCustomer) || x.rules() == nil {
 		return nil
 	}
-	c := walletOf(x.page.Bucket(), x.attempt.Payee).customer
+	c := x.wallet().customer
 	s, err := sourcesOf(x.page, c, x.attempt.Amount.Currency)
 	if err != nil {
 		return err
@@ -100,12 +113,12 @@ func (x *application) countDeposit() error {
 	way, kind := s.wayOf(x.pay.Method, x.attempt, x.out.Instrument)
 	x.attempt.Way = way
 	src := s.at(x.attempt.Connector, x.attempt.Account, way, kind)
-	if src.FirstUS == 0 {
-		src.FirstUS = x.page.NowUS()
-	}
 	src.Captured += x.attempt.Amount.Minor
+	if src.FirstUS == 0 { // what has paid in before has its row
+		src.FirstUS = x.page.NowUS()
+		meetInstrument(x.page, c, src, x.out.Instrument)
+	}
 	s.save(x.page)
-	meetInstrument(x.page, c, src, x.out.Instrument)
 	return nil
 }
 
@@ -140,7 +153,7 @@ func (x *application) countRefund(refunding, refunded int64) error {
 	if x.attempt.Way == "" {
 		return nil
 	}
-	s, err := sourcesOf(x.page, walletOf(x.page.Bucket(), x.attempt.Payee).customer, x.attempt.Amount.Currency)
+	s, err := sourcesOf(x.page, x.wallet().customer, x.attempt.Amount.Currency)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (x *application) transfer(k ledger.Kind, debit, credit accountName) error {
 	amount := x.attempt.Amount
 	var w wallet
 	if owner := x.attempt.Payee; (debit.owner == owner || credit.owner == owner) && strings.HasPrefix(owner, ofCustomer) {
-		w = walletOf(x.page.Bucket(), owner)
+		w = x.wallet()
 	}
 	t, _, err := post(x.page, t, w, amount.Currency, leg{debit, amount.Minor}, leg{credit, -amount.Minor})
 	x.attempt.Transfer = t.ID
@@ -64,6 +64,14 @@ type leg struct {
 type wallet struct {
 	owner    string // of the accounts
 	customer id.Customer
+}
+
+// wallet is the one that the attempt is of: it must be a customer's.
+func (x *application) wallet() wallet {
+	if x.whose.owner != x.attempt.Payee {
+		x.whose = walletOf(x.page.Bucket(), x.attempt.Payee)
+	}
+	return x.whose
 }
 
 func walletOf(b id.Bucket, owner string) wallet {

@@ -53,7 +53,6 @@ type (
 	payoutKind     struct{}
 	noteKind       struct{}
 	windowKind     struct{}
-	sourcesKind    struct{}
 	checkKind      struct{}
 	personKind     struct{}
 	operatorKind   struct{}
@@ -80,7 +79,6 @@ func (endpointKind) prefix() string   { return "we_" }
 func (payoutKind) prefix() string     { return "po_" }
 func (noteKind) prefix() string       { return "nte_" }
 func (windowKind) prefix() string     { return "win_" }
-func (sourcesKind) prefix() string    { return "src_" }
 func (checkKind) prefix() string      { return "kyc_" }
 func (personKind) prefix() string     { return "per_" }
 func (operatorKind) prefix() string   { return "opr_" }
@@ -107,7 +105,6 @@ type (
 	Endpoint   = Of[endpointKind]
 	Note       = Of[noteKind]
 	Window     = Of[windowKind]
-	Sources    = Of[sourcesKind]
 	Check      = Of[checkKind]
 	Person     = Of[personKind]
 	Operator   = Of[operatorKind]
@@ -124,8 +121,8 @@ type (
 // Crockford's alphabet in lower case: no i, l, o, u.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
-// textLen is the number of base32 characters of 128 bits.
-const textLen = 26
+// TextLen is the number of base32 characters of 128 bits, without a prefix.
+const TextLen = 26
 
 // Bucket is where the row lies.
 func (r Raw) Bucket() Bucket { return Bucket(r[6]) }
@@ -150,6 +147,19 @@ func At(t time.Time) Raw {
 	return r
 }
 
+// AppendText writes the 26 characters that follow the prefix of an id.
+func (r Raw) AppendText(dst []byte) []byte { return appendText(dst, r) }
+
+// ParseRaw reads what AppendText wrote.
+func ParseRaw(text string) (Raw, error) {
+	if len(text) == TextLen {
+		if r, ok := parseText(text); ok {
+			return r, nil
+		}
+	}
+	return Raw{}, fmt.Errorf("%w: want %d characters", ErrMalformed, TextLen)
+}
+
 // Raw drops the kind.
 func (i Of[K]) Raw() Raw { return Raw(i) }
 
@@ -164,12 +174,17 @@ func (i Of[K]) Compare(j Of[K]) int { return bytes.Compare(i[:], j[:]) }
 
 // String gives the public form, e.g. pay_01k4…; the empty string for the zero id.
 func (i Of[K]) String() string {
+	var text [32]byte
+	return string(i.Append(text[:0]))
+}
+
+// Append adds the public form to a text.
+func (i Of[K]) Append(dst []byte) []byte {
 	if i.IsZero() {
-		return ""
+		return dst
 	}
 	var k K
-	var text [32]byte
-	return string(appendText(append(text[:0], k.prefix()...), Raw(i)))
+	return appendText(append(dst, k.prefix()...), Raw(i))
 }
 
 // MarshalText gives the public form.
@@ -228,8 +243,8 @@ func ParseInbox(text string) (Inbox, error) { return parse[inboxKind](text) }
 func parse[K Kind](text string) (Of[K], error) {
 	var k K
 	p := k.prefix()
-	if len(text) != len(p)+textLen || text[:len(p)] != p {
-		return Of[K]{}, fmt.Errorf("%w: want %s and %d characters", ErrMalformed, p, textLen)
+	if len(text) != len(p)+TextLen || text[:len(p)] != p {
+		return Of[K]{}, fmt.Errorf("%w: want %s and %d characters", ErrMalformed, p, TextLen)
 	}
 	r, ok := parseText(text[len(p):])
 	if !ok {
@@ -243,8 +258,8 @@ func parse[K Kind](text string) (Of[K], error) {
 func appendText(dst []byte, r Raw) []byte {
 	hi := binary.BigEndian.Uint64(r[:8])
 	lo := binary.BigEndian.Uint64(r[8:])
-	var out [textLen]byte
-	for n := textLen - 1; n >= 0; n-- {
+	var out [TextLen]byte
+	for n := TextLen - 1; n >= 0; n-- {
 		out[n] = alphabet[lo&31]
 		lo = lo>>5 | hi<<59
 		hi >>= 5

@@ -117,9 +117,13 @@ func (e *Entries) Reserve(p id.Payment, minor, nowUS int64) error {
 // was not reserved is used all the same, since its money has moved: where the window
 // is full, the two oldest of what is used then count as one, of the later time.
 func (e *Entries) Use(p id.Payment, minor, nowUS int64) {
-	e.Free(p)
-	e.tidy(nowUS)
-	list := slices.Clone(e.List)
+	kept, own := nowUS-KeptFor.Microseconds(), e.of(p)
+	list := make([]Entry, 0, len(e.List)+1)
+	for n, x := range e.List {
+		if n != own && (x.Reserved() || x.AtUS > kept) {
+			list = append(list, x)
+		}
+	}
 	if len(list) >= MaxEntries {
 		list = mergeOldest(list)
 	}
@@ -196,8 +200,8 @@ func plus(a, b int64) int64 {
 // instant, amount and, while it is reserved, payment: "kxa1b;kxa1b.2s;kxa2c.6t.01k4…".
 // Numbers have base 36.
 func (e Entries) Encode() string {
-	out := make([]byte, 0, 12+20*len(e.List))
-	out = strconv.AppendInt(out, e.SinceUS, base)
+	var short [1024]byte // enough for most windows, so that the text alone takes memory
+	out := strconv.AppendInt(short[:0], e.SinceUS, base)
 	for _, x := range e.List {
 		out = append(out, ';')
 		out = strconv.AppendInt(out, x.AtUS, base)
@@ -205,16 +209,11 @@ func (e Entries) Encode() string {
 		out = strconv.AppendInt(out, x.Minor, base)
 		if x.Reserved() {
 			out = append(out, '.')
-			out = append(out, x.Payment.String()[len(paymentPrefix):]...)
+			out = x.Payment.Raw().AppendText(out)
 		}
 	}
 	return string(out)
 }
-
-const (
-	base          = 36
-	paymentPrefix = "pay_"
-)
 
 // DecodeEntries reads what Encode wrote; "" is a window that was not begun.
 func DecodeEntries(text string) (Entries, error) {
@@ -222,38 +221,28 @@ func DecodeEntries(text string) (Entries, error) {
 	if text == "" {
 		return e, nil
 	}
-	since, rest, more := strings.Cut(text, ";")
-	var err error
-	if e.SinceUS, err = strconv.ParseInt(since, base, 64); err != nil {
-		return e, fmt.Errorf("%w: %w", errEntries, err)
+	s := scanner{text: text}
+	e.SinceUS = s.number()
+	if n := strings.Count(text, ";"); n > 0 {
+		e.List = make([]Entry, 0, n)
 	}
-	if more {
-		e.List = make([]Entry, 0, strings.Count(rest, ";")+2)
-	}
-	for more {
-		var text string
-		text, rest, more = strings.Cut(rest, ";")
-		x, err := decodeEntry(text)
-		if err != nil {
-			return e, err
+	for !s.bad && s.at < len(text) {
+		from := s.at
+		s.skip(';')
+		x := Entry{AtUS: s.number()}
+		s.skip('.')
+		x.Minor = s.number()
+		if s.next('.') {
+			x.Payment = id.Payment(s.raw())
+			s.bad = s.bad || x.Payment.IsZero()
+		}
+		if s.bad || x.Minor <= 0 {
+			return e, fmt.Errorf("%w: at %q", errEntries, text[from:min(from+60, len(text))])
 		}
 		e.List = append(e.List, x)
 	}
+	if s.bad {
+		return e, fmt.Errorf("%w: %q", errEntries, text[:min(60, len(text))])
+	}
 	return e, nil
-}
-
-func decodeEntry(text string) (Entry, error) {
-	at, rest, _ := strings.Cut(text, ".")
-	minor, pay, reserved := strings.Cut(rest, ".")
-	var x Entry
-	var err, err2, err3 error
-	x.AtUS, err = strconv.ParseInt(at, base, 64)
-	x.Minor, err2 = strconv.ParseInt(minor, base, 64)
-	if reserved {
-		x.Payment, err3 = id.ParsePayment(paymentPrefix + pay)
-	}
-	if err := errors.Join(err, err2, err3); err != nil || x.Minor <= 0 || reserved && x.Payment.IsZero() {
-		return x, fmt.Errorf("%w: entry %q", errEntries, text)
-	}
-	return x, nil
 }

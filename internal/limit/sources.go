@@ -2,10 +2,12 @@ package limit
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 
 	"aorta/internal/id"
 	"aorta/internal/instrument"
@@ -14,26 +16,26 @@ import (
 // Source is what one instrument of a customer has paid in and got back, in one
 // currency. A payout goes back to sources (limits-and-risk.md section 4.6).
 type Source struct {
-	Instrument id.Instrument   `json:"id"`
-	Kind       instrument.Kind `json:"kind"`
-	Connector  string          `json:"psp"`
-	Account    string          `json:"account"`
-	Method     string          `json:"method"`          // by which money came, and goes: its code
-	Token      string          `json:"token,omitempty"` // the PSP's; empty: it names none, and pays where the customer last paid from by the method
+	Instrument id.Instrument
+	Kind       instrument.Kind
+	Connector  string
+	Account    string
+	Method     string // by which money came, and goes: its code
+	Token      string // the PSP's; empty: it names none, and pays where the customer last paid from by the method
 
-	FirstUS   int64   `json:"first,omitempty"` // when it first paid in; 0: never, so nothing proves whose it is
-	Captured  int64   `json:"captured,omitempty"`
-	Refunded  int64   `json:"refunded,omitempty"`
-	Refunding int64   `json:"refunding,omitempty"`
-	Paid      int64   `json:"paid,omitempty"`
-	Open      []Share `json:"open,omitempty"`     // reserved for payouts under way
-	Unusable  bool    `json:"unusable,omitempty"` // the PSP has said that it takes no money
+	FirstUS   int64 // when it first paid in; 0: never, so nothing proves whose it is
+	Captured  int64
+	Refunded  int64
+	Refunding int64
+	Paid      int64
+	Open      []Share // reserved for payouts under way
+	Unusable  bool    // the PSP has said that it takes no money
 }
 
 // Share is a part of a payout that is reserved for a source.
 type Share struct {
-	Operation id.Operation `json:"op"`
-	Minor     int64        `json:"minor"`
+	Operation id.Operation
+	Minor     int64
 }
 
 // Reserved is what payouts under way will pay to it.
@@ -53,26 +55,105 @@ func (s *Source) Returnable() int64 {
 // Verified reports whether it is proved to be the customer's: they have paid from it.
 func (s *Source) Verified() bool { return s.FirstUS > 0 }
 
-// List reads the entries.
-func (s Sources) List() ([]Source, error) {
-	if s.Entries == "" {
+// errSources: the text was not written by this package. Always a bug.
+var errSources = errors.New("limit: not the sources of a customer")
+
+// DecodeSources reads what EncodeSources wrote; "" is none.
+func DecodeSources(text string) ([]Source, error) {
+	if text == "" {
 		return nil, nil
 	}
-	var out []Source
-	if err := json.Unmarshal([]byte(s.Entries), &out); err != nil {
-		return nil, fmt.Errorf("sources of %s: %w", s.Customer, err)
+	in := scanner{text: text}
+	out := make([]Source, 0, strings.Count(text, ";")+1)
+	for {
+		x := in.source()
+		if in.bad {
+			return nil, fmt.Errorf("%w: the %d. of %q", errSources, len(out)+1, text[:min(60, len(text))])
+		}
+		out = append(out, x)
+		if in.end() {
+			return out, nil
+		}
+		in.skip(';')
 	}
-	return out, nil
 }
 
-// With gives the sources with these entries, as of an instant.
-func (s Sources) With(list []Source, nowUS int64) Sources {
-	text, err := json.Marshal(list)
-	if err != nil {
-		panic("plain fields cannot fail to encode: " + err.Error())
+func (s *scanner) source() Source {
+	x := Source{Instrument: id.Instrument(s.raw())}
+	s.skip(',')
+	x.Kind = instrument.Kind(s.word())
+	x.Connector, x.Account, x.Method, x.Token = s.word(), s.word(), s.word(), s.word()
+	for n, at := range x.figures() {
+		if n > 0 {
+			s.skip('.')
+		}
+		*at = s.number()
 	}
-	s.Entries, s.ChangedUS = string(text), nowUS
-	return s
+	x.Unusable = s.next('!')
+	for s.next(',') {
+		share := Share{Operation: id.Operation(s.raw())}
+		s.skip('.')
+		share.Minor = s.number()
+		x.Open = append(x.Open, share)
+	}
+	return x
+}
+
+func (s *Source) figures() [5]*int64 {
+	return [...]*int64{&s.FirstUS, &s.Captured, &s.Refunded, &s.Refunding, &s.Paid}
+}
+
+// word reads what appendWord wrote.
+func (s *scanner) word() string {
+	text := s.until(',')
+	if strings.IndexByte(text, '%') < 0 {
+		return text
+	}
+	plain, err := url.PathUnescape(text)
+	if err != nil {
+		s.fail()
+	}
+	return plain
+}
+
+// appendWord adds a word of anybody's, and a comma.
+func appendWord(out []byte, text string) []byte {
+	if strings.ContainsAny(text, "%,;") {
+		text = strings.NewReplacer("%", "%25", ",", "%2C", ";", "%3B").Replace(text)
+	}
+	return append(append(out, text...), ',')
+}
+
+// EncodeSources writes sources as the stores keep them, in the window of deposits:
+// "01k4…,card,generic,house,generic-card,tok-1,kxa1b.2s.0.0.0" each, its figures in
+// base 36, then "!" if it is unusable, and what is reserved: ",01k4….1s".
+func EncodeSources(list []Source) string {
+	var short [1024]byte // enough for most
+	out := short[:0]
+	for n := range list {
+		x := &list[n]
+		if n > 0 {
+			out = append(out, ';')
+		}
+		out = append(x.Instrument.Raw().AppendText(out), ',')
+		for _, text := range [...]string{string(x.Kind), x.Connector, x.Account, x.Method, x.Token} {
+			out = appendWord(out, text)
+		}
+		for n, at := range x.figures() {
+			if n > 0 {
+				out = append(out, '.')
+			}
+			out = strconv.AppendInt(out, *at, base)
+		}
+		if x.Unusable {
+			out = append(out, '!')
+		}
+		for _, share := range x.Open {
+			out = append(share.Operation.Raw().AppendText(append(out, ',')), '.')
+			out = strconv.AppendInt(out, share.Minor, base)
+		}
+	}
+	return string(out)
 }
 
 // MaxSources bounds the instruments of one customer that are told apart; what comes

@@ -2,7 +2,9 @@ package limit_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -106,9 +108,8 @@ func TestSourcesAreKept(t *testing.T) {
 	list := []limit.Source{source(1, instrument.Card, 1, 100)}
 	one, two := id.Operation{15: 1}, id.Operation{15: 2}
 	list[0].Open = []limit.Share{{one, 30}, {two, 20}}
-	row := limit.Sources{}.With(list, 5)
-	again, err := row.List()
-	if err != nil || row.ChangedUS != 5 || again[0].Reserved() != 50 || again[0].Returnable() != 50 {
+	again, err := limit.DecodeSources(limit.EncodeSources(list))
+	if err != nil || again[0].Reserved() != 50 || again[0].Returnable() != 50 {
 		t.Fatalf("%+v, %v", again, err)
 	}
 	if err := limit.Settle(again, one, true); err != nil || again[0].Paid != 30 || again[0].Reserved() != 20 {
@@ -123,7 +124,45 @@ func TestSourcesAreKept(t *testing.T) {
 	if !slices.Equal(list[0].Open, []limit.Share{{one, 30}, {two, 20}}) {
 		t.Error("settling has changed another's list")
 	}
-	if _, err := (limit.Sources{Entries: "x"}).List(); err == nil {
+	if _, err := limit.DecodeSources("x"); err == nil {
 		t.Error("nonsense was read")
 	}
+}
+
+// What PSPs and merchants call things may hold any character.
+func TestSourcesOfAnyWord(t *testing.T) {
+	t.Parallel()
+	var list []limit.Source
+	for n, word := range []string{"", "a,b", "%2C", "x;y;", "é %25 +", "plain", "a.b!c"} {
+		s := source(byte(n+1), instrument.Kind(word), int64(n), math.MaxInt64)
+		s.Connector, s.Account, s.Method, s.Token, s.Unusable = word, word+"1", word+"2", word+"3", n%2 == 1
+		s.Refunded, s.Refunding, s.Paid = 1, 35, 36
+		for share := range n % 3 {
+			s.Open = append(s.Open, limit.Share{Operation: id.Operation{15: byte(share + 1)}, Minor: int64(share) + 1})
+		}
+		list = append(list, s)
+	}
+	again, err := limit.DecodeSources(limit.EncodeSources(list))
+	if err != nil || !reflect.DeepEqual(again, list) {
+		t.Errorf("%+v is read as %+v (%v)", list, again, err)
+	}
+	if text := limit.EncodeSources(nil); text != "" {
+		t.Errorf("no source is %q", text)
+	}
+}
+
+func FuzzSources(f *testing.F) {
+	list := []limit.Source{source(1, instrument.Card, 1, 100), source(2, instrument.Bank, 0, 0)}
+	list[0].Open, list[1].Unusable = []limit.Share{{Operation: id.Operation{15: 1}, Minor: 30}}, true
+	f.Add(limit.EncodeSources(list))
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := limit.DecodeSources(text)
+		if err != nil {
+			return
+		}
+		again, err := limit.DecodeSources(limit.EncodeSources(list))
+		if err != nil || !reflect.DeepEqual(again, list) {
+			t.Errorf("%q is read as %+v, and again as %+v (%v)", text, list, again, err)
+		}
+	})
 }

@@ -27,6 +27,7 @@ var windows = table[limit.Window, id.Window]{
 			{name: "kind", text: func(r *limit.Window) *string { return (*string)(&r.Kind) }},
 			{name: "currency", text: func(r *limit.Window) *string { return (*string)(&r.Currency) }},
 			{name: "entries", text: func(r *limit.Window) *string { return &r.Entries }},
+			{name: "sources", text: func(r *limit.Window) *string { return &r.Sources }},
 		},
 	},
 	keyOf:   byID(self[id.Window]),
@@ -34,24 +35,6 @@ var windows = table[limit.Window, id.Window]{
 	found:   func(f *book.Found) *[]book.Stored[limit.Window] { return &f.Windows },
 	change:  func(c *book.Changes) book.Change[limit.Window, id.Window] { return c.Windows },
 	compare: func(a, b limit.Window) int { return a.ID.Compare(b.ID) },
-}
-
-var sources = table[limit.Sources, id.Sources]{
-	kind: kind[limit.Sources]{
-		name: "source",
-		key:  byID(func(r *limit.Sources) *id.Sources { return &r.ID }),
-		columns: []column[limit.Sources]{
-			{name: "customer", id: func(r *limit.Sources) *id.Raw { return (*id.Raw)(&r.Customer) }},
-			{name: "changed_us", int: func(r *limit.Sources) *int64 { return &r.ChangedUS }},
-			{name: "currency", text: func(r *limit.Sources) *string { return (*string)(&r.Currency) }},
-			{name: "entries", text: func(r *limit.Sources) *string { return &r.Entries }},
-		},
-	},
-	keyOf:   byID(self[id.Sources]),
-	keys:    func(k *book.Keys) []id.Sources { return k.Sources },
-	found:   func(f *book.Found) *[]book.Stored[limit.Sources] { return &f.Sources },
-	change:  func(c *book.Changes) book.Change[limit.Sources, id.Sources] { return c.Sources },
-	compare: func(a, b limit.Sources) int { return a.ID.Compare(b.ID) },
 }
 
 var checks = table[customer.Check, id.Check]{

@@ -181,11 +181,6 @@ func (r reader) Window(ctx context.Context, k id.Window) (limit.Window, bool, er
 	return one(ctx, r.q, &windows.kind, k.Raw())
 }
 
-// Sources reads what its name says.
-func (r reader) Sources(ctx context.Context, k id.Sources) (limit.Sources, bool, error) {
-	return one(ctx, r.q, &sources.kind, k.Raw())
-}
-
 // Check reads what its name says.
 func (r reader) Check(ctx context.Context, k id.Check) (customer.Check, bool, error) {
 	return one(ctx, r.q, &checks.kind, k.Raw())
@@ -495,11 +490,6 @@ func (r reader) ScanInstruments(ctx context.Context, after id.Instrument, limit 
 // ScanWindows pages through all rows of the kind.
 func (r reader) ScanWindows(ctx context.Context, after id.Window, limit int) ([]limit.Window, error) {
 	return page(ctx, r.q, &windows.kind, after.Raw(), limit)
-}
-
-// ScanSources pages through all rows of the kind.
-func (r reader) ScanSources(ctx context.Context, after id.Sources, limit int) ([]limit.Sources, error) {
-	return page(ctx, r.q, &sources.kind, after.Raw(), limit)
 }
 
 // ScanChecks pages through all rows of the kind.

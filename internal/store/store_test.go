@@ -155,9 +155,6 @@ func keysOf(c *book.Changes) *book.Keys {
 	for _, r := range c.Windows.Insert {
 		k.Windows = append(k.Windows, r.ID)
 	}
-	for _, r := range c.Sources.Insert {
-		k.Sources = append(k.Sources, r.ID)
-	}
 	for _, r := range c.Checks.Insert {
 		k.Checks = append(k.Checks, r.ID)
 	}

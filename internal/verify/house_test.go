@@ -537,7 +537,6 @@ func allRows(t *testing.T, m *book.Memory) rows {
 	c.Keys.Insert = read(t, m.ScanKeys)
 	c.Instruments.Insert = read(t, m.ScanInstruments)
 	c.Windows.Insert = read(t, m.ScanWindows)
-	c.Sources.Insert = read(t, m.ScanSources)
 	c.Checks.Insert = read(t, m.ScanChecks)
 	c.Persons.Insert = read(t, m.ScanPersons)
 	c.Reviews.Insert = read(t, m.ScanReviews)

@@ -363,7 +363,7 @@ func (c *checker) ownerOf(b id.Bucket, owner string) id.Customer {
 // judgeSources: each customer's sources say what their payments say: what came from
 // each instrument, went back to it, and is reserved for it (C3).
 func (c *checker) judgeSources(ctx context.Context) error {
-	all := pages[limit.Sources, id.Sources]{scan: c.read.ScanSources, key: func(s *limit.Sources) id.Sources { return s.ID }, take: c.takeSources}
+	all := pages[limit.Window, id.Window]{scan: c.read.ScanWindows, key: func(w *limit.Window) id.Window { return w.ID }, take: c.takeSources}
 	if err := merge(ctx, &all); err != nil {
 		return err
 	}
@@ -378,10 +378,10 @@ func (c *checker) judgeSources(ctx context.Context) error {
 	return nil
 }
 
-func (c *checker) takeSources(s *limit.Sources) {
-	list, err := s.List()
-	if err != nil || s.ID != limit.SourcesID(s.Customer, s.Currency) {
-		c.violation(C13, "Sources %s of customer %s in %s cannot be read, or lie elsewhere: %v.", s.ID, s.Customer, s.Currency, err)
+func (c *checker) takeSources(s *limit.Window) {
+	list, err := limit.DecodeSources(s.Sources)
+	if err != nil || len(list) > 0 && s.ID != limit.WindowID(s.Customer, limit.Deposits, s.Currency) {
+		c.violation(C13, "Sources of customer %s in %s, of window %s, cannot be read, or lie elsewhere: %v.", s.Customer, s.Currency, s.ID, err)
 		return
 	}
 	for n := range list {
@@ -434,6 +434,9 @@ func (c *checker) takePayoutWindow(w *limit.Window) {
 	if err != nil || w.ID != limit.WindowID(w.Customer, w.Kind, w.Currency) {
 		c.violation(C13, "Window %s of customer %s cannot be read, or lies elsewhere: %v.", w.ID, w.Customer, err)
 		return
+	}
+	if !slices.Contains(c.customers[w.Customer].paid, w.Currency) {
+		c.violation(C13, "Customer %s has a window of payouts in %s, which their limits do not count.", w.Customer, w.Currency)
 	}
 	k := paidOut{w.Customer, w.Currency}
 	s := c.licensed.paid[k]

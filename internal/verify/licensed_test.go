@@ -134,8 +134,8 @@ func (r rows) review(name string) *payment.Review {
 
 // changeSource changes the source of a method.
 func (r rows) changeSource(method string, change func(*limit.Source)) {
-	row := &r.Sources.Insert[0]
-	list, err := row.List()
+	row := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Sources != "" })
+	list, err := limit.DecodeSources(row.Sources)
 	if err != nil {
 		panic(err)
 	}
@@ -144,7 +144,7 @@ func (r rows) changeSource(method string, change func(*limit.Source)) {
 			change(&list[n])
 		}
 	}
-	*row = row.With(list, row.ChangedUS)
+	row.Sources = limit.EncodeSources(list)
 }
 
 func (r rows) payoutWindow() *limit.Window {
@@ -230,7 +230,18 @@ func TestCorruptionsOfLicensedPayouts(t *testing.T) {
 		{"a source of another token", verify.C3, func(r rows) { r.changeSource("generic-card", func(s *limit.Source) { s.Token = "t-other" }) }, "no source says so"},
 		{"a share that nobody reserves", verify.C3, func(r rows) { r.changeSource("generic-bank", func(s *limit.Source) { s.Open = nil }) }, "no source has them reserved"},
 		{"a share of another amount", verify.C3, func(r rows) { r.changeSource("generic-bank", func(s *limit.Source) { s.Open[0].Minor++ }) }, "is not such a part"},
-		{"sources lost", verify.C3, func(r rows) { r.Sources.Insert = nil }, "no source says so"},
+		{"sources lost", verify.C3, func(r rows) {
+			for n := range r.Windows.Insert {
+				r.Windows.Insert[n].Sources = ""
+			}
+		}, "no source says so"},
+		{"sources in another window", verify.C13, func(r rows) {
+			in := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Sources != "" })
+			r.payoutWindow().Sources, in.Sources = in.Sources, ""
+		}, "lie elsewhere"},
+		{"a window without entries", verify.C3, func(r rows) {
+			pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Sources != "" }).Entries = ""
+		}, "has no entries"},
 		{"a part that went elsewhere", verify.C3, func(r rows) { r.sent("open").Way = "generic-bank t-other" }, "is not such a part|no source says so"},
 		{"a part that went nowhere", verify.C13, func(r rows) { r.sent("open").Way = "" }, "says not where to"},
 		{"a window that has paid less", verify.C3, func(r rows) { r.payoutWindow().EverMinor-- }, "their payouts say"},
@@ -257,6 +268,16 @@ func TestCorruptionsOfLicensedPayouts(t *testing.T) {
 		{"windows lost", verify.C3, func(r rows) {
 			drop(&r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == limit.Payouts })
 		}, "no window says so"},
+		{"a window of payouts that limits do not count", verify.C13, func(r rows) {
+			for n := range r.Customers.Insert {
+				limits, err := customer.DecodeLimits(r.Customers.Insert[n].Limits)
+				if err != nil {
+					panic(err)
+				}
+				limits.Paid = nil
+				r.Customers.Insert[n].Limits = limits.Encode()
+			}
+		}, "which their limits do not count"},
 		{"another customer's review", verify.C3, func(r rows) { r.review("paid").Customer = id.Customer{} }, "the payout is customer"},
 	}
 	for n, test := range tests {

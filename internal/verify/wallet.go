@@ -21,6 +21,7 @@ type person struct {
 	owner, merchant string // of their accounts; of their merchant's
 	currencies      []string
 	counted         []money.Currency // those of windows that their limits count
+	paid            []money.Currency // and of windows of payouts
 	lastNote        id.Note
 	reviews         int64 // open reviews of their deposits, as the row counts them, less the cases met
 }
@@ -37,7 +38,7 @@ func (c *checker) scanCustomers(ctx context.Context) error {
 			c.violation(C13, "The limits of customer %s cannot be read: %v.", x.ID, err)
 		}
 		c.customers[x.ID] = person{
-			owner: wallet + merchant + ":" + x.Name, merchant: "merchant:" + merchant, currencies: x.List(), counted: limits.Currencies, lastNote: x.LastNote,
+			owner: wallet + merchant + ":" + x.Name, merchant: "merchant:" + merchant, currencies: x.List(), counted: limits.Currencies, paid: limits.Paid, lastNote: x.LastNote,
 			reviews: x.Review,
 		}
 		c.takeVerified(x)

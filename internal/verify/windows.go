@@ -102,6 +102,12 @@ func (c *checker) takeWindow(w *limit.Window) {
 	k := holder{w.Customer, w.Currency}
 	switch w.Kind {
 	case limit.Deposits:
+		if w.Entries == "" {
+			if w.EverMinor|w.SinceMinor != 0 {
+				c.violation(C3, "Window %s of customer %s has counted deposits, and has no entries.", w.ID, w.Customer)
+			}
+			return // it has sources alone: of somebody who was only ever paid out
+		}
 		if ok && !slices.Contains(who.counted, w.Currency) {
 			c.violation(C13, "Customer %s has a window of deposits in %s, which their limits do not count.", w.Customer, w.Currency)
 		}

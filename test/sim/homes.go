@@ -298,15 +298,6 @@ func (h homes) ScanWindows(ctx context.Context, after id.Window, limit int) ([]l
 	return scan(ctx, h, after, limit, order, (*book.Memory).ScanWindows)
 }
 
-func (h homes) Sources(ctx context.Context, k id.Sources) (limits.Sources, bool, error) {
-	return h.of(k.Bucket()).Sources(ctx, k)
-}
-
-func (h homes) ScanSources(ctx context.Context, after id.Sources, limit int) ([]limits.Sources, error) {
-	order := func(a, b limits.Sources) int { return a.ID.Compare(b.ID) }
-	return scan(ctx, h, after, limit, order, (*book.Memory).ScanSources)
-}
-
 func (h homes) Check(ctx context.Context, k id.Check) (customer.Check, bool, error) {
 	return h.of(k.Bucket()).Check(ctx, k)
 }

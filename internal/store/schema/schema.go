@@ -32,6 +32,7 @@ const (
 //   - A STRICT table refuses the type names BIGINT and UUID.
 //   - The zero id is text of PostgreSQL's and bytes of SQLite's.
 //   - COLLATE "C" is what SQLite does anyway: keys order as bytes.
+//   - Only PostgreSQL leaves room in pages.
 //   - Tables with a fillfactor have short rows, looked up by key: SQLite keeps
 //     those in the key's own tree (WITHOUT ROWID). The others have rows that may
 //     be long, which would make that tree deep.
@@ -43,6 +44,7 @@ var substitutions = []struct {
 	{regexp.MustCompile(`\bUUID\b`), "BLOB"},
 	{regexp.MustCompile(`'00000000-0000-0000-0000-000000000000'`), "x'00000000000000000000000000000000'"},
 	{regexp.MustCompile(` COLLATE "C"`), ""},
+	{regexp.MustCompile(`(?m)^ALTER TABLE \w+ SET \(fillfactor = \d+\);\n`), ""},
 	{regexp.MustCompile(`(?m)^\) WITH \([^)]*\);$`), ") STRICT, WITHOUT ROWID;"},
 	{regexp.MustCompile(`(?m)^\);$`), ") STRICT;"},
 }
