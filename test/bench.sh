@@ -73,10 +73,14 @@ field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 		done
 	done
 	for store in sqlite postgres; do
-		# shellcheck disable=SC2046
-		r=$("$work/aorta" bench --flow payout --json --duration "${seconds}s" $(place $store) | tail -n 1)
-		echo "| /v1: payouts until they are paid, $(field in_flight "$r") under way | $store | $(field payouts_per_second "$r") | | | $(field serve_cpu_ms "$r") ms of processor a payout |"
-		echo "| /v1: payout init at half of that | $store | $(field half_rate "$r") | $(field init_p50_ms "$r") ms | $(field init_p99_ms "$r") ms | from when it was due; aim 25 ms |"
+		for limits in none all; do
+			of=/v1
+			[ $limits = none ] || of="/v1, licensed"
+			# shellcheck disable=SC2046
+			r=$("$work/aorta" bench --flow payout --json --limits $limits --duration "${seconds}s" $(place $store) | tail -n 1)
+			echo "| $of: payouts until they are paid, $(field in_flight "$r") under way | $store | $(field payouts_per_second "$r") | | | $(field serve_cpu_ms "$r") ms of processor a payout |"
+			echo "| $of: payout init at half of that | $store | $(field half_rate "$r") | $(field init_p50_ms "$r") ms | $(field init_p99_ms "$r") ms | from when it was due; aim 25 ms |"
+		done
 	done
 	for store in sqlite postgres; do
 		# shellcheck disable=SC2046

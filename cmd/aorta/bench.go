@@ -25,7 +25,7 @@ type benchCmd struct {
 	Duration time.Duration `help:"How long to measure." default:"20s"`
 	Rate     string        `help:"With --flow: payments, rounds or payouts begun a second while latency is measured; auto: half of the most. With --core: payments begun a second at their due times, instead of as many as there are callers." default:"auto"`
 	Accounts int           `help:"With --core: PSP accounts, each with a project and a currency of its own, that payments take in turn; at most 150." default:"1"`
-	Limits   string        `help:"With --core: payments into wallets of ten thousand customers, without limits (none) or with every limit there is, of a licensed project (all)." enum:",none,all" default:""`
+	Limits   string        `help:"With --core: payments into wallets of ten thousand customers, without limits (none) or with every limit there is, of a licensed project (all). With --flow payout: of a project that has no rules (none, or empty) or is licensed (all), whose payouts are checked." enum:",none,all" default:""`
 	Lanes    int           `help:"With --core: committers of this process; 0 means as many as serve has, which on SQLite is the only number there is." default:"0"`
 	Data     string        `help:"Directory for a SQLite database; empty: a temporary one."`
 	Database string        `help:"PostgreSQL address of a database of the bench's own; instead of --data."`
@@ -47,8 +47,8 @@ func (c benchCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	if c.Accounts < 1 || c.Accounts > maxAccounts {
 		return fmt.Errorf("--accounts: 1 to %d", maxAccounts)
 	}
-	if c.Limits != "" && (!c.Core || c.Accounts != 1) {
-		return errors.New("--limits: with --core, and one account")
+	if c.Limits != "" && (!c.Core && c.Flow != "payout" || c.Accounts != 1) {
+		return errors.New("--limits: with --core and one account, or --flow payout")
 	}
 	if c.Lanes < 0 || c.Lanes > maxLanes || (c.Lanes > 1 && c.Database == "") {
 		return fmt.Errorf("--lanes: 0 to %d on PostgreSQL, 0 or 1 on SQLite", maxLanes)

@@ -37,6 +37,24 @@ func (c benchCmd) limitedProjects() []project.Project {
 // benchRules are a profile's, with a rate: without one, each deposit would be a case.
 const benchRules = "profile = \"generic\"\n[rates]\nINR = \"100\"\n"
 
+// payoutRules are of a house whose payouts are checked in full, and wait for nothing: its
+// customers need no level, and what would have a person look is found and noted without
+// effect, since a thousand customers ask for thirty payouts each, of money that they were
+// given.
+const payoutRules = `profile = "generic"
+
+[kyc.l0]
+payouts = "agreed"
+
+[[rule]]
+id = "V10"
+shadow = true
+
+[[rule]]
+id = "A07"
+shadow = true
+`
+
 // rules are those that the bench's project has: with all limits a profile's, else none.
 func (c benchCmd) rules() (func(int64) *risk.Rules, error) {
 	if c.Limits != limitsAll {

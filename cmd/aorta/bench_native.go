@@ -383,6 +383,10 @@ func lengthOf(head []byte) (int, error) {
 // nativeConfiguration is the platform's, with one project that keeps wallets and
 // pays through the generic provider.
 func (c benchCmd) nativeConfiguration(p *pair, ports []string) string {
+	licensed := ""
+	if c.Limits == limitsAll {
+		licensed = "rules = \"" + rulesName + "\"\n"
+	}
 	return fmt.Sprintf(`data = %q
 database = %q
 listen = %q
@@ -401,12 +405,15 @@ id = %d
 name = "Bench"
 secret = %q
 wallet = true
-
+%s
 [[project.method]]
 code = "generic-bank"
 account = "bench"
-`, c.Data, c.Database, ports[0], ports[1], p.otherAt+"/generic", sandbox.DemoAccountName, benchSecret, benchProject, benchSecret)
+`, c.Data, c.Database, ports[0], ports[1], p.otherAt+"/generic", sandbox.DemoAccountName, benchSecret, benchProject, benchSecret, licensed)
 }
+
+// rulesName is the file beside the configuration that a licensed project's rules are in.
+const rulesName = "rules.toml"
 
 // apiKey makes an API key of the bench's project.
 func (p *pair) apiKey(ctx context.Context) (string, error) {
@@ -449,6 +456,11 @@ func (c benchCmd) onNative(ctx context.Context, s streams, customers int, measur
 	before, err := c.verified(ctx, s)
 	if err != nil {
 		return out, err
+	}
+	if c.Limits == limitsAll {
+		if err := os.WriteFile(filepath.Join(work, rulesName), []byte(payoutRules), 0o600); err != nil {
+			return out, fmt.Errorf("write rules: %w", err)
+		}
 	}
 	p, err := c.startPair(ctx, s, work, c.nativeConfiguration)
 	if err != nil {

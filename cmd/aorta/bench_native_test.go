@@ -53,10 +53,12 @@ func TestBenchDebit(t *testing.T) {
 
 func TestBenchPayout(t *testing.T) {
 	programs(t)
-	var r payoutResult
-	bench(t, &r, "--flow", "payout", "--callers", "4", "--rate", "20")
-	if r.InFlight != 4 || r.PayoutsPerSecond <= 0 || r.HalfRate != 20 || r.Payouts < 14 || r.InitP50MS <= 0 || r.InitP99MS < r.InitP50MS || r.SandboxCPUMS <= 0 {
-		t.Errorf("bench says %+v", r)
+	for _, limits := range []string{"", "all"} {
+		var r payoutResult
+		bench(t, &r, "--flow", "payout", "--callers", "4", "--rate", "20", "--limits", limits)
+		if r.InFlight != 4 || r.PayoutsPerSecond <= 0 || r.HalfRate != 20 || r.Payouts < 14 || r.InitP50MS <= 0 || r.InitP99MS < r.InitP50MS || r.SandboxCPUMS <= 0 || r.Limits != limits {
+			t.Errorf("bench says %+v", r)
+		}
 	}
 }
 

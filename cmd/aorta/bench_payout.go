@@ -18,6 +18,7 @@ type payoutResult struct {
 	HalfRate         float64 `json:"half_rate"`   // begun a second while latency was measured
 	InitP50MS        float64 `json:"init_p50_ms"` // of init's answer, from when it was due
 	InitP99MS        float64 `json:"init_p99_ms"`
+	Limits           string  `json:"limits,omitempty"` // all: of a licensed project
 	Store            string  `json:"store"`
 	DurationS        float64 `json:"duration_s"`
 	Payouts          int64   `json:"payouts"` // all, warm-up included
@@ -30,7 +31,7 @@ var payoutsInFlight = []int{64, 128, 256}
 
 // payout measures payouts over /v1: reserved, sent to the provider, paid by its news.
 func (c benchCmd) payout(ctx context.Context, s streams) error {
-	r := payoutResult{Store: c.storeName(), DurationS: c.Duration.Seconds(), InFlight: c.Callers}
+	r := payoutResult{Limits: c.Limits, Store: c.storeName(), DurationS: c.Duration.Seconds(), InFlight: c.Callers}
 	var err error
 	if r.Processors, err = c.onNative(ctx, s, players, func(l *native) (int64, error) {
 		err := c.measurePayouts(ctx, s, l, &r)
