@@ -385,7 +385,7 @@ func lengthOf(head []byte) (int, error) {
 func (c benchCmd) nativeConfiguration(p *pair, ports []string) string {
 	licensed := ""
 	if c.Limits == limitsAll {
-		licensed = "rules = \"" + rulesName + "\"\n"
+		licensed = "wallet_only = true\nrules = \"" + rulesName + "\"\n"
 	}
 	return fmt.Sprintf(`data = %q
 database = %q
