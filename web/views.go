@@ -13,8 +13,8 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-// View is what one screen of the payment page shows: ConfirmView, HandoffView, ProcessingView, ResultView or
-// ErrorView. All texts in it are plain text; Render escapes them.
+// View is what one screen shows: ConfirmView, HandoffView, ProcessingView, ResultView or ErrorView of the payment
+// page, or the CustomerView of a customer's own page. All texts in it are plain text; Render escapes them.
 type View interface {
 	// screen names the template and the facts that page.js reads from <body>.
 	screen() screen
@@ -275,6 +275,10 @@ func (v ResultView) Words() string {
 	return "result." + string(v.Outcome)
 }
 
+func (v CustomerView) screen() screen {
+	return screen{Name: "customer", Heading: v.T("customer.title")}
+}
+
 func (v ErrorView) screen() screen {
 	return screen{Name: "error", Heading: v.T("error." + string(v.Kind) + ".title")}
 }
@@ -332,7 +336,7 @@ type document struct {
 // templates holds one set per screen: the layout with that screen's file.
 var templates = func() map[string]*template.Template {
 	sets := map[string]*template.Template{}
-	for _, name := range []string{"confirm", "handoff", "processing", "result", "error"} {
+	for _, name := range []string{"confirm", "handoff", "processing", "result", "error", "customer"} {
 		sets[name] = template.Must(template.New("layout.html").ParseFS(templateFiles,
 			"templates/layout.html", "templates/parts.html", "templates/"+name+".html"))
 	}

@@ -58,6 +58,35 @@ func views(lang string) map[string]web.View {
 		},
 		"pending": web.ResultView{Page: page, Outcome: web.OutcomePending, StatusURL: "/p/x/status", PageURL: "/p/x"},
 	}
+	at := web.At(1_767_323_045_000_000)
+	own := web.CustomerView{Page: page, Restricted: &web.Restricted{Kind: "cool_off", Until: at}, Return: back}
+	for _, state := range []web.PayoutState{
+		web.PayoutProcessing, web.PayoutVerify, web.PayoutReview, web.PayoutDeferred, web.PayoutPartly, web.PayoutPaid, web.PayoutFailed, web.PayoutCancelled,
+	} {
+		own.Payouts = append(own.Payouts, web.Payout{
+			Name: "po_1", State: state, Amount: "€25.00", Asked: at, Paid: "€5.00", Returned: "€2.00", ETA: at,
+			Check:  web.Check{URL: "https://bureau.example/", Begin: &web.Action{URL: "/customer/x", Fields: fields}, Under: true},
+			Cancel: &web.Action{URL: "/customer/x", Fields: fields},
+		})
+	}
+	for _, reason := range []web.PayoutReason{web.PayoutRefused, web.PayoutProvider, web.PayoutLimit, web.PayoutUnavailable, web.PayoutOther} {
+		own.Payouts = append(own.Payouts, web.Payout{Name: "po_2", State: web.PayoutFailed, Amount: "€25.00", Asked: at, Reason: reason})
+	}
+	for _, kind := range web.NoticeKinds() {
+		own.Notices = append(own.Notices, web.Notice{
+			Kind: kind, At: at, State: web.PayoutPaid, Amount: "€25.00", Limit: "deposit", Period: "day", Level: "2", From: at,
+		})
+	}
+	for _, period := range []string{"day", "week", "month", "calendar_month", "once"} {
+		for _, kind := range []string{"deposit", "net_deposit", "loss", "stake", "single_deposit"} {
+			own.Limits = append(own.Limits, web.Limit{
+				Kind: kind, Period: period, Amount: "€25.00", Used: "€5.00", ByHouse: true, Asked: "€30.00", Remove: period == "day", From: at,
+			})
+		}
+	}
+	all["customer"] = own
+	all["customer with nothing"] = web.CustomerView{Page: page, Restricted: &web.Restricted{Kind: "house"}}
+	all["customer who is excluded"] = web.CustomerView{Page: page, Restricted: &web.Restricted{Kind: "self_excluded"}}
 	for _, reason := range []web.Reason{
 		"", web.ReasonInsufficientFunds, web.ReasonCancelled, web.ReasonTimeOver, web.ReasonProvider, web.ReasonLimit, web.ReasonUnavailable,
 	} {
@@ -87,14 +116,15 @@ func render(t *testing.T, v web.View) string {
 func TestPagesFitThePolicy(t *testing.T) {
 	t.Parallel()
 	forbidden := map[string]*regexp.Regexp{
-		"inline handler":           regexp.MustCompile(`(?i)<[^>]*\son[a-z]+\s*=`),
-		"inline style":             regexp.MustCompile(`(?i)<[^>]*\sstyle\s*=`),
-		"style element":            regexp.MustCompile(`(?i)<style`),
-		"inline script":            regexp.MustCompile(`(?i)<script(?:[^>]*)>[^<]`),
-		"foreign address":          regexp.MustCompile(`(?i)(?:src|rel="stylesheet" href)="(?:https?:)?//`),
-		"untranslated":             regexp.MustCompile(`(?:confirm|timer|handoff|processing|result|reason|button|error|label|page)\.[a-z_.]+<`),
-		"unfilled":                 regexp.MustCompile(`\{(?:amount|method|provider|n)\}`),
-		"refused by html/template": regexp.MustCompile(`ZgotmplZ`),
+		"inline handler":                    regexp.MustCompile(`(?i)<[^>]*\son[a-z]+\s*=`),
+		"inline style":                      regexp.MustCompile(`(?i)<[^>]*\sstyle\s*=`),
+		"style element":                     regexp.MustCompile(`(?i)<style`),
+		"inline script":                     regexp.MustCompile(`(?i)<script(?:[^>]*)>[^<]`),
+		"foreign address":                   regexp.MustCompile(`(?i)(?:src|rel="stylesheet" href)="(?:https?:)?//`),
+		"untranslated":                      regexp.MustCompile(`(?:confirm|timer|handoff|processing|result|reason|button|error|label|page)\.[a-z_.]+<`),
+		"untranslated on a customer's page": regexp.MustCompile(`(?:customer|payout|notice|limit|period|restricted)\.[a-z_]+`),
+		"unfilled":                          regexp.MustCompile(`\{(?:amount|method|provider|n|state|limit|level)\}`),
+		"refused by html/template":          regexp.MustCompile(`ZgotmplZ`),
 		// html/template takes data-on… for a handler and quotes its text like a script's.
 		"text quoted as a script": regexp.MustCompile(`data-on[a-z]*=`),
 	}

@@ -156,6 +156,14 @@ func (s Customers) ConfirmLimit(ctx context.Context, customerID string, kind str
 	}, opts)
 }
 
+// CreatePage gives the link to a customer's own page, of a licensed project: their payouts with
+// what they wait for, their limits, and what happened. It needs the scope customers:write.
+func (s Customers) CreatePage(ctx context.Context, customerID string, params PageCreateParams, opts ...CallOption) (*PageLink, error) {
+	return send[PageLink](ctx, s.c, request{
+		method: "POST", path: []string{"/v1/customers/", customerID, "/page"}, body: params, mutates: true,
+	}, opts)
+}
+
 // Restrict pauses or excludes a customer who wants it, at once. It needs the scope customers:write.
 func (s Customers) Restrict(ctx context.Context, customerID string, params CustomerRestrictParams, opts ...CallOption) (*Restrictions, error) {
 	return send[Restrictions](ctx, s.c, request{
@@ -1349,6 +1357,27 @@ type Operation struct {
 
 	// Or of which payout.
 	PayoutID string `json:"payout_id,omitzero"`
+}
+
+// PageCreateParams is what Customers.CreatePage takes.
+type PageCreateParams struct {
+	// For how many seconds the link opens the page: 60 to 86400; 3600 if you do not say.
+	ExpiresIn int `json:"expires_in,omitzero"`
+
+	// The page's language: en, hi or ru. Without it, or with another one, the browser's.
+	Language string `json:"language,omitzero"`
+
+	// Where the page's button leads back to.
+	ReturnURL string `json:"return_url,omitzero"`
+}
+
+// PageLink is what Customers.CreatePage gives.
+type PageLink struct {
+	// Where to send the customer's browser. Whoever has it sees the page.
+	URL string `json:"url"`
+
+	// When it opens the page no more: ask for a new one each time.
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // Part is a part of Payout.

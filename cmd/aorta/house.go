@@ -217,7 +217,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		ReplayTo: func(ctx context.Context, projectID int64, k id.Endpoint, f callback.Filter) (int, error) {
 			return parts.callbacks.ReplayTo(ctx, projectID, k, f)
 		},
-		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, PublicURL: h.url, KeyHash: keyHash, Cursors: api.NewCursors(pageKey), Now: time.Now, Random: rand.Reader,
+		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, CustomerURL: page.CustomerURL, PublicURL: h.url, KeyHash: keyHash, Cursors: api.NewCursors(pageKey), Now: time.Now, Random: rand.Reader,
 		Insecure: s.insecureCallbacks(), Sole: s.sole() || s.TestMode, Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
 	if err := errors.Join(flows.SealKeys(ctx, keyHash.Seal), h.makeDemoKeys(ctx, flows, pageKey), h.makeDemoOperators(ctx, flows, pageKey), h.logRules(ctx, flows)); err != nil {

@@ -54,10 +54,14 @@ type Options struct {
 	Projects  func(projectID int64) (project.Project, bool) // required
 	PayURL    func(id.Payment) string                       // where a customer goes on to pay; required
 	PublicURL func() string                                 // as clients reach us; required
-	Cursors   Cursors                                       // of the master key; required
-	KeyHash   project.KeyHasher                             // of the master key, as those who make keys have it; required
-	Now       func() time.Time                              // required
-	Random    io.Reader                                     // names requests; read by many goroutines at once; required
+
+	// CustomerURL is the link to a customer's own page until an instant; required.
+	CustomerURL func(p project.Project, customerID, returnURL, language string, until time.Time) string
+
+	Cursors Cursors           // of the master key; required
+	KeyHash project.KeyHasher // of the master key, as those who make keys have it; required
+	Now     func() time.Time  // required
+	Random  io.Reader         // names requests; read by many goroutines at once; required
 
 	// News takes a provider's signed notification, and answers connector.ErrSignature,
 	// connector.ErrMalformed, or that it could not be stored; required.
@@ -76,7 +80,8 @@ type Options struct {
 	// same machine, and for tests.
 	Insecure bool
 
-	// Sole: there is one merchant, so the house's own accounts are shown to them too.
+	// Sole: the house's own accounts are shown, too: there is one merchant, or it is a
+	// demo. Other merchants' are not.
 	Sole bool
 
 	Rate     float64               // calls per second with one API key; 0: any number

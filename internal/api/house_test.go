@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -303,6 +304,9 @@ func build(h *house, change []setting) *house {
 		PublicURL: func() string { return "https://pay.example" }, KeyHash: keyHash, Cursors: api.NewCursors([32]byte{9}), Now: h.clock, Random: &source{r: rand.NewChaCha8([32]byte{2})},
 		News: func(ctx context.Context, header http.Header, body []byte) error {
 			return h.inbox.Accept(ctx, []inbox.Account{{Connector: "generic", Name: "demo"}}, header, body)
+		},
+		CustomerURL: func(p project.Project, customerID, returnURL, language string, until time.Time) string {
+			return "https://pay.example/customer/" + url.PathEscape(strings.Join([]string{strconv.FormatInt(p.ID, 10), customerID, returnURL, language, strconv.FormatInt(until.Unix(), 10)}, "|"))
 		},
 		Endpoints: h.hooks, ReplayTo: h.calls.ReplayTo,
 		ClientIP: func(*http.Request) netip.Addr { return h.from },

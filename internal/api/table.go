@@ -195,6 +195,11 @@ func (a *API) table() []*route {
 			body: &checkBody{}, answer: &checkView{}, once: a.startCheck, errors: []code{codeState, codeVelocity},
 		},
 		{
+			method: http.MethodPost, pattern: "/v1/customers/{customer_id}/page", name: "createCustomerPage", scope: project.ScopeCustomers,
+			doc:  "Gives the link to a customer's own page, of a licensed project: their payouts with what they wait for, their limits, and what happened.",
+			body: &pageLinkBody{}, answer: &pageLinkView{}, once: a.createCustomerPage, errors: []code{codeState},
+		},
+		{
 			method: http.MethodPost, pattern: "/v1/customers/{customer_id}/restrictions/end", name: "endRestriction", scope: project.ScopeCustomers,
 			doc:  "Asks that a self-exclusion whose time is over ends, which takes a while more.",
 			body: &keyBody{}, answer: &restrictionsView{}, once: a.askEnd, errors: []code{codeState},

@@ -101,7 +101,7 @@ func (f *Flows) noteRefused(ctx context.Context, w wallet, r PayoutRequest, reco
 // Kinds of note that payouts write.
 const (
 	noteDecision = "payout_refused" // what a declined one was declined on: not for the customer
-	notePayout   = "payout"         // where one stands, for the customer
+	NotePayout   = "payout"         // where one stands, for the customer
 )
 
 // note writes a step of a customer's history; one of whom nothing is known has none.
@@ -521,7 +521,7 @@ func (x *application) tell(r payment.Review) {
 	if x.pay.Code != "" && x.pay.Code != payment.CodeSuccess {
 		body["code"], body["message"] = x.pay.Code, x.pay.Message
 	}
-	note(x.page, x.wallet().customer, notePayout, "rules", body)
+	note(x.page, x.wallet().customer, NotePayout, "rules", body)
 }
 
 // submitParts makes an attempt of each part, at the PSP account of its source.

@@ -158,7 +158,7 @@ func (f *Flows) StartCheck(ctx context.Context, r CheckRequest) (CheckView, erro
 			} else {
 				p.Checks.Put(row) // its absence was read
 			}
-			note(p, c.ID, noteCheck, Player(r.Project).Name, checkNote{Check: row.ID, Level: row.Level, State: row.State})
+			note(p, c.ID, NoteCheck, Player(r.Project).Name, checkNote{Check: row.ID, Level: row.Level, State: row.State})
 			p.Due.New(due.Now(row.ID.Raw(), due.Check, p.NowUS(), p.Epoch(), &checking{check: row, customer: c.Name, done: done}))
 			return begun{check: row}, nil
 		},
@@ -512,9 +512,9 @@ func (v *verdict) plan() {
 
 // Kinds of note that checks write.
 const (
-	noteCheck     = "check"        // a check has begun, or ended
-	noteLevel     = "level"        // the level is another now
-	noteLevelNeed = "level_needed" // the customer was told that they will soon need one
+	NoteCheck     = "check"        // a check has begun, or ended
+	NoteLevel     = "level"        // the level is another now
+	NoteLevelNeed = "level_needed" // the customer was told that they will soon need one
 )
 
 type checkNote struct {
@@ -532,9 +532,9 @@ func (v *verdict) tell(c customer.Customer, projectID, was int64) {
 		audit(p, v.who, "check."+string(v.row.State), v.row.ID.String(), map[string]any{"level": v.row.Level, "reason": v.row.Reason})
 	}
 	what := checkNote{Check: v.row.ID, Level: v.row.Level, State: v.row.State, Reason: v.row.Reason}
-	note(p, c.ID, noteCheck, by, what)
+	note(p, c.ID, NoteCheck, by, what)
 	if c.Level != was {
-		note(p, c.ID, noteLevel, by, map[string]any{"from": was, "to": c.Level, "check_id": v.row.ID})
+		note(p, c.ID, NoteLevel, by, map[string]any{"from": was, "to": c.Level, "check_id": v.row.ID})
 	}
 	tellOfCustomer(p, v.told(projectID), event.CustomerKYC, kycNews{
 		CustomerID: c.Name, Level: c.Level, Was: was, ExpiresAt: instantOf(c.LevelUntilUS),
@@ -635,7 +635,7 @@ func warnOfLevel(p *book.Page, to []event.Endpoint, c customer.Customer, level i
 	v.Warned = level
 	c.Checks = v.Encode()
 	p.Customers.Put(c)
-	note(p, c.ID, noteLevelNeed, "rules", map[string]any{"required_level": level})
+	note(p, c.ID, NoteLevelNeed, "rules", map[string]any{"required_level": level})
 	tellOfCustomer(p, to, event.CustomerKYCAsked, kycNews{CustomerID: c.Name, Level: c.LevelAt(p.NowUS()), Was: c.LevelAt(p.NowUS()), Required: level})
 	c, _ = p.Customers.Get(c.ID) // the note has a place on the row
 	return c, nil

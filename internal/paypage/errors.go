@@ -26,6 +26,7 @@ var (
 	errConflict = errors.New("payment_id belongs to another amount, currency or customer")
 	errForeign  = errors.New("confirmed from another site")
 	errSession  = errors.New("no such page session")
+	errLinkOver = errors.New("the link's time is over")
 )
 
 // problem is what is wrong with one parameter, for the merchant's developer.
@@ -74,6 +75,8 @@ func screenOf(err error) (int, web.ErrorKind) {
 		return http.StatusConflict, web.ErrorConflict
 	case errors.Is(err, errFinished):
 		return http.StatusConflict, web.ErrorCompleted
+	case errors.Is(err, errLinkOver):
+		return http.StatusGone, web.ErrorNotFound
 	case errors.Is(err, errTimeOver):
 		return http.StatusGone, web.ErrorExpired
 	case errors.Is(err, errSession):

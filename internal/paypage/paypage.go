@@ -16,6 +16,8 @@
 // it; and a customer who tries again after a decline does so by the same method,
 // and the provider hears no name or e-mail then, since what the merchant allowed
 // and sent of the customer is not kept.
+//
+// Beside it customers of licensed houses have a page of their own (customer.go).
 package paypage
 
 import (
@@ -59,7 +61,7 @@ type Options struct {
 	AllowInsecureCallbacks bool
 }
 
-// Page serves /payment, /payment/…, /shared/…, /params/check and
+// Page serves /payment, /payment/…, /customer/…, /shared/…, /params/check and
 // /v1/params/check.
 type Page struct {
 	opts    Options
@@ -103,6 +105,9 @@ func New(o Options) *Page {
 		"POST /payment/s/{token}": p.comeBack,
 
 		"POST /payment/s/{token}/again": p.again,
+
+		"GET /customer/{token}":  p.customerPage,
+		"POST /customer/{token}": p.customerPress,
 	} {
 		p.mux.Handle(pattern, p.wrap(h))
 	}

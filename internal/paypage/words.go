@@ -245,6 +245,8 @@ func nameOf(v web.View) string {
 		return "processing"
 	case web.ResultView:
 		return string(v.Outcome)
+	case web.CustomerView:
+		return "customer"
 	case web.ErrorView:
 		return "error_" + string(v.Kind)
 	}

@@ -20,3 +20,10 @@ func TestTryAgain(t *testing.T) {
 	d := demo.Start(t, "--page-attempts", "3")
 	drive(t, "again.mjs", map[string]any{"public": d.Public, "sandbox": d.Sandbox})
 }
+
+// TestCustomer shows customers of the licensed house where their payouts stand.
+func TestCustomer(t *testing.T) {
+	needs(t)
+	d := demo.Start(t)
+	drive(t, "customer.mjs", map[string]any{"public": d.Public, "sandbox": d.Sandbox, "key": d.Licensed.APIKey})
+}

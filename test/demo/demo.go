@@ -40,7 +40,10 @@ type Demo struct {
 		ID     int64  `json:"id"`
 		Secret string `json:"secret"`
 	} `json:"project"`
-	APIKey string `json:"api_key"`
+	APIKey   string `json:"api_key"`
+	Licensed struct {
+		APIKey string `json:"api_key"`
+	} `json:"licensed"`
 }
 
 // Binary gives the path of the program: AORTA_BIN, else it is built once per test program.

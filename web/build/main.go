@@ -41,7 +41,7 @@ var assets = []asset{
 	},
 	{
 		Path: "/shared/page.js", Source: "src/page.ts", RunsOn: "payment page",
-		Reason: "Countdown, state polling, hand-over to the provider and events for the merchant's page; the page also works without it. Reads no form field but the chosen method.",
+		Reason: "Countdown, state polling, hand-over to the provider, times in the customer's zone and events for the merchant's page; the page also works without it. Reads no form field but the chosen method.",
 	},
 }
 

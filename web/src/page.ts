@@ -2,7 +2,7 @@
 // refresh: it only makes it quicker and tells the merchant's page around the frame what is going on.
 //
 // What it needs stands in data attributes of <body>, written by templates/layout.html:
-//   data-page           confirm | handoff | processing | result | error
+//   data-page           confirm | handoff | processing | result | error | customer
 //   data-parent-origin  origin of the merchant's page, as the server allowed it; without it nobody is told anything
 //   data-request-id     handoff: our id for the request the provider is about to get
 //   data-returned       processing, result: the customer is back from the provider
@@ -263,6 +263,14 @@ function resultPage(): void {
   }
 }
 
+// ownZone writes an instant as people of the reader's own zone and language do. Without scripts it is in UTC.
+function ownZone(time: HTMLTimeElement): void {
+  const at = new Date(time.dateTime);
+  if (!Number.isNaN(at.getTime())) {
+    time.textContent = at.toLocaleString(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' });
+  }
+}
+
 function start(): void {
   if (framed) {
     document.documentElement.classList.add('framed');
@@ -288,6 +296,7 @@ function start(): void {
       watchSize();
   }
   document.querySelectorAll<HTMLElement>('.timer').forEach(countDown);
+  document.querySelectorAll<HTMLTimeElement>('time').forEach(ownZone);
   if (data['returned'] !== undefined) {
     tell(REDIRECT_IFRAME_COMPLETE);
   }

@@ -417,6 +417,19 @@ var Customers = class {
     }, options);
   }
   /**
+   * Gives the link to a customer's own page, of a licensed project: their payouts with what they
+   * wait for, their limits, and what happened.
+   * It needs the scope customers:write.
+   */
+  createPage(customerID, params = {}, options = {}) {
+    return this.#caller.call({
+      method: "POST",
+      path: ["/v1/customers/", customerID, "/page"],
+      body: params,
+      mutates: true
+    }, options);
+  }
+  /**
    * Pauses or excludes a customer who wants it, at once.
    * It needs the scope customers:write.
    */

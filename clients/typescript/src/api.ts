@@ -179,6 +179,17 @@ export class Customers {
   }
 
   /**
+   * Gives the link to a customer's own page, of a licensed project: their payouts with what they
+   * wait for, their limits, and what happened.
+   * It needs the scope customers:write.
+   */
+  createPage(customerID: string, params: PageCreateParams = {}, options: CallOptions = {}): Promise<PageLink> {
+    return this.#caller.call<PageLink>({
+      method: "POST", path: ["/v1/customers/", customerID, "/page"], body: params, mutates: true,
+    }, options);
+  }
+
+  /**
    * Pauses or excludes a customer who wants it, at once.
    * It needs the scope customers:write.
    */
@@ -1314,6 +1325,24 @@ export interface Operation {
   payment_id?: string;
   /** Or of which payout. */
   payout_id?: string;
+}
+
+/** PageCreateParams is what Customers.CreatePage takes. */
+export interface PageCreateParams {
+  /** For how many seconds the link opens the page: 60 to 86400; 3600 if you do not say. */
+  expires_in?: number | undefined;
+  /** The page's language: en, hi or ru. Without it, or with another one, the browser's. */
+  language?: string | undefined;
+  /** Where the page's button leads back to. */
+  return_url?: string | undefined;
+}
+
+/** PageLink is what Customers.CreatePage gives. */
+export interface PageLink {
+  /** Where to send the customer's browser. Whoever has it sees the page. */
+  url: string;
+  /** When it opens the page no more: ask for a new one each time. */
+  expires_at: string;
 }
 
 /** Part is a part of Payout. */
