@@ -142,6 +142,8 @@ type settings struct {
 	Licences   map[int64]licence // of licensed projects, by their id
 	KYC        []kycConfig       // who checks customers
 	PersonKey  string            // by which a person is known again
+	Google     []hostedGoogle    // integrations with Google
+	TLSMax     string            // "1.2": the public listener offers no newer TLS
 }
 
 // licence is a project's rules and where they come from.
@@ -175,6 +177,7 @@ type file struct {
 	CallbackUnit     string            `toml:"callback_unit"`
 	TLSCert          string            `toml:"tls_cert"`
 	TLSKey           string            `toml:"tls_key"`
+	TLSMax           string            `toml:"tls_max"`
 	CallbackNetworks []string          `toml:"callback_networks"`
 	GateRate         float64           `toml:"gate_rate"`
 	APIRate          float64           `toml:"api_rate"`
@@ -182,6 +185,7 @@ type file struct {
 	KYC              []kycConfig       `toml:"kyc"`
 	Connectors       []connectorConfig `toml:"connector"`
 	Projects         []projectConfig   `toml:"project"`
+	Google           []googleConfig    `toml:"google"`
 }
 
 type projectConfig struct {
@@ -272,7 +276,7 @@ func load(path string, env func(string) string) (settings, error) {
 	for name, field := range map[string]*string{
 		"DATA": &f.Data, "DATABASE": &f.Database, "LISTEN": &f.Listen, "OPS_LISTEN": &f.OpsListen, "OPS_TOKEN": &f.OpsToken,
 		"PUBLIC_URL": &f.PublicURL, "BASE_TIME": &f.BaseTime, "LIMIT_TIME": &f.LimitTime, "LOOKUP_SCHEDULE": &f.LookupSchedule,
-		"CALLBACK_UNIT": &f.CallbackUnit, "TLS_CERT": &f.TLSCert, "TLS_KEY": &f.TLSKey, "KYC_PERSON_KEY": &f.KYCPersonKey,
+		"CALLBACK_UNIT": &f.CallbackUnit, "TLS_CERT": &f.TLSCert, "TLS_KEY": &f.TLSKey, "TLS_MAX": &f.TLSMax, "KYC_PERSON_KEY": &f.KYCPersonKey,
 	} {
 		if v := env("AORTA_" + name); v != "" {
 			*field = v
@@ -289,7 +293,8 @@ func load(path string, env func(string) string) (settings, error) {
 			}
 		}
 	}
-	return f.settings(filepath.Dir(path), env)
+	s, err := f.settings(filepath.Dir(path), env)
+	return s, errors.Join(err, s.addGoogle(f.Google, path))
 }
 
 // settings checks what a file says. Files that it names lie relative to dir.
@@ -297,7 +302,7 @@ func (f file) settings(dir string, env func(string) string) (settings, error) {
 	s := settings{
 		Data: f.Data, Database: f.Database, Listen: f.Listen, OpsListen: f.OpsListen, OpsToken: f.OpsToken, PublicURL: f.PublicURL,
 		knobs: knobs{TLSCert: f.TLSCert, TLSKey: f.TLSKey}, Connectors: f.Connectors,
-		GateRate: f.GateRate, APIRate: f.APIRate, KYC: f.KYC, PersonKey: f.KYCPersonKey,
+		GateRate: f.GateRate, APIRate: f.APIRate, KYC: f.KYC, PersonKey: f.KYCPersonKey, TLSMax: f.TLSMax,
 	}
 	var errs []error
 	duration := func(key, text string, into *time.Duration) {
@@ -533,7 +538,7 @@ func (s settings) check() error {
 	if !(s.APIRate >= 0 && s.APIRate <= maxGateRate) {
 		return fmt.Errorf("api_rate must be 0 to %d calls per second", maxGateRate)
 	}
-	if err := s.checkLicences(); err != nil {
+	if err := errors.Join(s.checkTLS(), s.checkLicences()); err != nil {
 		return err
 	}
 	if _, _, err := verifiers(s.KYC, s.PersonKey); err != nil {

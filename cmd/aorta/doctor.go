@@ -69,6 +69,7 @@ func (c doctorCmd) Run(ctx context.Context, s streams) error {
 		e.connectors(cfg)
 		e.projects(cfg)
 		e.rules(cfg)
+		e.google(cfg)
 	}
 	e.tls(cfg)
 	e.masterKey(cfg.Data)

@@ -106,6 +106,7 @@ func (h *house) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	secured = s.secure(secured)
 	connectors, err := connectorsByName(s.Connectors, shares().idle, s.TestMode, connect)
 	if err != nil {
 		return fmt.Errorf("PSP accounts: %w", err)
@@ -141,7 +142,11 @@ func (h *house) build(ctx context.Context) error {
 	h.public, h.ops = newServer(public.turns(handler)), newServer(ops)
 	h.public.ErrorLog, h.ops.ErrorLog = slog.NewLogLogger(h.log.Handler(), slog.LevelDebug), slog.NewLogLogger(h.log.Handler(), slog.LevelDebug)
 	h.public.TLSConfig = secured
-	go h.serve(h.public, public)
+	if secured != nil && len(s.Google) > 0 {
+		go h.serve(h.public, silent{public})
+	} else {
+		go h.serve(h.public, public)
+	}
 	go h.serve(h.ops, opsListener)
 	return nil
 }
@@ -220,6 +225,10 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, CustomerURL: page.CustomerURL, PublicURL: h.url, KeyHash: keyHash, Cursors: api.NewCursors(pageKey), Now: time.Now, Random: rand.Reader,
 		Insecure: s.insecureCallbacks(), Sole: s.sole() || s.TestMode, Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
+	calls, watchKeys, err := googleDoor(s, pageKey, h.log, h.metrics)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := errors.Join(flows.SealKeys(ctx, keyHash.Seal), h.makeDemoKeys(ctx, flows, pageKey), h.makeDemoOperators(ctx, flows, pageKey), h.logRules(ctx, flows)); err != nil {
 		return nil, nil, err
 	}
@@ -247,6 +256,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		defer close(h.guarded)
 		var wg sync.WaitGroup
 		wg.Go(func() { endpoints.Run(run) })
+		wg.Go(func() { watchKeys(run) })
 		wg.Go(func() { h.sealLog(run, flows, sealer) })
 		guard.Run(run)
 		wg.Wait()
@@ -258,6 +268,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	mux.Handle("/n/{connector}/{account}", in)
 	mux.Handle("/n/"+flow.KYC+"/{account}", in.Checks())
 	mux.Handle("/", page)
+	serveGoogle(mux, s.Google, calls)
 	return mux, opsapi.New(opsapi.Options{
 		Read: db, Writing: func() bool { return h.book.Writing() && h.worker.Speaks() }, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,
 		Projects: projects, Endpoints: endpoints, ReplayTo: callbacks.ReplayTo,
@@ -434,6 +445,15 @@ func (h *house) enter() (string, error) {
 		return "", fmt.Errorf("write instance: %w", err)
 	}
 	return text, lock.Sync()
+}
+
+// masterKeyThere is masterKey for who changes nothing: where none was made yet it
+// is one that opens nothing.
+func masterKeyThere(dir string) (key [32]byte, err error) {
+	if _, err := os.Stat(filepath.Join(dir, "master.key")); errors.Is(err, fs.ErrNotExist) && environment("AORTA_MASTER_KEY") == "" {
+		return key, nil
+	}
+	return masterKey(dir)
 }
 
 // masterKey reads the key that page sessions are made with, from

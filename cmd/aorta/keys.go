@@ -20,12 +20,15 @@ import (
 	"aorta/internal/project"
 )
 
-// keysCmd manages the API keys of a running server, through its ops listener.
+// keysCmd manages the API keys of a running server, through its ops listener, and
+// the keys of Google integrations, in their files.
 type keysCmd struct {
 	Create createKeyCmd `cmd:"" help:"Make an API key. Its text is told once."`
 	List   listKeysCmd  `cmd:"" help:"List API keys, without their texts."`
 	Rotate rotateKeyCmd `cmd:"" help:"Make a key like another one, which still works for a while."`
 	Revoke revokeKeyCmd `cmd:"" help:"End an API key at once."`
+
+	Google googleKeysCmd `cmd:"" help:"The OpenPGP keys of an integration with Google: make, export, import, activate, retire, list."`
 }
 
 // opsCall is how a verb reaches a running server.

@@ -32,7 +32,7 @@ type commands struct {
 	Verify    verifyCmd    `cmd:"" help:"Check every invariant of the stored money. Exit 0 only if all hold."`
 	Doctor    doctorCmd    `cmd:"" help:"Say whether this machine, configuration and database are fit to serve."`
 	Replay    replayCmd    `cmd:"" help:"Send callbacks or apply notifications once more, by the running server's ops listener."`
-	Keys      keysCmd      `cmd:"" help:"Make, list, rotate and revoke API keys, by the running server's ops listener."`
+	Keys      keysCmd      `cmd:"" help:"Make, list, rotate and revoke API keys, by the running server's ops listener; keys google: those of Google integrations, in their files."`
 	Operators operatorsCmd `cmd:"" help:"Make, list, confirm and revoke operators, by the running server's ops listener."`
 	Audit     auditCmd     `cmd:"" help:"Check or print the log of what operators did."`
 	Rules     rulesCmd     `cmd:"" help:"Check a rules file of a licensed project."`

@@ -15,6 +15,10 @@ func lines(text string) map[string]int {
 	return s.at
 }
 
+// LineIn is the line of a key of a TOML text that has been parsed, such as
+// "google[0].layout", or of the nearest key around it.
+func LineIn(text, path string) int { return lineOf(lines(text), path) }
+
 // lineOf is the line of a key, or of the nearest key around it; 1 if there is none.
 func lineOf(at map[string]int, path string) int {
 	for path != "" {

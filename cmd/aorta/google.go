@@ -1,0 +1,462 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"aorta/internal/google"
+	"aorta/internal/google/keyring"
+	"aorta/internal/money"
+	"aorta/internal/pgp"
+	"aorta/internal/project"
+	"aorta/internal/risk"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// googleConfig is one integration with Google (docs/google.md).
+type googleConfig struct {
+	Name          string        `toml:"name"`
+	Project       int64         `toml:"project"`
+	Layout        string        `toml:"layout"`
+	Hosts         []string      `toml:"hosts"`
+	BasePath      *string       `toml:"base_path"` // /gsp/NAME unless it says
+	Accounts      []string      `toml:"accounts"`
+	Sandbox       bool          `toml:"sandbox"`
+	GoogleURL     string        `toml:"google_url"`
+	Keys          string        `toml:"keys"` // directory; DATA/google/NAME unless it says
+	Armor         bool          `toml:"armor"`
+	CallbackHosts []string      `toml:"callback_hosts"`
+	AckAccepts    bool          `toml:"ack_accepts"`
+	CallTimeout   string        `toml:"call_timeout"`
+	AsyncTime     string        `toml:"async_time"`
+	ProofTime     string        `toml:"proof_time"`
+	CodeTime      string        `toml:"code_time"`
+	Limits        []googleLimit `toml:"limit"`
+}
+
+// googleLimit bounds purchases in one currency: amounts as "5000.00".
+type googleLimit struct {
+	Currency    string `toml:"currency"`
+	Least       string `toml:"least"`
+	Transaction string `toml:"transaction"`
+	Day         string `toml:"day"`
+	Month       string `toml:"month"`
+}
+
+// hostedGoogle is an integration and where its keys lie.
+type hostedGoogle struct {
+	google.Integration
+	Keys string
+}
+
+// maxIntegrations bounds the list.
+const maxIntegrations = 16
+
+// addGoogle checks the integrations of a file, and gives each problem its line.
+// What is sound is added even if something else is not, so that the keys of an
+// integration can be seen to meanwhile.
+func (s *settings) addGoogle(list []googleConfig, path string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	var errs []error
+	at := func(n int, err error) {
+		for _, e := range flat(err) {
+			key := fmt.Sprintf("google[%d]", n)
+			var field *google.FieldError
+			if errors.As(e, &field) {
+				key += "." + field.Field
+			}
+			errs = append(errs, fmt.Errorf("%s:%d: [[google]] %w", path, risk.LineIn(string(text), key), e))
+		}
+	}
+	if len(list) > maxIntegrations {
+		return fmt.Errorf("%s: at most %d [[google]]", path, maxIntegrations)
+	}
+	var whole []google.Integration
+	for n, c := range list {
+		i, err := c.integration(s.Projects)
+		if err != nil {
+			at(n, err)
+			continue
+		}
+		if err := google.CheckAll(append(whole, i)); err != nil {
+			at(n, err)
+			continue
+		}
+		whole = append(whole, i)
+		keys := c.Keys
+		switch {
+		case keys == "":
+			keys = filepath.Join(s.Data, "google", i.Name)
+		case !filepath.IsAbs(keys):
+			keys = filepath.Join(filepath.Dir(path), keys)
+		}
+		for _, other := range s.Google {
+			if other.Keys == keys {
+				at(n, &google.FieldError{Field: "keys", What: fmt.Sprintf("%s has the keys of %q: each integration has its own", keys, other.Name)})
+			}
+		}
+		s.Google = append(s.Google, hostedGoogle{i, keys})
+	}
+	return errors.Join(errs...)
+}
+
+// flat takes joined errors apart.
+func flat(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+func (c googleConfig) integration(projects []project.Project) (google.Integration, error) {
+	i := google.Integration{
+		Name: c.Name, ProjectID: c.Project, Layout: google.Layout(c.Layout), Hosts: c.Hosts, BasePath: google.PathUnder + "/" + c.Name,
+		Accounts: c.Accounts, Sandbox: c.Sandbox, GoogleURL: c.GoogleURL, Armor: c.Armor, CallbackHosts: c.CallbackHosts, AckAccepts: c.AckAccepts,
+		CallTimeout: google.DefaultCallTimeout, AsyncTime: google.DefaultAsyncTime, ProofTime: google.DefaultProofTime, CodeTime: google.DefaultCodeTime,
+	}
+	if i.Layout == "" {
+		i.Layout = google.LayoutV1
+	}
+	if c.BasePath != nil {
+		i.BasePath = *c.BasePath
+	}
+	if len(i.CallbackHosts) == 0 {
+		i.CallbackHosts = google.DefaultCallbackHosts()
+	}
+	var errs []error
+	for field, t := range map[string]struct {
+		text string
+		into *time.Duration
+	}{
+		"call_timeout": {c.CallTimeout, &i.CallTimeout}, "async_time": {c.AsyncTime, &i.AsyncTime},
+		"proof_time": {c.ProofTime, &i.ProofTime}, "code_time": {c.CodeTime, &i.CodeTime},
+	} {
+		if t.text == "" {
+			continue
+		}
+		d, err := parseSpan(t.text)
+		if err != nil {
+			errs = append(errs, &google.FieldError{Field: field, What: err.Error()})
+			continue
+		}
+		*t.into = d
+	}
+	for _, l := range c.Limits {
+		limit, err := l.limit()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		i.Limits = append(i.Limits, limit)
+	}
+	if p, known := projectsByID(projects)(c.Project); c.Project != 0 && (!known || !p.Wallet) {
+		errs = append(errs, &google.FieldError{Field: "project", What: fmt.Sprintf("%d is no [[project]] with wallet = true: Google's users pay from wallets", c.Project)})
+	}
+	if err := i.Check(); err != nil {
+		errs = append(errs, flat(err)...)
+	}
+	return i, errors.Join(errs...)
+}
+
+func (l googleLimit) limit() (google.Limit, error) {
+	out := google.Limit{Currency: money.Currency(l.Currency)}
+	for _, f := range []struct {
+		name, text string
+		into       *int64
+	}{{"least", l.Least, &out.Least}, {"transaction", l.Transaction, &out.Transaction}, {"day", l.Day, &out.Day}, {"month", l.Month, &out.Month}} {
+		if f.text == "" {
+			continue
+		}
+		a, err := money.ParseDecimal(f.text, out.Currency)
+		if err != nil || a.Minor == 0 {
+			return out, &google.FieldError{Field: "limit", What: fmt.Sprintf("%s = %q is no amount above 0 of %q: write it as \"5000.00\", or leave it out", f.name, f.text, l.Currency)}
+		}
+		*f.into = a.Minor
+	}
+	return out, nil
+}
+
+// googleDoor is the door that Google calls, with its keys. run keeps the keys up
+// to date until its context ends.
+func googleDoor(s settings, master [32]byte, log *slog.Logger, metrics prometheus.Registerer) (door *google.Door, run func(context.Context), err error) {
+	var hosted []google.Hosted
+	var live []*keyring.Live
+	for _, g := range s.Google {
+		keys, err := keyring.New(g.Keys, master, rand.Reader).Watch(g.Name, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		live = append(live, keys)
+		hosted = append(hosted, google.Hosted{Integration: g.Integration, Ring: keys.Ring})
+	}
+	door = google.New(google.Options{Integrations: hosted, Now: time.Now, Random: rand.Reader, Server: "aorta", Log: log, Metrics: metrics})
+	return door, func(ctx context.Context) {
+		var all sync.WaitGroup
+		for _, l := range live {
+			all.Go(func() { l.Run(ctx, time.Now) })
+		}
+		all.Wait()
+	}, nil
+}
+
+// serveGoogle leads what belongs to integrations to their door. Nothing else lies
+// below /gsp, so that is the door's too.
+func serveGoogle(mux *http.ServeMux, list []hostedGoogle, door http.Handler) {
+	if len(list) == 0 {
+		return
+	}
+	mux.Handle(google.PathUnder+"/", door)
+	for _, g := range list {
+		for _, pattern := range g.Patterns() {
+			mux.Handle(pattern, door)
+		}
+	}
+}
+
+// googleKeysCmd is the ceremony of keys. It works on the files beside a server,
+// which takes them up within seconds.
+type googleKeysCmd struct {
+	Create   createGoogleKeyCmd   `cmd:"" help:"Make a key of ours. It decrypts at once, and signs when it is activated."`
+	Export   exportGoogleKeyCmd   `cmd:"" help:"Print the public half of a key, for Google."`
+	Import   importGoogleKeyCmd   `cmd:"" help:"Take a key of Google's in, or a private one of ours that was made elsewhere."`
+	Activate activateGoogleKeyCmd `cmd:"" help:"Let a key be used in full, after its fingerprint was compared."`
+	Retire   retireGoogleKeyCmd   `cmd:"" help:"Keep a key for what the other side still sends with it; or end it."`
+	List     listGoogleKeysCmd    `cmd:"" help:"List keys and what must be seen to."`
+}
+
+// googleKeys is what each verb of the ceremony needs.
+type googleKeys struct {
+	Integration string `arg:"" help:"The integration's name in the configuration."`
+	Config      string `help:"Configuration file." env:"AORTA_CONFIG" type:"existingfile" required:""`
+}
+
+// open finds the keys of the integration. Secrets that the configuration lacks
+// are of no matter here.
+func (g googleKeys) open() (*keyring.Keyring, error) {
+	cfg, err := load(g.Config, environment)
+	var names []string
+	for _, h := range cfg.Google {
+		if h.Name == g.Integration {
+			if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+				return nil, fmt.Errorf("data directory: %w", err)
+			}
+			master, err := masterKey(cfg.Data)
+			if err != nil {
+				return nil, err
+			}
+			return keyring.New(h.Keys, master, rand.Reader), nil
+		}
+		names = append(names, h.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%s has no [[google]] named %q; there are: %s", g.Config, g.Integration, strings.Join(names, ", "))
+}
+
+func told(s streams, e keyring.Entry, next string, err error) error {
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("print key: %w", err)
+	}
+	fmt.Fprintf(s.out, "%s\n", text)
+	if next != "" {
+		fmt.Fprintln(s.err, next)
+	}
+	return nil
+}
+
+type createGoogleKeyCmd struct {
+	Name string        `help:"What Google sees of whose it is; default: the integration's name."`
+	Bits int           `help:"2048, 3072 or 4096. Longer keys cost time and length in each message." default:"2048"`
+	Life time.Duration `help:"How long it lives: two years at most." default:"8760h"`
+	googleKeys
+}
+
+// Run makes the key and prints its entry, as JSON.
+func (c createGoogleKeyCmd) Run(s streams) error {
+	keys, err := c.open()
+	if err != nil {
+		return err
+	}
+	if c.Name == "" {
+		c.Name = c.Integration
+	}
+	e, err := keys.Create(c.Name, time.Now(), pgp.KeyOptions{Bits: c.Bits, Life: c.Life})
+	return told(s, e, "next: aorta keys google export "+c.Integration+" "+e.Fingerprint+", give it to Google, and when Google has it: activate", err)
+}
+
+type exportGoogleKeyCmd struct {
+	googleKeys
+	Fingerprint string `arg:"" help:"Of the key, as list shows it."`
+}
+
+// Run prints the key, armored.
+func (c exportGoogleKeyCmd) Run(s streams) error {
+	keys, err := c.open()
+	if err != nil {
+		return err
+	}
+	text, err := keys.Export(c.Fingerprint)
+	return printed(s, text, err)
+}
+
+type importGoogleKeyCmd struct {
+	googleKeys
+	File string `arg:"" help:"The key, armored or binary; - reads it from standard input."`
+}
+
+// maxKeyFile is more than a key may have.
+const maxKeyFile = 1 << 20
+
+// Run takes the key in and prints its entry, as JSON.
+func (c importGoogleKeyCmd) Run(s streams) error {
+	keys, err := c.open()
+	if err != nil {
+		return err
+	}
+	in := os.Stdin
+	if c.File != "-" {
+		if in, err = os.Open(c.File); err != nil {
+			return fmt.Errorf("key: %w", err)
+		}
+		defer in.Close()
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxKeyFile))
+	if err != nil {
+		return fmt.Errorf("key: %w", err)
+	}
+	e, err := keys.Import(text, time.Now())
+	return told(s, e, "next: compare the fingerprint with what the other side says it is, by another way than the key came; then: aorta keys google activate "+c.Integration+" FINGERPRINT", err)
+}
+
+type activateGoogleKeyCmd struct {
+	googleKeys
+	Fingerprint string `arg:"" help:"All of it, as the other side says it."`
+}
+
+// callbackRoom is how long Google's call-back address may be, for keys that are
+// activated to leave room for it.
+const callbackRoom = 256
+
+// Run activates the key and prints its entry, as JSON.
+func (c activateGoogleKeyCmd) Run(s streams) error {
+	keys, err := c.open()
+	if err != nil {
+		return err
+	}
+	e, err := keys.Activate(c.Fingerprint, time.Now(), callbackRoom)
+	return told(s, e, "", err)
+}
+
+type retireGoogleKeyCmd struct {
+	googleKeys
+	Fingerprint string `arg:"" help:"Of the key, as list shows it."`
+	Revoke      bool   `help:"End it at once and for ever, whatever follows: somebody else may have it, or it has long retired."`
+}
+
+// Run retires the key and prints its entry, as JSON.
+func (c retireGoogleKeyCmd) Run(s streams) error {
+	keys, err := c.open()
+	if err != nil {
+		return err
+	}
+	if c.Revoke {
+		e, err := keys.Revoke(c.Fingerprint, time.Now())
+		return told(s, e, "", err)
+	}
+	e, err := keys.Retire(c.Fingerprint, time.Now())
+	return told(s, e, "when nothing comes with it any more: aorta keys google retire --revoke "+c.Integration+" "+e.Fingerprint, err)
+}
+
+type listGoogleKeysCmd struct {
+	JSON bool `help:"Print the keys as one line of JSON." name:"json"`
+	googleKeys
+}
+
+// Run lists, as JSON, or for people with what must be seen to.
+func (c listGoogleKeysCmd) Run(s streams) error {
+	keys, err := c.open()
+	if err != nil {
+		return err
+	}
+	list, err := keys.List()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if list == nil {
+			list = []keyring.Entry{}
+		}
+		if err := json.NewEncoder(s.out).Encode(list); err != nil {
+			return fmt.Errorf("print keys: %w", err)
+		}
+		return nil
+	}
+	for _, e := range list {
+		until := "never expires"
+		if !e.Expires.IsZero() {
+			until = "until " + e.Expires.Format(time.DateOnly)
+		}
+		fmt.Fprintf(s.out, "%-6s %-8s %s  %d bits, %s, %s\n", e.Side, e.State, e.Fingerprint, e.Bits, until, e.Name)
+	}
+	for _, w := range keyring.Warnings(list, time.Now()) {
+		fmt.Fprintf(s.err, "%s\n  → %s\n", w.Found, w.ToDo)
+	}
+	return nil
+}
+
+// google says of each integration whether its keys can be used, and for how long.
+func (e *examination) google(cfg settings) {
+	if len(cfg.Google) == 0 {
+		return
+	}
+	master, err := masterKeyThere(cfg.Data)
+	if err != nil {
+		e.fail("google", "make the master key good first", "keys cannot be opened: %v", err)
+		return
+	}
+	for _, g := range cfg.Google {
+		keys := keyring.New(g.Keys, master, rand.Reader)
+		list, err := keys.List()
+		if err == nil {
+			_, err = keys.Ring()
+		}
+		if err != nil {
+			e.fail("google", "restore "+g.Keys+" from a copy, with the master key of then", "%s: %v", g.Name, err)
+			continue
+		}
+		warnings := keyring.Warnings(list, e.now)
+		for _, w := range warnings {
+			if w.Fatal {
+				e.fail("google", w.ToDo, "%s: %s", g.Name, w.Found)
+			} else {
+				e.warn("google", w.ToDo, "%s: %s", g.Name, w.Found)
+			}
+		}
+		if len(warnings) == 0 {
+			e.ok("google", "%s: %d keys, at %s", g.Name, len(list), g.Path("{method}"))
+		}
+	}
+}
