@@ -41,6 +41,7 @@ type checks struct {
 	pays      func(connectorName, account string) (connector.Capabilities, bool)
 	down      map[string]int64 // PSP accounts that take no payouts, and until when
 	endpoints endpoints
+	claims    *claimed      // of a payout that takes places in floats; nil: it has none
 	done      chan struct{} // closed when the PSPs' first answers are booked; nil: nobody waits for them
 }
 
@@ -66,8 +67,8 @@ func (f *Flows) beginChecked(ctx context.Context, r PayoutRequest, rules *risk.R
 	done := make(chan struct{})
 	c := f.checks(r.Project, rules, done)
 	owner := r.Project.Payee(r.CustomerID)
-	begun, err := f.start(ctx, start{
-		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done,
+	begun, err := f.startClaimed(ctx, c, start{
+		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done, guarded: bounded(rules),
 		hint: func(p *book.Page) { hintPayout(p, walletOf(p.Bucket(), owner), r.Amount.Currency) },
 		open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) { return c.open(p, r, k, fresh) },
 	}, want)
@@ -153,6 +154,10 @@ func (c *checks) open(p *book.Page, r PayoutRequest, k id.Payment, fresh bool) (
 		return Begun{}, err
 	}
 	facts.Elsewhere, facts.Parts = split.Elsewhere, partFacts(s.list, split.Parts)
+	if shares := sharesOf(c.rules, c.pr, r.Amount, facts.Parts, nobody); !c.claims.covers(k, shares) {
+		return Begun{}, &claimsError{k, shares}
+	}
+	c.claims.facts(&facts, c.pr)
 	record := c.decide(&review, facts)
 	if record.Decision.Action == risk.Decline {
 		return Begun{}, &refusedPayout{record.Decision.Refusal(), record}

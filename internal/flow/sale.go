@@ -120,6 +120,10 @@ type start struct {
 	done chan struct{}  // closed when the PSP's first answer is booked
 	hint func(*book.Page)
 
+	// guarded: the id may be given up before it is begun (void), as that of a name in
+	// another home may.
+	guarded bool
+
 	// open writes the rows of an id that is free. fresh: it was not looked for.
 	open func(p *book.Page, k id.Payment, fresh bool) (Begun, error)
 }
@@ -232,6 +236,9 @@ func (f *Flows) begin(ctx context.Context, s start, want id.Payment, own bool) (
 				p.Payments.Get(want)
 				p.Refs.Get(voidKey(want))
 			}
+			if s.guarded {
+				p.Refs.Get(voidKey(want))
+			}
 			if s.hint != nil {
 				s.hint(p)
 			}
@@ -277,7 +284,9 @@ func begin(p *book.Page, s *start, want id.Payment, own bool) (Begun, error) {
 		default:
 			want = owner
 		}
-	default:
+	}
+	guarded := s.guarded || !own && s.key.Scope != ""
+	if guarded {
 		if tomb, ok := p.Refs.Get(voidKey(want)); ok && !tomb.Target.IsZero() {
 			return Begun{}, errVoid
 		}
@@ -287,7 +296,7 @@ func begin(p *book.Page, s *start, want id.Payment, own bool) (Begun, error) {
 			return Begun{Payment: pay, Repeat: true}, nil
 		}
 	}
-	if !own {
+	if guarded {
 		p.Refs.Put(payment.Ref{RefKey: voidKey(want)})
 	}
 	return s.open(p, want, fresh)

@@ -221,7 +221,7 @@ func (j *judge) close() {
 // releasable says whether a person may let pass what a rule holds. Freezing,
 // verification, money and limits have their own ways out.
 func releasable(rule string) bool {
-	return rule == ruleScore || rule == ruleMerchantDay || rule == ruleAccountDay || slices.ContainsFunc(catalogue, func(e entry) bool { return e.id == rule })
+	return rule == ruleScore || rule == RuleMerchantDay || rule == RuleAccountDay || slices.ContainsFunc(catalogue, func(e entry) bool { return e.id == rule })
 }
 
 // Record is a decision with all that it was made of, as it is stored.

@@ -92,9 +92,14 @@ const (
 	ruleClosed      = "closed"
 	ruleReviews     = "open_cases"
 	ruleElsewhere   = "A07"
-	ruleMerchantDay = "merchant_day"
-	ruleAccountDay  = "account_day"
 	ruleScore       = "score"
+)
+
+// Names of the questions whose sums are not the customer's, which whoever gathers the
+// facts must know: a person's release takes a place in them.
+const (
+	RuleMerchantDay = "merchant_day"
+	RuleAccountDay  = "account_day"
 )
 
 // Roles that may let a held payout pass.
@@ -292,13 +297,13 @@ func (j *judge) limits(f PayoutFacts) error {
 			j.between("payout_"+part.Method, part.Minor, p.Methods[i].Min, p.Methods[i].Max, c)
 		}
 		if p.AccountDayMax > 0 {
-			j.outside(ruleAccountDay, part.AccountDay, money.Amount{Minor: part.Minor, Currency: c}, p.AccountDayMax)
+			j.outside(RuleAccountDay, part.AccountDay, money.Amount{Minor: part.Minor, Currency: c}, p.AccountDayMax)
 		}
 	}
 	j.maximum("payout_day", PeriodDay, f.Day, f.Amount, p.DayMax, f.DayFreesUS)
 	j.maximum("payout_month", PeriodMonth, f.Paid30, f.Amount, p.MonthMax, f.MonthFreesUS)
 	if p.MerchantDayMax > 0 {
-		j.outside(ruleMerchantDay, f.MerchantDay, f.Amount, p.MerchantDayMax)
+		j.outside(RuleMerchantDay, f.MerchantDay, f.Amount, p.MerchantDayMax)
 	}
 	return nil
 }
@@ -334,7 +339,7 @@ func (j *judge) maximum(rule string, p Period, before Sum, a money.Amount, most,
 	if most == 0 {
 		return
 	}
-	sum, bound, err := j.against(before, a, most)
+	sum, bound, err := j.rules.against(before, a, most)
 	if err != nil {
 		j.broken(rule, err)
 		return
@@ -349,6 +354,14 @@ func (j *judge) maximum(rule string, p Period, before Sum, a money.Amount, most,
 	}})
 }
 
+// Fits reports whether an amount more keeps a sum that is not the customer's (a
+// merchant's, or a PSP account's) at or below a maximum of the rules': whether outside
+// lets it pass. Errors: ErrNoRate, money.ErrRange; nothing fits then.
+func (r *Rules) Fits(before Sum, more money.Amount, most int64) (bool, error) {
+	sum, bound, err := r.against(before, more, most)
+	return err == nil && sum <= bound, err
+}
+
 // outside judges a sum that is not the customer's: they are not refused for it,
 // the payout waits for a person.
 func (j *judge) outside(rule string, before *Sum, a money.Amount, most int64) {
@@ -356,7 +369,7 @@ func (j *judge) outside(rule string, before *Sum, a money.Amount, most int64) {
 		j.broken(rule, errMissing)
 		return
 	}
-	sum, bound, err := j.against(*before, a, most)
+	sum, bound, err := j.rules.against(*before, a, most)
 	if err != nil {
 		j.broken(rule, err)
 		return
@@ -369,11 +382,11 @@ func (j *judge) outside(rule string, before *Sum, a money.Amount, most int64) {
 }
 
 // against gives a sum with one more amount, and a bound in that currency.
-func (j *judge) against(before Sum, a money.Amount, most int64) (sum, bound int64, err error) {
-	if sum, err = j.rules.with(before, a); err != nil {
+func (r *Rules) against(before Sum, a money.Amount, most int64) (sum, bound int64, err error) {
+	if sum, err = r.with(before, a); err != nil {
 		return 0, 0, err
 	}
-	bound, err = j.rules.threshold(most, a.Currency)
+	bound, err = r.threshold(most, a.Currency)
 	return sum, bound, err
 }
 

@@ -187,13 +187,24 @@ func (c *checker) judgePart(h *history, op *payment.Operation, seen *standing) {
 
 // decision is what of a recorded decision is judged here.
 type decision struct {
-	AtUS     int64 `json:"at_us"`
-	Again    bool  `json:"again"`
+	AtUS   int64 `json:"at_us"`
+	Again  bool  `json:"again"`
+	Payout struct {
+		MerchantDay json.RawMessage `json:"merchant_day"`
+		Parts       []partOf        `json:"parts"`
+	} `json:"payout"`
 	Decision struct {
 		Rules     string `json:"rules"`
 		Action    string `json:"action"`
 		Approvals int    `json:"approvals"`
 	} `json:"decision"`
+}
+
+// partOf is a part that a decision was about.
+type partOf struct {
+	Connector  string          `json:"connector"`
+	Account    string          `json:"account"`
+	AccountDay json.RawMessage `json:"account_day"`
 }
 
 // judgeAllowed: what was sent had been allowed, and approved by as many different
@@ -228,6 +239,7 @@ func (c *checker) judgeAllowed(h *history) {
 			AtUS int64  `json:"at_us"`
 		} `json:"approved"`
 	}
+	c.needClaims(h, last)
 	if err := json.Unmarshal([]byte(cmp.Or(h.review.Approvals, "{}")), &given); err != nil {
 		c.violation(C13, "The approvals of payout %s cannot be read.", p.ID)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"aorta/internal/connector"
 	"aorta/internal/customer"
+	"aorta/internal/due"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
@@ -49,6 +50,8 @@ func (c *cashDesk) Refund(_ context.Context, o connector.Order) connector.Outcom
 const licensedRules = `
 profile = "generic"
 [payout]
+merchant_day_max_minor = 10000000
+account_day_max_minor = 10000000
 turnover_permille = 0
 manual_above_minor = 30000
 dual_above_minor = 60000
@@ -149,6 +152,22 @@ func (r rows) changeSource(method string, change func(*limit.Source)) {
 
 func (r rows) payoutWindow() *limit.Window {
 	return pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == limit.Payouts })
+}
+
+func (r rows) claim(name, float string) *limit.Claim {
+	p := r.payment(name)
+	return pick(r.Claims.Insert, func(c *limit.Claim) bool { return c.Payment == p.ID && c.Name == float })
+}
+
+// changeFloat changes what a float holds in euros.
+func (r rows) changeFloat(name string, change func(limit.Outflow) limit.Outflow) {
+	f := pick(r.Floats.Insert, func(f *limit.Float) bool { return f.Name == name })
+	out, err := f.Outflows()
+	if err != nil {
+		panic(err)
+	}
+	out["EUR"] = change(out["EUR"])
+	*f = f.With(out, f.ChangedUS)
 }
 
 // partOf is the last part of a payout.
@@ -278,6 +297,31 @@ func TestCorruptionsOfLicensedPayouts(t *testing.T) {
 				r.Customers.Insert[n].Limits = limits.Encode()
 			}
 		}, "which their limits do not count"},
+		{"a merchant's float that holds less", verify.C3, func(r rows) { r.changeFloat("merchant:1", func(o limit.Outflow) limit.Outflow { o.Reserved--; return o }) }, "the claims on it"},
+		{"an account's float that has paid less", verify.C3, func(r rows) {
+			r.changeFloat("psp:generic:generic-card", func(o limit.Outflow) limit.Outflow { o.Minutes[0][1]--; return o })
+		}, "the claims on it"},
+		{"a float lost", verify.C13, func(r rows) { r.Floats.Insert = nil }, "which does not exist"},
+		{"a claim that nothing ends", verify.C11, func(r rows) {
+			k := r.Claims.Insert[0].ID
+			drop(&r.Due.Insert, func(d *due.Due) bool { return d.ID == k })
+		}, "will not be ended"},
+		{"a claim of less than was paid", verify.C3, func(r rows) {
+			r.claim("paid", "merchant:1").Minor--
+			r.changeFloat("merchant:1", func(o limit.Outflow) limit.Outflow { o.Minutes[0][1]--; return o })
+		}, "of which merchant:1 has|of which merchant:1 counts"},
+		{"a claim of less than is under way", verify.C3, func(r rows) {
+			r.claim("open", "merchant:1").Minor--
+			r.changeFloat("merchant:1", func(o limit.Outflow) limit.Outflow { o.Reserved--; return o })
+		}, "of which merchant:1 has"},
+		{"used by one that is under way", verify.C3, func(r rows) { r.claim("open", "merchant:1").State = limit.ClaimUsed }, "has not ended"},
+		{"sent without a place", verify.C3, func(r rows) {
+			for _, p := range []string{"paid", "open"} {
+				x := *r.claim(p, "merchant:1")
+				drop(&r.Claims.Insert, func(c *limit.Claim) bool { return c.ID == x.ID })
+				drop(&r.Due.Insert, func(d *due.Due) bool { return d.ID == x.ID })
+			}
+		}, "has no place in merchant:1"},
 		{"another customer's review", verify.C3, func(r rows) { r.review("paid").Customer = id.Customer{} }, "the payout is customer"},
 	}
 	for n, test := range tests {
