@@ -364,7 +364,7 @@ func earliest(a, b int64) int64 {
 // approvals are who has let a payout pass, as its review keeps them.
 type approvals struct {
 	Approved []approval `json:"approved,omitempty"`
-	Released []string   `json:"released,omitempty"` // rules that an operator has let pass
+	Released []risk.Pass `json:"released,omitempty"` // what operators have let pass
 	Manual   bool       `json:"manual,omitempty"`   // an operator holds it
 }
 

@@ -16,6 +16,7 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/limit"
 	"aorta/internal/money"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/risk"
@@ -69,7 +70,7 @@ func sharesOf(rules *risk.Rules, pr project.Project, a money.Amount, parts []ris
 		n := slices.IndexFunc(out, func(s floatShare) bool { return s.name == name })
 		if n < 0 {
 			n = len(out)
-			out = append(out, floatShare{name, money.Amount{Currency: a.Currency}, most, released(risk.RuleAccountDay)})
+			out = append(out, floatShare{name, money.Amount{Currency: a.Currency}, most, released(risk.AccountDay(part.Connector, part.Account))})
 		}
 		out[n].amount.Minor += part.Minor
 	}
@@ -427,9 +428,9 @@ func claimable(rules *risk.Rules, pr project.Project, pay payment.Payment, r pay
 
 var errNoDecision = errors.New("it has no decision")
 
-// claimAgain takes the places of a payout that is gone on with. releases: a person
-// lets pass what its last decision was stopped by.
-func (f *Flows) claimAgain(ctx context.Context, c *checks, pay payment.Payment, releases bool) error {
+// claimAgain takes the places of a payout that is gone on with. releases: who lets pass
+// what its last decision was stopped by.
+func (f *Flows) claimAgain(ctx context.Context, c *checks, pay payment.Payment, who operator.Actor, releases bool) error {
 	if c.rules == nil || !bounded(c.rules) || pay.Status.Final() {
 		return nil
 	}
@@ -445,10 +446,12 @@ func (f *Flows) claimAgain(ctx context.Context, c *checks, pay payment.Payment, 
 		return err
 	}
 	released := allowed.Released
-	if releases {
-		released = append(slices.Clone(released), lastOf(pay.ID, r).Decision.Stopped()...)
+	if d := lastOf(pay.ID, r).Decision; releases && mayRelease(d, who) {
+		released = append(slices.Clone(released), d.Stopped()...)
 	}
-	shares, err := claimable(c.rules, c.pr, pay, r, func(rule string) bool { return slices.Contains(released, rule) })
+	shares, err := claimable(c.rules, c.pr, pay, r, func(rule string) bool {
+		return slices.ContainsFunc(released, func(p risk.Pass) bool { return p.Rule == rule })
+	})
 	if err != nil {
 		return err
 	}

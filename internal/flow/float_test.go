@@ -57,7 +57,11 @@ func (h *house) payOut(who, name string, minor int64) id.Payment {
 func (h *house) held(p id.Payment) string {
 	h.t.Helper()
 	d := h.lastDecision(p).Decision
-	return fmt.Sprint(d.Check, " ", d.Stopped())
+	rules := []string{}
+	for _, x := range d.Stopped() {
+		rules = append(rules, x.Rule)
+	}
+	return fmt.Sprint(d.Check, " ", rules)
 }
 
 // What a merchant pays out in a day counts over all its customers, wherever their rows
@@ -154,7 +158,7 @@ func TestAccountDay(t *testing.T) {
 	h.wantStatus(h.payOut("m0", "a", 8000), payment.StatusPaid, "0")
 	over := h.payOut("m1", "b", 1001)
 	h.wantStatus(over, payment.StatusHold, "")
-	if got := h.held(over); got != "limits [account_day]" {
+	if got := h.held(over); got != "limits [account_day:generic:generic-card]" {
 		t.Errorf("it is held by %s", got)
 	}
 	h.wantStatus(h.payOut("m1", "c", 1000), payment.StatusPaid, "0")
@@ -166,7 +170,7 @@ func TestAccountDay(t *testing.T) {
 	h.withMoney("m2", "bank", 4000)
 	both := h.payOut("m2", "d", 5001)
 	h.wantStatus(both, payment.StatusHold, "")
-	if got := h.held(both); got != "limits [account_day]" {
+	if got := h.held(both); got != "limits [account_day:generic:one]" {
 		t.Errorf("two parts by one account: held by %s", got)
 	}
 	h.wantStatus(h.payOut("m2", "e", 2999), payment.StatusPaid, "0")

@@ -72,7 +72,7 @@ func (f *Flows) onPayout(ctx context.Context, do deed) (payment.Payment, payment
 	c := f.checks(pr, rules, nil)
 	owner := pr.Payee(pay.CustomerID)
 	if do.goesOn {
-		if err := f.claimAgain(ctx, c, pay, do.releases); err != nil {
+		if err := f.claimAgain(ctx, c, pay, who, do.releases); err != nil {
 			return pay, nothing, err
 		}
 	}
@@ -330,21 +330,31 @@ func (f *Flows) ReleaseHold(ctx context.Context, k id.Payment, who operator.Acto
 			return ErrNoPerson
 		case w.x.pay.Status != payment.StatusHold:
 			return ErrState
-		case !w.allowed.Manual && d.Approver != "" && !who.Roles.Has(operator.Role(d.Approver)):
+		case !w.allowed.Manual && !mayRelease(d, who):
 			return ErrRole
 		}
 		w.edit(who)
 		if !w.allowed.Manual {
-			for _, rule := range d.Stopped() {
-				if !slices.Contains(w.allowed.Released, rule) {
-					w.allowed.Released = append(w.allowed.Released, rule)
-				}
-			}
+			w.allowed.Released = withPasses(w.allowed.Released, d.Stopped())
 		}
 		w.allowed.Manual = false
 		w.review.Approvals = w.allowed.encode()
 		return w.again()
 	}})
+}
+
+// mayRelease reports whether somebody has the role that a decision's hold is for: those of
+// laundering are for analysts, and for whom they report to.
+func mayRelease(d risk.Decision, who operator.Actor) bool {
+	return d.Approver == "" || who.Roles.Has(operator.Role(d.Approver)) || d.Approver == risk.RoleAMLAnalyst && who.Roles.Has(operator.MLRO)
+}
+
+// withPasses adds what was let pass just now: of one rule the newest counts.
+func withPasses(before, now []risk.Pass) []risk.Pass {
+	out := slices.DeleteFunc(slices.Clone(before), func(b risk.Pass) bool {
+		return slices.ContainsFunc(now, func(p risk.Pass) bool { return p.Rule == b.Rule && p.Unjudged == b.Unjudged })
+	})
+	return append(out, now...)
 }
 
 // edit notes that somebody has changed what the payout waits for: they are the last

@@ -197,3 +197,40 @@ func TestTriedSinceItWasSent(t *testing.T) {
 	h.wantStatus(b.Payment.ID, payment.StatusPaid, "0")
 	h.noDue()
 }
+
+// What laundering looks like is let pass by analysts alone, and no more of it than they
+// have seen.
+func TestAnalystsReleaseLaundering(t *testing.T) {
+	t.Parallel()
+	h := checkedHouse(t, strings.NewReplacer("turnover_permille = 0", "turnover_permille = 1000\nmanual_above_minor = 2000").Replace(easy))
+	h.payIn("card", 10000)
+	p := h.cashOut("p", 3000).Payment.ID
+	h.wantStatus(p, payment.StatusHold, "")
+	as := func(name string, role operator.Role) operator.Actor { return operator.Actor{Name: name, Roles: operator.Roles(role)} }
+	release := func(who operator.Actor, want error) {
+		h.t.Helper()
+		h.tick()
+		if _, _, err := h.flows.ReleaseHold(t.Context(), p, who, "looked into"); !errors.Is(err, want) {
+			t.Errorf("%s releases: %v, want %v", who.Name, err, want)
+		}
+		h.settle()
+	}
+	for _, role := range []operator.Role{operator.PayoutApprover, operator.Finance, operator.RGOfficer, operator.Admin} {
+		release(as("ann", role), flow.ErrRole)
+	}
+	release(as("al", operator.AMLAnalyst), nil)
+	if d := h.lastDecision(p).Decision; d.Check != risk.CheckApproval {
+		t.Errorf("released, it is %s by %s", d.Action, d.Check)
+	}
+	h.payIn("card", 1) // which is not played either
+	if _, _, err := h.flows.ApprovePayout(t.Context(), p, person("bob"), ""); err != nil {
+		t.Fatal(err)
+	}
+	h.settle()
+	if d := h.lastDecision(p).Decision; d.Check != risk.CheckWagering || d.Approver != risk.RoleAMLAnalyst {
+		t.Errorf("after another deposit it is %s by %s, for %q", d.Action, d.Check, d.Approver)
+	}
+	h.wantStatus(p, payment.StatusHold, "")
+	release(as("mo", operator.MLRO), nil)
+	h.wantStatus(p, payment.StatusPaid, "0")
+}

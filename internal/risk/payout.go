@@ -17,7 +17,7 @@ type PayoutFacts struct {
 	NowUS    int64        `json:"now_us"`
 	Amount   money.Amount `json:"amount"`
 	Reserved bool         `json:"reserved,omitempty"` // its money is reserved already, and not in Available
-	Released []string     `json:"released,omitempty"` // rules that a person has let pass (Decision.Stopped)
+	Released []Pass       `json:"released,omitempty"` // what a person has let pass (Decision.Stopped)
 
 	// Check 2, state.
 	Restriction       string `json:"restriction,omitempty"` // in force now
@@ -95,17 +95,21 @@ const (
 	ruleScore       = "score"
 )
 
-// Names of the questions whose sums are not the customer's, which whoever gathers the
-// facts must know: a person's release takes a place in them.
-const (
-	RuleMerchantDay = "merchant_day"
-	RuleAccountDay  = "account_day"
-)
+// RuleMerchantDay is the question of what the merchant pays out in a day. Whoever gathers
+// the facts must know it, and AccountDay: a person's release takes a place in them.
+const RuleMerchantDay = "merchant_day"
+
+const ruleAccountDay = "account_day:"
+
+// AccountDay is the question of what one PSP account pays out in a day.
+func AccountDay(connector, account string) string { return ruleAccountDay + connector + ":" + account }
 
 // Roles that may let a held payout pass.
 const (
 	RolePayoutApprover = "payout_approver"
 	RoleRGOfficer      = "rg_officer"
+	RoleAMLAnalyst     = "aml_analyst" // and the mlro
+	RoleMLRO           = "mlro"
 )
 
 // DecidePayout runs checks 2 to 9 over the facts of a payout. All are run and
@@ -152,7 +156,7 @@ func (j *judge) payoutState(f PayoutFacts) error {
 	case restrictionOperator, restrictionRegistry:
 		j.note(finding{Hit: Hit{Rule: RuleExclusion, Value: 1, Action: Hold}, says: waits, approver: RoleRGOfficer})
 	case restrictionFrozen:
-		j.note(finding{Hit: Hit{Rule: ruleFrozen, Value: 1, Action: Hold}, says: waits, opens: true})
+		j.note(finding{Hit: Hit{Rule: ruleFrozen, Value: 1, Action: Hold}, says: waits, approver: RoleMLRO, opens: true})
 	case restrictionClosed:
 		hit := Hit{Rule: ruleClosed, Value: f.Amount.Minor, Threshold: f.Amount.Minor + left, Action: Allow}
 		if left > 0 {
@@ -297,7 +301,7 @@ func (j *judge) limits(f PayoutFacts) error {
 			j.between("payout_"+part.Method, part.Minor, p.Methods[i].Min, p.Methods[i].Max, c)
 		}
 		if p.AccountDayMax > 0 {
-			j.outside(RuleAccountDay, part.AccountDay, money.Amount{Minor: part.Minor, Currency: c}, p.AccountDayMax)
+			j.outside(AccountDay(part.Connector, part.Account), part.AccountDay, money.Amount{Minor: part.Minor, Currency: c}, p.AccountDayMax)
 		}
 	}
 	j.maximum("payout_day", PeriodDay, f.Day, f.Amount, p.DayMax, f.DayFreesUS)
@@ -405,9 +409,8 @@ func (j *judge) payoutRules(f PayoutFacts) {
 		if f.LastDepositUS == nil {
 			return 0, 0, false, errMissing
 		}
-		window := rule.Window.Microseconds()
-		age := f.NowUS - *f.LastDepositUS
-		return age, window, *f.LastDepositUS > 0 && age < window, nil
+		after := f.NowUS - rule.Window.Microseconds() // instants, so that a later deposit is more than what was let pass
+		return *f.LastDepositUS, after, *f.LastDepositUS > 0 && *f.LastDepositUS > after, nil
 	})
 	nothing := money.Amount{Currency: f.Amount.Currency}
 	j.ask(ruleSum180, true, refusedFor(2), false, func(rule Rule) (int64, int64, bool, error) {
