@@ -23,6 +23,7 @@ type payoutBody struct {
 	MerchantPayoutID string            `json:"merchant_payout_id" kind:"name" doc:"Your name for the payout, unique in the project whatever the case of its letters, together with your names of payments." ex:"payout-1"`
 	Description      string            `json:"description" kind:"text" doc:"What it is for; providers may show it." ex:"Winnings"`
 	Destination      string            `json:"destination" kind:"instrument" doc:"Of a licensed project: the customer's instrument that what they have won goes to. What they have paid in goes back where it came from all the same." ex:"tok_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	ForfeitBonus     bool              `json:"forfeit_bonus" kind:"boolean" doc:"Of a licensed project: the customer agrees to lose the bonus that they have in the currency. Without it a payout is refused while there is one." ex:"true"`
 	Meta             map[string]string `json:"meta" kind:"meta" doc:"What you want to find beside the payout again." ex:"{\"table\":\"9\"}"`
 	IdempotencyKey   string            `json:"idempotency_key" kind:"key" doc:"Instead of the header Idempotency-Key." ex:"payout-1-try-1"`
 }
@@ -149,7 +150,7 @@ func (a *API) initPayout(ctx context.Context, c *call) (once, error) {
 		}
 		begun, err := a.opts.Flows.BeginPayout(ctx, flow.PayoutRequest{
 			Project: c.project, Route: route, Door: Door, ID: id.Payment(row.Thing), PayoutID: b.MerchantPayoutID, CustomerID: customer,
-			Description: b.Description, Amount: amount, Rest: rest, Keep: flow.Kept{Meta: b.Meta, Answer: row.ID.String()}.Encode(),
+			Description: b.Description, Amount: amount, Rest: rest, ForfeitBonus: b.ForfeitBonus, Keep: flow.Kept{Meta: b.Meta, Answer: row.ID.String()}.Encode(),
 		})
 		switch {
 		case errors.Is(err, flow.ErrInsufficient), tooLittle(err):

@@ -154,10 +154,11 @@ func (c *checks) open(p *book.Page, r PayoutRequest, k id.Payment, fresh bool) (
 		return Begun{}, err
 	}
 	facts.Elsewhere, facts.Parts = split.Elsewhere, partFacts(s.list, split.Parts)
-	if shares := sharesOf(c.rules, c.pr, r.Amount, facts.Parts, nobody); !c.claims.covers(k, shares) {
+	if shares := sharesOf(c.rules, c.pr, r.Amount, facts.Parts, nil); !c.claims.covers(k, shares) {
 		return Begun{}, &claimsError{k, shares}
 	}
 	c.claims.facts(&facts, c.pr)
+	facts.BonusAgreed = r.ForfeitBonus
 	record := c.decide(&review, facts)
 	if record.Decision.Action == risk.Decline {
 		return Begun{}, &refusedPayout{record.Decision.Refusal(), record}
@@ -176,6 +177,11 @@ func (c *checks) open(p *book.Page, r PayoutRequest, k id.Payment, fresh bool) (
 		return Begun{}, err
 	}
 	s.save(p)
+	if record.Decision.Forfeit {
+		if err := x.forfeit(w, c.pr, parts[0].op, facts.Bonus); err != nil {
+			return Begun{}, err
+		}
+	}
 	if r.Keep != "" {
 		p.Requests.Append(payment.Request{ID: k.Raw(), Body: r.Keep})
 	}
@@ -248,6 +254,15 @@ func (x *application) reserveParts(s *sources, split []limit.Part, description s
 	}
 	x.attempt = payment.Attempt{Payee: x.attempt.Payee}
 	return parts, nil
+}
+
+// forfeit takes a bonus away that its customer has agreed to lose by a payout: it goes
+// back to the merchant who gave it. It stays lost, whatever becomes of the payout.
+func (x *application) forfeit(w wallet, pr project.Project, op payment.Operation, minor int64) error {
+	cur := x.pay.Amount.Currency
+	t := ledger.Transfer{Kind: ledger.KindBonusForfeit, Payment: x.pay.ID, Operation: op.ID}
+	_, _, err := post(x.page, t, w, cur, leg{accountName{w.owner, ledger.Bonus}, minor}, leg{accountName{pr.Payee(""), ledger.Payable}, -minor})
+	return err
 }
 
 // part is an operation of a payout with its newest attempt; zero where it was not

@@ -14,7 +14,7 @@ var Spread = spread
 // ClaimFor takes a payout's place in what its merchant pays out, as the act before its begin does.
 func (f *Flows) ClaimFor(ctx context.Context, pr project.Project, k id.Payment, a money.Amount) error {
 	rules := f.opts.Rules(pr.ID)
-	_, err := f.claim(ctx, rules, k, sharesOf(rules, pr, a, nil, nobody))
+	_, err := f.claim(ctx, rules, k, sharesOf(rules, pr, a, nil, nil))
 	return err
 }
 

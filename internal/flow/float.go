@@ -35,9 +35,10 @@ import (
 // floatShare is what a payout takes of one float.
 type floatShare struct {
 	name   string // the float's
+	rule   string // by which it is judged
 	amount money.Amount
-	most   int64 // in a day, in the rules' reference currency
-	forced bool  // a person lets it pass
+	most   int64       // in a day, in the rules' reference currency
+	let    []risk.Pass // what people have let pass
 }
 
 // claimed are the places of a payout: what each float held before it.
@@ -55,11 +56,11 @@ const ofMerchant = "merchant:"
 func accountFloat(connectorName, account string) string { return "psp:" + connectorName + ":" + account }
 
 // sharesOf are what a payout in these parts takes of the floats that the rules bound.
-// released are the rules that a person has let pass.
-func sharesOf(rules *risk.Rules, pr project.Project, a money.Amount, parts []risk.Part, released func(rule string) bool) []floatShare {
+// let is what people have let pass.
+func sharesOf(rules *risk.Rules, pr project.Project, a money.Amount, parts []risk.Part, let []risk.Pass) []floatShare {
 	var out []floatShare
 	if most := rules.Payout.MerchantDayMax; most > 0 {
-		out = append(out, floatShare{merchantFloat(pr), a, most, released(risk.RuleMerchantDay)})
+		out = append(out, floatShare{merchantFloat(pr), risk.RuleMerchantDay, a, most, let})
 	}
 	most := rules.Payout.AccountDayMax
 	if most <= 0 {
@@ -70,7 +71,7 @@ func sharesOf(rules *risk.Rules, pr project.Project, a money.Amount, parts []ris
 		n := slices.IndexFunc(out, func(s floatShare) bool { return s.name == name })
 		if n < 0 {
 			n = len(out)
-			out = append(out, floatShare{name, money.Amount{Currency: a.Currency}, most, released(risk.AccountDay(part.Connector, part.Account))})
+			out = append(out, floatShare{name, risk.AccountDay(part.Connector, part.Account), money.Amount{Currency: a.Currency}, most, let})
 		}
 		out[n].amount.Minor += part.Minor
 	}
@@ -144,9 +145,6 @@ func (f *Flows) claim(ctx context.Context, rules *risk.Rules, k id.Payment, shar
 	return out, nil
 }
 
-// nobody has let a rule pass.
-func nobody(string) bool { return false }
-
 // startClaimed is start of a payout that takes places in floats. Which they are, its act
 // finds: it runs again once they are claimed, and finds the same.
 func (f *Flows) startClaimed(ctx context.Context, c *checks, s start, want id.Payment) (begun Begun, err error) {
@@ -204,8 +202,8 @@ func (f *Flows) claimIn(ctx context.Context, rules *risk.Rules, k id.Payment, s 
 			}
 			now := p.NowUS()
 			before := risk.Sum(out.Sum(limit.Day.After(now, nil)))
-			fits, err := rules.Fits(before, s.amount, s.most)
-			if fits = fits || s.forced && err == nil; fits {
+			fits := rules.Fits(s.rule, before, s.amount, s.most, s.let)
+			if fits {
 				out.Reserve(s.amount)
 				p.Claims.Put(limit.Claim{
 					ID: key, Payment: k, Name: s.name, State: limit.ClaimReserved, Currency: s.amount.Currency, Minor: s.amount.Minor,
@@ -220,7 +218,7 @@ func (f *Flows) claimIn(ctx context.Context, rules *risk.Rules, k id.Payment, s 
 			if fits || known {
 				p.Floats.Put(row.With(out, now))
 			}
-			return before, nil // without a rate the payout is judged to wait
+			return before, nil
 		},
 	})
 	if err != nil {
@@ -408,14 +406,14 @@ func (f *Flows) freeEnded(ctx context.Context, pay payment.Payment) {
 	if err != nil || !ok || !reviewed {
 		return
 	}
-	if shares, err := claimable(rules, pr, pay, review, func(string) bool { return false }); err == nil {
+	if shares, err := claimable(rules, pr, pay, review, nil); err == nil {
 		f.freeClaims(ctx, pay.ID, shares)
 	}
 }
 
 // claimable are the shares of a payout that was begun: its parts are those that its first
 // decision was about.
-func claimable(rules *risk.Rules, pr project.Project, pay payment.Payment, r payment.Review, released func(string) bool) ([]floatShare, error) {
+func claimable(rules *risk.Rules, pr project.Project, pay payment.Payment, r payment.Review, let []risk.Pass) ([]floatShare, error) {
 	var log []risk.Record
 	if err := json.Unmarshal([]byte(r.Log), &log); err != nil {
 		return nil, fmt.Errorf("the decisions of payout %s: %w", pay.ID, err)
@@ -423,7 +421,7 @@ func claimable(rules *risk.Rules, pr project.Project, pay payment.Payment, r pay
 	if len(log) == 0 || log[0].Payout == nil {
 		return nil, fmt.Errorf("payout %s: %w", pay.ID, errNoDecision)
 	}
-	return sharesOf(rules, pr, pay.Amount, log[0].Payout.Parts, released), nil
+	return sharesOf(rules, pr, pay.Amount, log[0].Payout.Parts, let), nil
 }
 
 var errNoDecision = errors.New("it has no decision")
@@ -445,13 +443,11 @@ func (f *Flows) claimAgain(ctx context.Context, c *checks, pay payment.Payment, 
 	if err != nil {
 		return err
 	}
-	released := allowed.Released
+	let := allowed.Released
 	if d := lastOf(pay.ID, r).Decision; releases && mayRelease(d, who) {
-		released = append(slices.Clone(released), d.Stopped()...)
+		let = withPasses(let, d.Stopped())
 	}
-	shares, err := claimable(c.rules, c.pr, pay, r, func(rule string) bool {
-		return slices.ContainsFunc(released, func(p risk.Pass) bool { return p.Rule == rule })
-	})
+	shares, err := claimable(c.rules, c.pr, pay, r, let)
 	if err != nil {
 		return err
 	}

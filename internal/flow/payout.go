@@ -32,6 +32,9 @@ type PayoutRequest struct {
 	// have won sent to; zero: they have not said. What they have paid in goes back where
 	// it came from all the same.
 	Rest id.Instrument
+
+	// Where the project has rules: the customer agrees to lose the bonus that they have.
+	ForfeitBonus bool
 }
 
 // Route is a way to send money: a method, by a PSP account.

@@ -13,6 +13,7 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/flow"
 	"aorta/internal/id"
+	"aorta/internal/ledger"
 	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/risk"
@@ -233,4 +234,55 @@ func TestAnalystsReleaseLaundering(t *testing.T) {
 	h.wantStatus(p, payment.StatusHold, "")
 	release(as("mo", operator.MLRO), nil)
 	h.wantStatus(p, payment.StatusPaid, "0")
+}
+
+// A bonus is lost with the act that begins the payout, and stays lost; one that is given
+// while a payout waits does not stop it.
+func TestForfeitedBonus(t *testing.T) {
+	t.Parallel()
+	h := checkedHouse(t, strings.Replace(easy, "turnover_permille = 0", "turnover_permille = 0\nmanual_above_minor = 2000", 1))
+	h.payIn("card", 10000)
+	bonus := func(name string, minor int64) {
+		h.t.Helper()
+		h.tick()
+		if _, err := h.flows.GrantBonus(t.Context(), flow.WalletMove{Project: h.pr, CustomerID: "c1", TxnID: name, Amount: eur(minor)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bonus("one", 500)
+	owed := h.balanceIn("merchant:1", ledger.Payable)
+	r := h.checkedRequest("p", 3000)
+	var no *risk.Refusal
+	if _, err := h.flows.BeginPayout(t.Context(), r); !errors.As(err, &no) || no.State != "bonus_active" {
+		t.Errorf("without agreement: %v", err)
+	}
+	r.ForfeitBonus = true
+	b, err := h.flows.BeginPayout(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.wantStatus(b.Payment.ID, payment.StatusHold, "")
+	if got, left := h.balanceIn("merchant:1", ledger.Payable)-owed, h.balanceIn(owner, ledger.Bonus); got != 500 || left != 0 {
+		t.Errorf("the merchant has %d more, the customer a bonus of %d; want 500 and 0", got, left)
+	}
+	bonus("two", 700)
+	if _, _, err := h.flows.ApprovePayout(t.Context(), b.Payment.ID, person("ann"), ""); err != nil {
+		t.Fatal(err)
+	}
+	h.settle()
+	h.wantStatus(b.Payment.ID, payment.StatusPaid, "0")
+	if left := h.balanceIn(owner, ledger.Bonus); left != 700 {
+		t.Errorf("a bonus of %d is left, want 700", left)
+	}
+	h.decisions(b.Payment.ID)
+}
+
+// balanceIn is what an owner has in euros, in the customer's bucket.
+func (h *house) balanceIn(owner string, p ledger.Purpose) int64 {
+	h.t.Helper()
+	a, _, err := h.read.Account(h.t.Context(), ledger.AccountID(h.flows.CustomerOf(h.pr, "c1").Bucket(), owner, p, "EUR"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return a.Balance()
 }

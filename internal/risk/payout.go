@@ -207,7 +207,7 @@ func (j *judge) balance(f PayoutFacts) {
 }
 
 func (j *judge) wagering(f PayoutFacts) error {
-	if f.Bonus > 0 {
+	if f.Bonus > 0 && !f.Reserved { // what is reserved was the customer's own, whatever they were given since
 		hit := Hit{Rule: "bonus", Value: f.Bonus, Action: Allow}
 		if !f.BonusAgreed {
 			hit.Action = Decline
@@ -359,11 +359,18 @@ func (j *judge) maximum(rule string, p Period, before Sum, a money.Amount, most,
 }
 
 // Fits reports whether an amount more keeps a sum that is not the customer's (a
-// merchant's, or a PSP account's) at or below a maximum of the rules': whether outside
-// lets it pass. Errors: ErrNoRate, money.ErrRange; nothing fits then.
-func (r *Rules) Fits(before Sum, more money.Amount, most int64) (bool, error) {
+// merchant's, or a PSP account's) at or below a maximum of the rules', or whether people
+// have let so much pass: whether outside lets it go on.
+func (r *Rules) Fits(rule string, before Sum, more money.Amount, most int64, let []Pass) bool {
 	sum, bound, err := r.against(before, more, most)
-	return err == nil && sum <= bound, err
+	hit := Hit{Rule: rule, Value: sum}
+	switch {
+	case err != nil:
+		hit = Hit{Rule: rule, Error: err.Error()}
+	case sum <= bound:
+		return true
+	}
+	return slices.ContainsFunc(let, func(p Pass) bool { return p.covers(hit) })
 }
 
 // outside judges a sum that is not the customer's: they are not refused for it,

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"aorta/internal/id"
+	"aorta/internal/ledger"
 	"aorta/internal/limit"
 	"aorta/internal/money"
 	"aorta/internal/payment"
@@ -190,6 +191,7 @@ type decision struct {
 	AtUS   int64 `json:"at_us"`
 	Again  bool  `json:"again"`
 	Payout struct {
+		Bonus       int64           `json:"bonus"`
 		MerchantDay json.RawMessage `json:"merchant_day"`
 		Parts       []partOf        `json:"parts"`
 	} `json:"payout"`
@@ -197,6 +199,7 @@ type decision struct {
 		Rules     string `json:"rules"`
 		Action    string `json:"action"`
 		Approvals int    `json:"approvals"`
+		Forfeit   bool   `json:"forfeit"`
 	} `json:"decision"`
 }
 
@@ -251,6 +254,32 @@ func (c *checker) judgeAllowed(h *history) {
 	}
 	if len(people) < last.Decision.Approvals {
 		c.violation(C5, "Payout %s was sent with the approval of %d people, but needs %d.", p.ID, len(people), last.Decision.Approvals)
+	}
+}
+
+// forfeitOf is the bonus that was given up when a payout was asked for; nil if none was.
+func forfeitOf(r *payment.Review) *int64 {
+	var log []decision
+	if r == nil || json.Unmarshal([]byte(r.Log), &log) != nil || len(log) == 0 || !log[0].Decision.Forfeit {
+		return nil
+	}
+	return &log[0].Payout.Bonus
+}
+
+// judgeForfeit: a bonus is lost to the merchant who gave it, once, and by a payout whose
+// customer had agreed (limits-and-risk.md section 4.5).
+func (c *checker) judgeForfeit(h *history, t *ledger.Transfer) {
+	if h.forfeit == nil {
+		c.violation(C3, "Transfer %s takes a bonus, and nobody agreed to that with payout %s.", t.ID, h.payment.ID)
+		return
+	}
+	who := c.customers[h.review.Customer]
+	account := func(owner string, p ledger.Purpose) id.Account {
+		return ledger.AccountID(t.ID.Bucket(), owner, p, h.payment.Amount.Currency)
+	}
+	a := money.Amount{Minor: *h.forfeit, Currency: h.payment.Amount.Currency}
+	if !moves(t, account(who.owner, ledger.Bonus), account(who.merchant, ledger.Payable), a) {
+		c.violation(C3, "Transfer %s does not move the bonus of %d minor units that was lost by payout %s to the merchant.", t.ID, a.Minor, h.payment.ID)
 	}
 }
 

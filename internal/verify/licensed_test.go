@@ -105,12 +105,15 @@ func cashed(t *testing.T) rows {
 	}
 	pay := func(name string, minor int64) id.Payment {
 		h.later(time.Second)
-		b, err := h.flows.BeginPayout(t.Context(), flow.PayoutRequest{Project: pr, Door: "api", PayoutID: name, CustomerID: "c", Amount: eur(minor)})
+		b, err := h.flows.BeginPayout(t.Context(), flow.PayoutRequest{Project: pr, Door: "api", PayoutID: name, CustomerID: "c", Amount: eur(minor), ForfeitBonus: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.pump()
 		return b.Payment.ID
+	}
+	if _, err := h.flows.GrantBonus(t.Context(), flow.WalletMove{Project: pr, CustomerID: "c", TxnID: "gift", Amount: eur(40)}); err != nil {
+		t.Fatal(err)
 	}
 	pay("paid", 25_000)
 	desk.payouts = map[string]connector.Outcome{"generic-bank": {Kind: connector.Pending}}
@@ -297,6 +300,23 @@ func TestCorruptionsOfLicensedPayouts(t *testing.T) {
 				r.Customers.Insert[n].Limits = limits.Encode()
 			}
 		}, "which their limits do not count"},
+		{"a bonus taken that nobody gave up", verify.C3, func(r rows) {
+			r.review("paid").Log = strings.ReplaceAll(r.review("paid").Log, `"forfeit":true`, `"forfeit":false`)
+		}, "nobody agreed|bonus_forfeit.*is one too many"},
+		{"a bonus taken twice", verify.C3, func(r rows) {
+			x := *r.transfer("paid", ledger.KindBonusForfeit)
+			x.ID = mint(x.ID)
+			r.Transfers = append(r.Transfers, x)
+		}, "bonus_forfeit"},
+		{"a bonus given up, and not taken", verify.C3, func(r rows) {
+			k := r.transfer("paid", ledger.KindBonusForfeit).ID
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
+		}, "has 0 transfers of kind bonus_forfeit"},
+		{"another bonus than was given up", verify.C3, func(r rows) {
+			x := r.transfer("paid", ledger.KindBonusForfeit)
+			x.Postings = []ledger.Posting{x.Postings[0], x.Postings[1]}
+			x.Postings[0].Minor, x.Postings[1].Minor = 41, -41
+		}, "does not move the bonus of 40"},
 		{"a merchant's float that holds less", verify.C3, func(r rows) { r.changeFloat("merchant:1", func(o limit.Outflow) limit.Outflow { o.Reserved--; return o }) }, "the claims on it"},
 		{"an account's float that has paid less", verify.C3, func(r rows) {
 			r.changeFloat("psp:generic:generic-card", func(o limit.Outflow) limit.Outflow { o.Minutes[0][1]--; return o })

@@ -188,7 +188,7 @@ func (x *paidIn) count(t *ledger.Transfer) {
 		}
 	case ledger.KindLateSuccess, ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease, ledger.KindPayoutReserve,
 		ledger.KindPayoutRelease, ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit,
-		ledger.KindBonusGrant, ledger.KindBonusRelease: // give no room, and take none
+		ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit: // give no room, and take none
 	}
 }
 
@@ -219,7 +219,7 @@ func (x *playedIn) count(t *ledger.Transfer, available id.Account) {
 			}
 		case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit, ledger.KindRefundReserve, ledger.KindRefundSettle,
 			ledger.KindRefundRelease, ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindDebit,
-			ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease: // no play
+			ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit: // no play
 		}
 	}
 }
