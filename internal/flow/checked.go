@@ -127,7 +127,7 @@ func hintPayout(p *book.Page, w wallet, cur money.Currency) {
 	p.Accounts.Get(ledger.AccountID(p.Bucket(), w.owner, ledger.Available, cur))
 	p.Accounts.Get(ledger.AccountID(p.Bucket(), w.owner, ledger.Reserved, cur))
 	p.Accounts.Get(ledger.AccountID(p.Bucket(), w.owner, ledger.Bonus, cur))
-	for _, k := range []limit.Kind{limit.Deposits, limit.Payouts, limit.Play} {
+	for _, k := range []limit.Kind{limit.Deposits, limit.Payouts, limit.Requests, limit.Play} {
 		p.Windows.Get(limit.WindowID(w.customer, k, cur))
 	}
 }
@@ -303,6 +303,9 @@ func (c *checks) facts(p *book.Page, w wallet, pay payment.Payment, reserved boo
 	}
 	held := row.Restrained(limits, now)
 	last, requests := int64(0), int64(1)
+	if reserved {
+		requests = 0 // it is counted already
+	}
 	f := risk.PayoutFacts{
 		NowUS: now, Amount: pay.Amount, Reserved: reserved, Restriction: string(held.Restriction), RestrictedUntilUS: held.UntilUS,
 		Reviews: row.Review, Level: row.LevelAt(now), LastDepositUS: &last, Requests: &requests,
@@ -322,6 +325,7 @@ func (c *checks) facts(p *book.Page, w wallet, pay payment.Payment, reserved boo
 	deposits, _ := p.Windows.Get(limit.WindowID(w.customer, limit.Deposits, cur))
 	play, _ := p.Windows.Get(limit.WindowID(w.customer, limit.Play, cur))
 	f.SinceDeposits, f.SinceStakes = deposits.SinceMinor, play.StakedMinor
+	f.DepositedEver, f.StakedEver = deposits.EverMinor, play.EverMinor
 	return f, nil
 }
 
@@ -350,10 +354,18 @@ func (c *checks) sums(p *book.Page, k id.Customer, cur money.Currency, own id.Pa
 	add(&f.Day, out.Sum(day))
 	add(&f.Deposited180, in.Used(days180))
 	add(&f.Deposited30, in.Used(month))
-	for _, e := range out.List {
-		if e.AtUS > day {
+	requests, _ := p.Windows.Get(limit.WindowID(k, limit.Requests, cur))
+	asked, err := limit.DecodeEntries(requests.Entries)
+	if err != nil {
+		return fmt.Errorf("requests of %s: %w", k, err)
+	}
+	since := f.NowUS - c.rules.Rule("V10").Window.Microseconds()
+	for _, e := range asked.List {
+		if e.AtUS > since {
 			*f.Requests++
 		}
+	}
+	for _, e := range out.List {
 		if !e.Reserved() && e.AtUS > day {
 			f.DayFreesUS = earliest(f.DayFreesUS, e.AtUS+limit.Day.Length().Microseconds())
 		}
@@ -378,9 +390,9 @@ func earliest(a, b int64) int64 {
 
 // approvals are who has let a payout pass, as its review keeps them.
 type approvals struct {
-	Approved []approval `json:"approved,omitempty"`
+	Approved []approval  `json:"approved,omitempty"`
 	Released []risk.Pass `json:"released,omitempty"` // what operators have let pass
-	Manual   bool       `json:"manual,omitempty"`   // an operator holds it
+	Manual   bool        `json:"manual,omitempty"`   // an operator holds it
 }
 
 type approval struct {
@@ -626,6 +638,9 @@ func reserveWindow(p *book.Page, c id.Customer, pay payment.Payment) error {
 	}
 	w.Entries, w.ChangedUS = e.Encode(), p.NowUS()
 	p.Windows.Put(w)
+	if err := countRequest(p, c, pay); err != nil {
+		return err
+	}
 	return paying(p, c, pay.Amount.Currency)
 }
 
@@ -653,6 +668,26 @@ func paying(p *book.Page, c id.Customer, cur money.Currency) error {
 	return nil
 }
 
+// countRequest counts that a payout was asked for, whatever becomes of it (rule V10).
+func countRequest(p *book.Page, c id.Customer, pay payment.Payment) error {
+	k := limit.WindowID(c, limit.Requests, pay.Amount.Currency)
+	w, ok := p.Windows.Get(k)
+	if !ok {
+		w = limit.Window{ID: k, Customer: c, Kind: limit.Requests, Currency: pay.Amount.Currency}
+	}
+	e, err := limit.DecodeEntries(w.Entries)
+	if err != nil {
+		return fmt.Errorf("requests of %s: %w", c, err)
+	}
+	if w.Entries == "" {
+		e.SinceUS = p.NowUS()
+	}
+	e.Add(pay.Amount.Minor, p.NowUS())
+	w.Entries, w.ChangedUS = e.Encode(), p.NowUS()
+	p.Windows.Put(w)
+	return nil
+}
+
 func payoutWindow(p *book.Page, c id.Customer, cur money.Currency) (limit.Window, limit.Entries, error) {
 	k := limit.WindowID(c, limit.Payouts, cur)
 	w, ok := p.Windows.Get(k)
@@ -670,7 +705,9 @@ func payoutWindow(p *book.Page, c id.Customer, cur money.Currency) (limit.Window
 }
 
 // endWindow counts what a payout has come to: what was paid, or nothing. What was
-// paid ends the span over which turnover is asked for (limits-and-risk.md 4.5).
+// paid ends the span over which turnover is asked for (limits-and-risk.md 4.5): of all
+// that was judged when it was let go. What came while it was on its way was not, and
+// goes on counting.
 func (x *application) endWindow() error {
 	c, cur := x.wallet().customer, x.pay.Amount.Currency
 	w, e, err := payoutWindow(x.page, c, cur)
@@ -689,13 +726,34 @@ func (x *application) endWindow() error {
 	if x.pay.CapturedMinor == 0 {
 		return nil
 	}
-	for _, k := range []limit.Kind{limit.Deposits, limit.Play} {
-		if v, ok := x.page.Windows.Get(limit.WindowID(c, k, cur)); ok && v.SinceMinor+v.StakedMinor != 0 {
-			v.SinceMinor, v.StakedMinor, v.ChangedUS = 0, 0, now
-			x.page.Windows.Put(v)
-		}
+	r, _ := x.page.Reviews.Get(x.pay.ID.Raw())
+	judged, err := letGoBy(x.pay.ID, r)
+	if err != nil {
+		return err
+	}
+	if v, ok := x.page.Windows.Get(limit.WindowID(c, limit.Deposits, cur)); ok && v.SinceMinor != 0 {
+		v.SinceMinor, v.ChangedUS = min(v.SinceMinor, max(0, v.EverMinor-judged.DepositedEver)), now
+		x.page.Windows.Put(v)
+	}
+	if v, ok := x.page.Windows.Get(limit.WindowID(c, limit.Play, cur)); ok && v.StakedMinor != 0 {
+		v.StakedMinor, v.ChangedUS = min(v.StakedMinor, max(0, v.EverMinor-judged.StakedEver)), now
+		x.page.Windows.Put(v)
 	}
 	return nil
+}
+
+// letGoBy is what a payout was judged by when all checks let it go the last time.
+func letGoBy(k id.Payment, r payment.Review) (risk.PayoutFacts, error) {
+	var log []risk.Record
+	if err := json.Unmarshal([]byte(r.Log), &log); err != nil {
+		return risk.PayoutFacts{}, fmt.Errorf("the decisions of payout %s: %w", k, err)
+	}
+	for _, record := range slices.Backward(log) {
+		if !record.Again && record.Payout != nil {
+			return *record.Payout, nil
+		}
+	}
+	return risk.PayoutFacts{}, fmt.Errorf("payout %s: %w", k, errNoDecision)
 }
 
 // dueAt has a payout looked at again.

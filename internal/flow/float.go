@@ -49,11 +49,15 @@ type claimed struct {
 }
 
 // merchantFloat is the name of what a merchant pays out.
-func merchantFloat(pr project.Project) string { return ofMerchant + strconv.FormatInt(pr.MerchantID, 10) }
+func merchantFloat(pr project.Project) string {
+	return ofMerchant + strconv.FormatInt(pr.MerchantID, 10)
+}
 
 const ofMerchant = "merchant:"
 
-func accountFloat(connectorName, account string) string { return "psp:" + connectorName + ":" + account }
+func accountFloat(connectorName, account string) string {
+	return "psp:" + connectorName + ":" + account
+}
 
 // sharesOf are what a payout in these parts takes of the floats that the rules bound.
 // let is what people have let pass.

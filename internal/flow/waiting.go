@@ -143,6 +143,10 @@ func (f *Flows) ResumePayout(ctx context.Context, d due.Due) error {
 		switch {
 		case w.x.pay.Status.Final(), w.allowed.Manual:
 			return nil
+		case unsent(w.parts) && w.rules == nil && w.x.pay.Status == payment.StatusDeferred:
+			return w.end(payment.StatusFailed, payment.CodeProviderUnavailable, event.PayoutFailed, reviewRejected) // nobody else would
+		case unsent(w.parts) && w.rules == nil:
+			return nil // it waits for a person, who can reject it
 		case unsent(w.parts):
 			return w.again()
 		}
@@ -198,9 +202,6 @@ const lookAgain = time.Hour
 // on their way or paid. What the rules say of it by now makes them wait, and those
 // that wait for too long go back to the wallet.
 func (w *waiting) sendAgain() error {
-	if w.rules == nil {
-		return ErrState
-	}
 	x, now := w.x, w.x.page.NowUS()
 	var still []part
 	for _, t := range w.parts {
@@ -211,6 +212,9 @@ func (w *waiting) sendAgain() error {
 	if len(still) == 0 {
 		return nil
 	}
+	if w.rules == nil { // its project lost them: what was sent goes on to its end, and nothing more is
+		return w.giveBackAll(still)
+	}
 	action := w.last().Decision.Action // what sent it lets it go, and what stopped it goes on stopping it
 	if now-w.last().AtUS > w.rules.Payout.RecheckAfter.Microseconds() {
 		f, err := w.facts(x.page, walletOf(x.page.Bucket(), x.attempt.Payee), x.pay, true)
@@ -218,6 +222,7 @@ func (w *waiting) sendAgain() error {
 			return err
 		}
 		f.Released, f.Approvals, f.Parts = w.allowed.Released, len(w.allowed.Approved), w.partFacts(still)
+		w.claims.facts(&f, w.pr)
 		action = w.recheck(&w.review, f).Decision.Action
 	}
 	next := now + lookAgain.Microseconds()
@@ -270,6 +275,16 @@ func (w *waiting) triedUS(t part) int64 {
 		}
 	}
 	return since
+}
+
+// giveBackAll ends parts that were never taken.
+func (w *waiting) giveBackAll(parts []part) error {
+	for _, t := range parts {
+		if err := w.giveBack(t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // giveBack ends a part that was never taken.

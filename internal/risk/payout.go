@@ -38,6 +38,8 @@ type PayoutFacts struct {
 	BonusAgreed   bool  `json:"bonus_agreed,omitempty"`   // the customer agrees to lose it
 	SinceDeposits int64 `json:"since_deposits,omitempty"` // captured since the last paid payout
 	SinceStakes   int64 `json:"since_stakes,omitempty"`   // of real money, since then
+	DepositedEver int64 `json:"deposited_ever,omitempty"` // by these two what was judged now is told from what comes
+	StakedEver    int64 `json:"staked_ever,omitempty"`    // until the payout is paid
 
 	// Check 6, route.
 	Elsewhere int64 `json:"elsewhere,omitempty"` // what goes where it did not come from, since that cannot take it
@@ -127,12 +129,13 @@ func (r *Rules) DecidePayout(f PayoutFacts) Decision {
 	return j.decision
 }
 
-// Recheck runs the checks that must hold when a payout is sent, if it was asked
-// for longer ago than PayoutRules.RecheckAfter: 2, 3 and 8.
+// Recheck runs the checks that must hold when something of a payout leaves the queue, if
+// it was judged longer ago than PayoutRules.RecheckAfter: 2, 3, 7 and 8.
 func (r *Rules) Recheck(f PayoutFacts) Decision {
 	j := r.payoutJudge(f)
 	j.run(CheckState, func() error { return j.payoutState(f) })
 	j.run(CheckKYC, func() error { return j.payoutLevel(f) })
+	j.run(CheckLimits, func() error { return j.limits(f) })
 	j.run(CheckRules, func() error { j.payoutRules(f); return nil })
 	return j.decision
 }

@@ -440,11 +440,11 @@ func TestARuleThatBreaks(t *testing.T) {
 	}
 }
 
-// TestRecheck: state, level and rules are looked at again; what was settled at
+// TestRecheck: state, level, limits and rules are looked at again; what was settled at
 // the request is not.
 func TestRecheck(t *testing.T) {
 	t.Parallel()
-	r := rulesOf(t, "[payout]\nmanual_above_minor = 1\nmax_minor = 5000\n")
+	r := rulesOf(t, "[payout]\nmanual_above_minor = 1\nmonth_max_minor = 20000\n")
 	for _, tt := range []struct {
 		name  string
 		facts func(*risk.PayoutFacts)
@@ -453,6 +453,7 @@ func TestRecheck(t *testing.T) {
 		{"as it was", nil, ""},
 		{"frozen since", func(f *risk.PayoutFacts) { f.Restriction = "frozen" }, risk.CheckState},
 		{"level lost since", func(f *risk.PayoutFacts) { f.Level = 0 }, risk.CheckKYC},
+		{"paid much since", func(f *risk.PayoutFacts) { f.Paid30 = risk.Sum{eur(10001)} }, risk.CheckLimits},
 		{"many since", func(f *risk.PayoutFacts) { f.Requests = of(4) }, risk.CheckRules},
 		{"on a list since", func(f *risk.PayoutFacts) { f.Sanctions = of(990) }, risk.CheckRules},
 	} {

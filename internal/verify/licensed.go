@@ -297,9 +297,10 @@ type flowOf struct {
 
 // licensed is what payments say of sources and windows.
 type licensed struct {
-	ways map[way]*flowOf
-	open map[id.Operation]openPart // parts that have not ended
-	paid map[paidOut]*paidSum
+	ways  map[way]*flowOf
+	open  map[id.Operation]openPart // parts that have not ended
+	paid  map[paidOut]*paidSum
+	asked map[paidOut]map[entry]int // when payouts were asked for, and of how much
 }
 
 type openPart struct {
@@ -319,7 +320,7 @@ type paidSum struct {
 }
 
 func newLicensed() licensed {
-	return licensed{ways: map[way]*flowOf{}, open: map[id.Operation]openPart{}, paid: map[paidOut]*paidSum{}}
+	return licensed{ways: map[way]*flowOf{}, open: map[id.Operation]openPart{}, paid: map[paidOut]*paidSum{}, asked: map[paidOut]map[entry]int{}}
 }
 
 // takeWays adds up what a payment's attempts say of the instruments that they name.
@@ -368,6 +369,10 @@ func (c *checker) takeWays(h *history) {
 		s = &paidSum{open: map[id.Payment]int64{}}
 		c.licensed.paid[of] = s
 	}
+	if c.licensed.asked[of] == nil {
+		c.licensed.asked[of] = map[entry]int{}
+	}
+	c.licensed.asked[of][entry{h.payment.CreatedUS, h.payment.Amount.Minor}]++
 	if h.payment.Status.Final() {
 		s.ever += h.payment.CapturedMinor
 	} else {
@@ -464,10 +469,44 @@ func (c *checker) judgePayoutWindows(ctx context.Context) error {
 			c.violation(C3, "Customer %s was paid %d %s and has %d payouts under way, but no window says so.", k.customer, s.ever, k.currency, len(s.open))
 		}
 	}
+	for k, asked := range c.licensed.asked {
+		c.violation(C3, "Customer %s has asked for payouts in %s %d times, but no window has them as asked for.", k.customer, k.currency, len(asked))
+	}
 	return nil
 }
 
+// takeRequests: a customer's window has every payout that was asked for within the time
+// that it is kept, and no other (C3).
+func (c *checker) takeRequests(w *limit.Window) {
+	e, err := limit.DecodeEntries(w.Entries)
+	if err != nil || w.ID != limit.WindowID(w.Customer, w.Kind, w.Currency) {
+		c.violation(C13, "Window %s of customer %s cannot be read, or lies elsewhere: %v.", w.ID, w.Customer, err)
+		return
+	}
+	k := paidOut{w.Customer, w.Currency}
+	asked := c.licensed.asked[k]
+	delete(c.licensed.asked, k)
+	if len(e.List) >= limit.MaxEntries {
+		return // older ones have become one
+	}
+	for _, x := range e.List {
+		if at := (entry{x.AtUS, x.Minor}); asked[at] > 0 && !x.Reserved() {
+			asked[at]--
+			continue
+		}
+		c.violation(C3, "Customer %s has %d minor units at %d as asked for, and no such payout.", w.Customer, x.Minor, x.AtUS)
+	}
+	for at, n := range asked {
+		if n > 0 && at.atUS > w.ChangedUS-limit.KeptFor.Microseconds() {
+			c.violation(C3, "Customer %s has asked for %d minor units at %d, which their window does not have as asked for.", w.Customer, at.minor, at.atUS)
+		}
+	}
+}
+
 func (c *checker) takePayoutWindow(w *limit.Window) {
+	if w.Kind == limit.Requests {
+		c.takeRequests(w)
+	}
 	if w.Kind != limit.Payouts {
 		return
 	}

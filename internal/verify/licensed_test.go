@@ -138,6 +138,9 @@ func (r rows) review(name string) *payment.Review {
 	return pick(r.Reviews.Insert, func(x *payment.Review) bool { return x.ID == p.ID.Raw() })
 }
 
+// theirs is the float of what the merchant pays out.
+var theirs = fmt.Sprint("merchant:", wallets)
+
 // changeSource changes the source of a method.
 func (r rows) changeSource(method string, change func(*limit.Source)) {
 	row := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Sources != "" })
@@ -317,31 +320,53 @@ func TestCorruptionsOfLicensedPayouts(t *testing.T) {
 			x.Postings = []ledger.Posting{x.Postings[0], x.Postings[1]}
 			x.Postings[0].Minor, x.Postings[1].Minor = 41, -41
 		}, "does not move the bonus of 40"},
-		{"a merchant's float that holds less", verify.C3, func(r rows) { r.changeFloat("merchant:1", func(o limit.Outflow) limit.Outflow { o.Reserved--; return o }) }, "the claims on it"},
+		{"a merchant's float that holds less", verify.C3, func(r rows) { r.changeFloat(theirs, func(o limit.Outflow) limit.Outflow { o.Reserved--; return o }) }, "the claims on it"},
 		{"an account's float that has paid less", verify.C3, func(r rows) {
 			r.changeFloat("psp:generic:generic-card", func(o limit.Outflow) limit.Outflow { o.Minutes[0][1]--; return o })
 		}, "the claims on it"},
+		{"a request that does not count", verify.C3, func(r rows) {
+			w := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == limit.Requests })
+			e, err := limit.DecodeEntries(w.Entries)
+			if err != nil {
+				panic(err)
+			}
+			e.List = e.List[1:]
+			w.Entries = e.Encode()
+		}, "as asked for"},
+		{"a request that nobody made", verify.C3, func(r rows) {
+			w := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == limit.Requests })
+			e, err := limit.DecodeEntries(w.Entries)
+			if err != nil {
+				panic(err)
+			}
+			e.Add(5, w.ChangedUS)
+			w.Entries = e.Encode()
+		}, "as asked for"},
+		{"turnover of more than was paid in", verify.C3, func(r rows) {
+			w := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == limit.Deposits })
+			w.SinceMinor = w.EverMinor + 1
+		}, "since"},
 		{"a float lost", verify.C13, func(r rows) { r.Floats.Insert = nil }, "which does not exist"},
 		{"a claim that nothing ends", verify.C11, func(r rows) {
 			k := r.Claims.Insert[0].ID
 			drop(&r.Due.Insert, func(d *due.Due) bool { return d.ID == k })
 		}, "will not be ended"},
 		{"a claim of less than was paid", verify.C3, func(r rows) {
-			r.claim("paid", "merchant:1").Minor--
-			r.changeFloat("merchant:1", func(o limit.Outflow) limit.Outflow { o.Minutes[0][1]--; return o })
-		}, "of which merchant:1 has|of which merchant:1 counts"},
+			r.claim("paid", theirs).Minor--
+			r.changeFloat(theirs, func(o limit.Outflow) limit.Outflow { o.Minutes[0][1]--; return o })
+		}, `of which merchant:\d+ (has|counts)`},
 		{"a claim of less than is under way", verify.C3, func(r rows) {
-			r.claim("open", "merchant:1").Minor--
-			r.changeFloat("merchant:1", func(o limit.Outflow) limit.Outflow { o.Reserved--; return o })
-		}, "of which merchant:1 has"},
-		{"used by one that is under way", verify.C3, func(r rows) { r.claim("open", "merchant:1").State = limit.ClaimUsed }, "has not ended"},
+			r.claim("open", theirs).Minor--
+			r.changeFloat(theirs, func(o limit.Outflow) limit.Outflow { o.Reserved--; return o })
+		}, `of which merchant:\d+ has`},
+		{"used by one that is under way", verify.C3, func(r rows) { r.claim("open", theirs).State = limit.ClaimUsed }, "has not ended"},
 		{"sent without a place", verify.C3, func(r rows) {
 			for _, p := range []string{"paid", "open"} {
-				x := *r.claim(p, "merchant:1")
+				x := *r.claim(p, theirs)
 				drop(&r.Claims.Insert, func(c *limit.Claim) bool { return c.ID == x.ID })
 				drop(&r.Due.Insert, func(d *due.Due) bool { return d.ID == x.ID })
 			}
-		}, "has no place in merchant:1"},
+		}, "has no place in merchant"},
 		{"another customer's review", verify.C3, func(r rows) { r.review("paid").Customer = id.Customer{} }, "the payout is customer"},
 	}
 	for n, test := range tests {
