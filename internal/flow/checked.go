@@ -68,7 +68,7 @@ func (f *Flows) beginChecked(ctx context.Context, r PayoutRequest, rules *risk.R
 	c := f.checks(r.Project, rules, done)
 	owner := r.Project.Payee(r.CustomerID)
 	begun, err := f.startClaimed(ctx, c, start{
-		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done, guarded: bounded(rules),
+		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done, guarded: bounded(rules), opening: r.Opening,
 		hint: func(p *book.Page) { hintPayout(p, walletOf(p.Bucket(), owner), r.Amount.Currency) },
 		open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) { return c.open(p, r, k, fresh) },
 	}, want)

@@ -52,6 +52,7 @@ type Begun struct {
 	Repeat    bool // the name was known: nothing was begun, Payment is the known one
 
 	Review payment.Review // of a payout of a project with rules: what it waits for
+	Answer payment.Answer // of PayoutRequest.Opening, which the caller is to answer
 
 	// Asked is closed when the PSP's first answer is booked, or given up by
 	// this process. It is nil for a repeat.
@@ -124,11 +125,21 @@ type start struct {
 	// another home may.
 	guarded bool
 
+	opening *Opening // whose key is taken with it; nil: no key is
+
 	// open writes the rows of an id that is free. fresh: it was not looked for.
 	open func(p *book.Page, k id.Payment, fresh bool) (Begun, error)
 }
 
-func (f *Flows) start(ctx context.Context, s start, want id.Payment) (Begun, error) {
+func (f *Flows) start(ctx context.Context, s start, want id.Payment) (begun Begun, err error) {
+	if s.opening != nil {
+		f.answers.add(s.opening.ID)
+		defer func() {
+			if err != nil || begun.Repeat {
+				f.answers.end(s.opening.ID)
+			}
+		}()
+	}
 	if s.key.Scope == "" || f.book.SameHome(s.key.Bucket, want.Bucket()) {
 		return f.begin(ctx, s, want, true)
 	}
@@ -239,6 +250,9 @@ func (f *Flows) begin(ctx context.Context, s start, want id.Payment, own bool) (
 			if s.guarded {
 				p.Refs.Get(voidKey(want))
 			}
+			if s.opening != nil {
+				p.Refs.Get(s.opening.key)
+			}
 			if s.hint != nil {
 				s.hint(p)
 			}
@@ -299,7 +313,16 @@ func begin(p *book.Page, s *start, want id.Payment, own bool) (Begun, error) {
 	if guarded {
 		p.Refs.Put(payment.Ref{RefKey: voidKey(want)})
 	}
-	return s.open(p, want, fresh)
+	if s.opening == nil {
+		return s.open(p, want, fresh)
+	}
+	row, err := s.opening.take(p, want)
+	if err != nil {
+		return Begun{}, err
+	}
+	begun, err := s.open(p, want, fresh)
+	begun.Answer = row
+	return begun, err
 }
 
 // putPayment makes a payment's row.
