@@ -128,6 +128,9 @@ func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a mone
 	if err := t.unrestrained(); err != nil {
 		return err
 	}
+	if err := t.freeStale(); err != nil {
+		return err
+	}
 	if err := t.fits(a); err != nil && mutation != "unlimited" {
 		return err
 	}
