@@ -243,7 +243,7 @@ func (f *Flows) SettleCase(ctx context.Context, c CaseChange, how string) (payme
 		return payment.Case{}, ErrNote
 	}
 	told := f.opts.Endpoints()
-	return f.changeCase(ctx, c, "case."+how, func(p *book.Page, row payment.Case) (payment.Case, error) {
+	row, err := f.changeCase(ctx, c, "case."+how, func(p *book.Page, row payment.Case) (payment.Case, error) {
 		rule, known := operator.House().Of(operator.Resolution(row.Kind, how))
 		switch {
 		case !known:
@@ -278,6 +278,13 @@ func (f *Flows) SettleCase(ctx context.Context, c CaseChange, how string) (payme
 		}
 		return logged(p, row, c, payment.CaseStep{Did: "resolve", To: payment.CaseResolved, How: how})
 	})
+	if err != nil {
+		return row, err
+	}
+	if pay, ok, err := f.read.Payment(ctx, row.Payment); ok && err == nil && pay.Type == payment.TypePayout {
+		f.freeEnded(ctx, pay)
+	}
+	return row, nil
 }
 
 // ownerOf is who works on a case once somebody has acted.
