@@ -7,7 +7,7 @@ import "time"
 type CustomerView struct {
 	Page
 	Restricted *Restricted // nil: they are not
-	Payouts    []Payout    // the newest first
+	Payouts    []Payout    // those under way first
 	Notices    []Notice    // the newest first
 	Limits     []Limit
 	Return     *Button // nil for none

@@ -28,7 +28,7 @@ type CustomerPayout struct {
 type CustomerNews struct {
 	Standing CustomerStanding // limits, restrictions, and the newest of what happened
 	Verified KYCView
-	Payouts  []CustomerPayout // the newest first: those under way, and those of which the notes tell
+	Payouts  []CustomerPayout // those under way, then those of which the notes tell; of each the newest first
 }
 
 // maxNews bounds the payouts that are shown.
@@ -62,7 +62,7 @@ func (f *Flows) NewsOf(ctx context.Context, pr project.Project, customerID strin
 		}
 	}
 	slices.SortFunc(out.Payouts, func(a, b CustomerPayout) int {
-		return cmp.Or(cmp.Compare(b.Payment.CreatedUS, a.Payment.CreatedUS), b.Payment.ID.Compare(a.Payment.ID))
+		return cmp.Or(ended(a)-ended(b), cmp.Compare(b.Payment.CreatedUS, a.Payment.CreatedUS), b.Payment.ID.Compare(a.Payment.ID))
 	})
 	out.Payouts = out.Payouts[:min(len(out.Payouts), maxNews)]
 	for n := range out.Payouts {
@@ -71,6 +71,14 @@ func (f *Flows) NewsOf(ctx context.Context, pr project.Project, customerID strin
 		}
 	}
 	return out, nil
+}
+
+// ended is 0 of a payout that is under way, and 1 of one that is not.
+func ended(p CustomerPayout) int {
+	if p.Payment.Status.Final() {
+		return 1
+	}
+	return 0
 }
 
 // payoutsNamed are the payouts that a customer's windows and newest notes name.

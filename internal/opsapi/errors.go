@@ -49,6 +49,11 @@ func (e invalid) Error() string {
 // maxProblems bounds the list of what is wrong: enough to mend a request by.
 const maxProblems = 20
 
+var (
+	errAddress = errors.New("there is no such call")
+	errMethod  = errors.New("this address does not take that HTTP method: see Allow")
+)
+
 // errCard: neither a note nor a name is a place for a card number (security.md S24).
 var errCard = errors.New("the request holds a card number or security code, which must not be sent here")
 
@@ -100,6 +105,10 @@ func refusalOf(err error) (int, errorBody) {
 		return http.StatusForbidden, errorBody{Error: "forbidden", Message: err.Error()}
 	case errors.Is(err, errCard):
 		return http.StatusUnprocessableEntity, errorBody{Error: "pan_not_allowed", Message: err.Error()}
+	case errors.Is(err, errAddress):
+		return http.StatusNotFound, errorBody{Error: "not_found", Message: err.Error()}
+	case errors.Is(err, errMethod):
+		return http.StatusMethodNotAllowed, errorBody{Error: "method_not_allowed", Message: err.Error()}
 	case errors.As(err, new(*http.MaxBytesError)):
 		return http.StatusRequestEntityTooLarge, errorBody{Error: "too_large", Message: "the body is too large"}
 	case errors.As(err, &unread):

@@ -59,8 +59,38 @@ func New(o Options) http.Handler {
 	for what, h := range d.routes() {
 		mux.HandleFunc(what, d.guard(what, h))
 	}
-	return mux
+	return d.known(mux)
 }
+
+// known answers as the other calls do where the address, or the method, is of no call.
+func (d door) known(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" || r.URL.Path != "/admin" && !strings.HasPrefix(r.URL.Path, "/admin/") {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		said := refusedBy{w.Header(), http.StatusNotFound}
+		h.ServeHTTP(&said, r)
+		w.Header().Set(traceHeader, traceID())
+		err := errAddress
+		if said.status == http.StatusMethodNotAllowed {
+			err = errMethod
+		}
+		d.refuse(w, r, err)
+	})
+}
+
+// refusedBy hears with what status, and which methods in Allow, the standard library
+// refuses a request.
+type refusedBy struct {
+	header http.Header
+	status int
+}
+
+func (s *refusedBy) Header() http.Header         { return s.header }
+func (s *refusedBy) WriteHeader(status int)      { s.status = status }
+func (s *refusedBy) Write(b []byte) (int, error) { return len(b), nil }
 
 // routes are all calls that somebody must be allowed to make. Who may is said by
 // operator.House alone.

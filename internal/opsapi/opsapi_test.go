@@ -414,8 +414,19 @@ func TestWhatIsNoCall(t *testing.T) {
 		{method: http.MethodDelete, path: "/admin/deliveries/" + h.deliveries[0].String(), want: 405},
 	}
 	for _, test := range tests {
-		if w := h.call(test.method, test.path, "", ""); w.Code != test.want {
+		w := h.call(test.method, test.path, "", "")
+		if w.Code != test.want {
 			t.Errorf("%s %s = %d, want %d", test.method, test.path, w.Code, test.want)
+		}
+		if test.path == "/" {
+			continue
+		}
+		body := h.answer(w, test.want)
+		if trace, _ := body["trace_id"].(string); len(trace) != 32 || body["error"] != map[int]string{404: "not_found", 405: "method_not_allowed"}[test.want] {
+			t.Errorf("%s %s says %v", test.method, test.path, body)
+		}
+		if allow := w.Header().Get("Allow"); (allow != "") != (test.want == 405) {
+			t.Errorf("%s %s: Allow %q", test.method, test.path, allow)
 		}
 	}
 }
