@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"aorta/internal/connector"
 	"aorta/internal/google"
 	"aorta/internal/google/keyring"
 	"aorta/internal/money"
@@ -240,6 +241,7 @@ type googleKeysCmd struct {
 	Activate activateGoogleKeyCmd `cmd:"" help:"Let a key be used in full, after its fingerprint was compared."`
 	Retire   retireGoogleKeyCmd   `cmd:"" help:"Keep a key for what the other side still sends with it; or end it."`
 	List     listGoogleKeysCmd    `cmd:"" help:"List keys and what must be seen to."`
+	Echo     echoGoogleCmd        `cmd:"" help:"Call Google's echo under each account: so keys are tried after an exchange."`
 }
 
 // googleKeys is what each verb of the ceremony needs.
@@ -248,28 +250,34 @@ type googleKeys struct {
 	Config      string `help:"Configuration file." env:"AORTA_CONFIG" type:"existingfile" required:""`
 }
 
-// open finds the keys of the integration. Secrets that the configuration lacks
-// are of no matter here.
+// open finds the keys of the integration.
 func (g googleKeys) open() (*keyring.Keyring, error) {
+	_, keys, err := g.find()
+	return keys, err
+}
+
+// find finds the integration and its keys. Secrets that the configuration lacks
+// are of no matter here.
+func (g googleKeys) find() (google.Integration, *keyring.Keyring, error) {
 	cfg, err := load(g.Config, environment)
 	var names []string
 	for _, h := range cfg.Google {
 		if h.Name == g.Integration {
 			if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-				return nil, fmt.Errorf("data directory: %w", err)
+				return google.Integration{}, nil, fmt.Errorf("data directory: %w", err)
 			}
 			master, err := masterKey(cfg.Data)
 			if err != nil {
-				return nil, err
+				return google.Integration{}, nil, err
 			}
-			return keyring.New(h.Keys, master, rand.Reader), nil
+			return h.Integration, keyring.New(h.Keys, master, rand.Reader), nil
 		}
 		names = append(names, h.Name)
 	}
 	if err != nil {
-		return nil, err
+		return google.Integration{}, nil, err
 	}
-	return nil, fmt.Errorf("%s has no [[google]] named %q; there are: %s", g.Config, g.Integration, strings.Join(names, ", "))
+	return google.Integration{}, nil, fmt.Errorf("%s has no [[google]] named %q; there are: %s", g.Config, g.Integration, strings.Join(names, ", "))
 }
 
 func told(s streams, e keyring.Entry, next string, err error) error {
@@ -423,6 +431,57 @@ func (c listGoogleKeysCmd) Run(s streams) error {
 	}
 	for _, w := range keyring.Warnings(list, time.Now()) {
 		fmt.Fprintf(s.err, "%s\n  → %s\n", w.Found, w.ToDo)
+	}
+	return nil
+}
+
+type echoGoogleCmd struct {
+	Account string `help:"One account; default: all of the integration's."`
+	googleKeys
+}
+
+// echoed is what --json would be of one account's echo; it is always JSON.
+type echoed struct {
+	Account string `json:"account"`
+	OK      bool   `json:"ok"`
+	Server  string `json:"server_message,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Millis  int64  `json:"ms"`
+}
+
+// errNoEcho: an echo failed. What it said has been printed.
+var errNoEcho = errors.New("not every account was answered: see above")
+
+// Run calls echo under each account and prints what came back, as a line of JSON
+// each.
+func (c echoGoogleCmd) Run(ctx context.Context, s streams) error {
+	i, keys, err := c.find()
+	if err != nil {
+		return err
+	}
+	if c.Account != "" {
+		i.Accounts = []string{c.Account}
+	}
+	ring, err := keys.Ring()
+	if err != nil {
+		return err
+	}
+	client := google.NewClient(connector.NewTransport(1), time.Now)
+	hosted := google.Hosted{Integration: i, Ring: func() *pgp.Ring { return ring }}
+	failed := false
+	for _, account := range i.Accounts {
+		began := time.Now()
+		server, err := client.Echo(ctx, hosted, account, "echo-"+rand.Text(), "aorta tries its keys")
+		said := echoed{Account: account, OK: err == nil, Server: server, Millis: time.Since(began).Milliseconds()}
+		if err != nil {
+			said.Error, failed = err.Error(), true
+		}
+		if err := json.NewEncoder(s.out).Encode(said); err != nil {
+			return fmt.Errorf("print echo: %w", err)
+		}
+	}
+	if failed {
+		return errNoEcho
 	}
 	return nil
 }

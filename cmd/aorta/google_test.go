@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,6 +169,78 @@ func TestGoogleGuide(t *testing.T) {
 	_ = server.Cancel()
 	if err := server.Wait(); err != nil {
 		t.Errorf("serve: %v", err)
+	}
+}
+
+// TestGoogleEcho: we call Google, which is gpg; and what an operator reads when
+// Google does not know our key.
+func TestGoogleEcho(t *testing.T) {
+	t.Parallel()
+	k, _, theirs := googleKeyring(t)
+	var ours string
+	var asked []byte
+	google := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		raw, err := base64.URLEncoding.DecodeString(string(text))
+		if err != nil || r.URL.Path != "/secure-serving/gsp/v1/echo/SHOP_INR" {
+			t.Errorf("%s: %v", r.URL.Path, err)
+		}
+		opened, err := k.Open(r.Context(), raw)
+		if err != nil || !slices.Equal(opened.Signers, []string{ours}) {
+			w.WriteHeader(http.StatusNotFound) // as Google does
+			return
+		}
+		asked = opened.Plain
+		answer, err := k.Seal(r.Context(), []byte(`{"responseHeader":{"responseTimestamp":"1"},"clientMessage":"aorta tries its keys","serverMessage":"gpg"}`),
+			gpg.Message{Signers: []string{theirs}, Recipients: []string{ours}})
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, base64.URLEncoding.EncodeToString(answer))
+	}))
+	t.Cleanup(google.Close)
+	dir := t.TempDir()
+	config := write(t, dir, "aorta.toml", "data = \""+filepath.Join(dir, "data")+"\"\n"+walletProject+
+		"[[google]]\nname = \"main\"\nproject = 200\naccounts = [\"SHOP_INR\"]\ngoogle_url = \""+google.URL+"\"\n", 0o600)
+	do := func(args ...string) (string, error) {
+		t.Helper()
+		out, _, err := aorta(t, append([]string{"keys", "google", args[0], "--config", config, "main"}, args[1:]...)...)
+		return out, err
+	}
+	must := func(args ...string) string {
+		t.Helper()
+		out, err := do(args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	public, err := k.Export(t.Context(), theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must("import", write(t, dir, "google.asc", string(public), 0o600))
+	must("activate", theirs)
+	var e keyring.Entry
+	if err := json.Unmarshal([]byte(must("create")), &e); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := do("echo"); !errors.Is(err, errNoEcho) || !strings.Contains(out, `"ok":false`) || !strings.Contains(out, "no valid key") {
+		t.Errorf("before our key is active: %s, %v", out, err)
+	}
+	must("activate", e.Fingerprint)
+	ours = e.Fingerprint
+	if out, err := do("echo"); !errors.Is(err, errNoEcho) || !strings.Contains(out, "compare fingerprints") {
+		t.Errorf("before Google has our key: %s, %v", out, err)
+	}
+	if err := k.Import(t.Context(), []byte(must("export", ours))); err != nil {
+		t.Fatal(err)
+	}
+	if out := must("echo"); !regexp.MustCompile(`^{"account":"SHOP_INR","ok":true,"server_message":"gpg","ms":\d+}\n$`).MatchString(out) {
+		t.Errorf("echo prints %s", out)
+	}
+	if !regexp.MustCompile(`^{"requestHeader":{"requestId":"echo-[A-Z0-9]+","requestTimestamp":"\d{13}","protocolVersion":{"major":1,"minor":0,"revision":0}},"clientMessage":"aorta tries its keys"}$`).Match(asked) {
+		t.Errorf("Google is asked %s", asked)
 	}
 }
 

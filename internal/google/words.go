@@ -341,9 +341,14 @@ type responseHeader struct {
 // withHeader writes an answer: its header, then its members. A repeat's stored
 // members get the time of the repeat (section 1.5 point 3).
 func withHeader(members any, now time.Time) ([]byte, error) {
-	head, err := plainJSON(struct {
+	return headed(struct {
 		ResponseHeader responseHeader `json:"responseHeader"`
-	}{responseHeader{Millis(now)}})
+	}{responseHeader{Millis(now)}}, members)
+}
+
+// headed writes the members of one object and then those of another.
+func headed(header, members any) ([]byte, error) {
+	head, err := plainJSON(header)
 	if err != nil {
 		return nil, err
 	}
@@ -352,7 +357,7 @@ func withHeader(members any, now time.Time) ([]byte, error) {
 		return nil, err
 	}
 	if len(rest) < 2 || rest[0] != '{' {
-		return nil, fmt.Errorf("google: an answer must be an object, not %.20q", rest)
+		return nil, fmt.Errorf("google: a body must be an object, not %.20q", rest)
 	}
 	if string(rest) == "{}" {
 		return head, nil
