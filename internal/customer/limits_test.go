@@ -403,16 +403,39 @@ func TestRestraintsAreKept(t *testing.T) {
 	}
 }
 
+// tell lets another customer of the same person know.
+func (h *holder) tell(to *holder, now int64) {
+	to.Customer, to.limits, _ = to.LiftAs(to.limits, h.limits, now)
+	to.Customer, to.limits, _ = to.RestrictAs(to.limits, h.ID, h.limits, now)
+}
+
+// A customer who is restricted since another one is, and then by themselves, restricts
+// the other: what was there first is gone here, and another one in its place.
+func TestWhatTookItsPlaceHolds(t *testing.T) {
+	t.Parallel()
+	for _, r := range []customer.Restriction{customer.OperatorExcluded, customer.RegistryExcluded, customer.Frozen} {
+		var a, b holder
+		a.ID, b.ID = id.Customer{1}, id.Customer{2}
+		a.restrict(t, customer.Restraint{Restriction: r, SinceUS: 1, By: "ann"}, 1, nil)
+		a.tell(&b, 2)
+		b.restrict(t, customer.Restraint{Restriction: r, SinceUS: 3, By: "bob"}, 3, nil)
+		b.tell(&a, 4)
+		a.is(t, "where it was first", 4, r)
+		a.tell(&b, 5)
+		b.is(t, "where it took its place", 5, r)
+		b.Customer, b.limits, _, _ = b.Lift(b.limits, r, 6)
+		b.tell(&a, 7)
+		a.is(t, "lifted", 7, customer.Unrestricted)
+	}
+}
+
 // Whatever the order in which the customers of a person hear of each other, a lifted
 // restriction is nowhere, and a self-exclusion ends at each by itself.
 func TestTheLiftedIsNotBroughtBack(t *testing.T) {
 	t.Parallel()
 	var a, b holder
 	a.ID, b.ID = id.Customer{1}, id.Customer{2}
-	tell := func(from, to *holder, now int64) {
-		to.Customer, to.limits, _ = to.RestrictAs(to.limits, from.ID, from.limits, now)
-		to.Customer, to.limits, _ = to.LiftAs(to.limits, from.limits, now)
-	}
+	tell := (*holder).tell
 	a.restrict(t, customer.Restraint{Restriction: customer.Frozen, SinceUS: 1, UntilUS: 50, By: "ann"}, 1, nil)
 	before := a
 	tell(&a, &b, 2)

@@ -721,6 +721,20 @@ func TestLiftReachesThePerson(t *testing.T) {
 	})
 }
 
+// Who is excluded as another customer of theirs is, and then by an officer once more, is
+// excluded at both: nobody has lifted anything.
+func TestExcludedTwiceIsExcluded(t *testing.T) {
+	t.Parallel()
+	l := newBureauHouse(t, book.NewMemory())
+	l.verified(rulesProject, "ann", 1)
+	l.verified(sister, "anna", 1)
+	l.exclude(rulesProject, "ann", customer.Restraint{Restriction: customer.OperatorExcluded})
+	l.restricted(sister, "anna", customer.OperatorExcluded)
+	l.exclude(sister, "anna", customer.Restraint{Restriction: customer.OperatorExcluded})
+	l.restricted(sister, "anna", customer.OperatorExcluded)
+	l.restricted(rulesProject, "ann", customer.OperatorExcluded)
+}
+
 // A level that changes, or is proved again, has every payout looked at again that waits,
 // and no other.
 func TestPayoutsAreCheckedAgain(t *testing.T) {

@@ -168,7 +168,7 @@ func (f *Flows) restrictAs(ctx context.Context, k, as id.Customer) error {
 	if err != nil {
 		return fmt.Errorf("limits of %s: %w", as, err)
 	}
-	if len(from.Restraints)+len(from.Gone) == 0 {
+	if len(from.Restraints)+len(from.Gone) == 0 || mutation == "unlinked" {
 		return nil
 	}
 	_, err = book.Do(ctx, f.book, book.Act[struct{}]{
@@ -183,18 +183,21 @@ func (f *Flows) restrictAs(ctx context.Context, k, as id.Customer) error {
 			if err != nil {
 				return struct{}{}, fmt.Errorf("limits of %s: %w", k, err)
 			}
-			// What took the place of another is here before that one goes.
-			next, limits, restricted := c.RestrictAs(own, as, from, p.NowUS())
-			next, _, lifted := next.LiftAs(limits, from, p.NowUS())
+			// What is gone there goes first: else it would stand here for what took its place there, and go with nothing left.
+			next, limits, lifted := c.LiftAs(own, from, p.NowUS())
+			next, limits, restricted := next.RestrictAs(limits, as, from, p.NowUS())
+			lifted = slices.DeleteFunc(lifted, func(r customer.Restraint) bool {
+				return slices.ContainsFunc(limits.Restraints, func(x customer.Restraint) bool { return x.Restriction == r.Restriction })
+			})
 			if next == c {
 				return struct{}{}, nil
 			}
 			p.Customers.Put(next)
 			for _, r := range restricted {
-				note(p, k, noteLinked, "rules", linkedNote{Restriction: r.Restriction, Until: instantOf(r.UntilUS)})
+				note(p, k, NoteLinked, "rules", linkedNote{Restriction: r.Restriction, Until: instantOf(r.UntilUS)})
 			}
 			for _, r := range lifted {
-				note(p, k, noteUnlinked, "rules", linkedNote{Restriction: r.Restriction})
+				note(p, k, NoteUnlinked, "rules", linkedNote{Restriction: r.Restriction})
 			}
 			linkNow(p, k) // they may be known as somebody else, too
 			return struct{}{}, nil
@@ -210,8 +213,8 @@ var errNobody = errors.New("no such customer")
 
 // Kinds of note of a customer who is the same person as another one.
 const (
-	noteLinked   = "restricted_as_person"         // they are restricted, since the other is
-	noteUnlinked = "restriction_lifted_as_person" // it was lifted there
+	NoteLinked   = "restricted_as_person"         // they are restricted, since the other is
+	NoteUnlinked = "restriction_lifted_as_person" // it was lifted there
 )
 
 type linkedNote struct {
