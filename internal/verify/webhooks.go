@@ -36,8 +36,8 @@ var hears = map[event.Kind]string{
 	event.PayoutCancelled: "payout.cancelled",
 }
 
-// ofEndpoints are the kinds of event that are about an endpoint.
-var ofEndpoints = []event.Kind{event.EndpointTest, event.EndpointFailing, event.EndpointDisabled}
+// ofOthers are the kinds of event that are about an endpoint or a customer, and no payment.
+var ofOthers = []event.Kind{event.EndpointTest, event.EndpointFailing, event.EndpointDisabled, event.CustomerKYC, event.CustomerKYCAsked}
 
 // ofMoves says how endpoints hear of a wallet's moves, if they name the type
 // (docs/webhooks.md).
