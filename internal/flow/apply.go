@@ -51,7 +51,6 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 		return fmt.Errorf("apply %s to %s: %w", n.out.Kind, n.known.ID, err)
 	}
 	f.recent.put(n.known)
-	f.freeEnded(ctx, n.ended)
 	return nil
 }
 
@@ -79,8 +78,7 @@ type news struct {
 	projects   func(int64) (project.Project, bool)
 	licence    func(projectID int64) *licence
 	endpoints  endpoints
-	whose      wallet          // found by the hint
-	ended      payment.Payment // a payout in parts that ended by it; the zero one: none did
+	whose      wallet // found by the hint
 }
 
 // hint names the rows that apply will want.
@@ -119,10 +117,7 @@ func (n *news) decide(p *book.Page) (struct{}, error) {
 	if err := x.apply(); err != nil {
 		return struct{}{}, err
 	}
-	n.known, n.ended = x.attempt, payment.Payment{}
-	if x.inParts() && x.pay.Status.Final() {
-		n.ended = x.pay
-	}
+	n.known = x.attempt
 	return struct{}{}, nil
 }
 

@@ -40,6 +40,9 @@ func (f *Flows) licence(projectID int64) *licence {
 	if err != nil {
 		panic("flow: the rules name a time zone that there is not: " + err.Error()) // loading them has found it
 	}
+	if mutation == "zone" {
+		zone = time.UTC
+	}
 	l, _ := f.licences.LoadOrStore(rules, &licence{rules, zone})
 	return l.(*licence)
 }
@@ -126,9 +129,6 @@ func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a mone
 		return err
 	}
 	if err := t.unrestrained(); err != nil {
-		return err
-	}
-	if err := t.freeStale(); err != nil {
 		return err
 	}
 	if err := t.fits(a); err != nil && mutation != "unlimited" {
@@ -514,7 +514,7 @@ func (t *tally) barred(pay payment.Payment) (why string, err error) {
 	if err := t.whole(); err != nil {
 		return "", err
 	}
-	if r := t.customer.Restrained(t.limits, t.nowUS); r.Restriction != customer.Unrestricted {
+	if r := t.customer.Restrained(t.limits, t.nowUS); r.Restriction != customer.Unrestricted && mutation != "excluded" {
 		return string(r.Restriction), nil
 	}
 	over := false

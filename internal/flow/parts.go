@@ -110,6 +110,9 @@ func sends(p *book.Page, newest payment.Attempt) (n int, firstUS int64) {
 // partUnknown: the answer was lost, and the part is looked up. The attempt is the
 // caller's to save.
 func (x *application) partUnknown() error {
+	if mutation == "resend" {
+		return x.partNotSent()
+	}
 	return x.regard(false)
 }
 

@@ -24,6 +24,7 @@ func (m *Model) End(payments []Payment, accounts []Account, rounds []Round) []st
 		}
 	}
 	m.endRounds(rounds, accounts)
+	m.endRestrictions()
 	for _, p := range m.pays {
 		m.endPayment(p)
 	}
@@ -63,7 +64,7 @@ func (m *Model) endAttempt(a *attempt) {
 		}
 	case a.paid() && !a.booked:
 		m.fault("%s: the provider has said that it is paid, and it was not booked (L3.2, L14)", m.name(a))
-	case a.Kind != "sale" && a.held && a.said("declined"):
+	case a.Kind != "sale" && (a.held || m.ops[a.Operation].held && m.newest(m.ops[a.Operation]) == a) && a.said("declined"):
 		m.fault("%s: the provider has said no, and its money is still reserved (design 5)", m.name(a))
 	case a.Status != "approved" && a.other() && !has("mismatch", "contradiction"):
 		m.fault("%s: the provider has said another amount, and no case says so (L6.4)", m.name(a))

@@ -25,6 +25,7 @@ func (m *Model) Committed(c Commit) {
 			begun = append(begun, m.pays[p.ID])
 		}
 	}
+	m.beginChecked(c)
 	for _, o := range c.Operations {
 		if m.ops[o.ID] == nil {
 			fresh[o.ID] = true
@@ -45,12 +46,14 @@ func (m *Model) Committed(c Commit) {
 	for _, e := range c.Events {
 		m.movesBefore(e)
 		m.event(e, fresh[e.Operation])
+		m.lookDecisions()
 	}
 	for m.walletAhead() {
 	}
 	for _, a := range c.Attempts {
 		m.attemptMoves(a)
 	}
+	m.endChecked(c)
 	m.compare(c)
 	m.admitted(begun, c.Events)
 }
@@ -59,11 +62,18 @@ func (m *Model) Committed(c Commit) {
 // before its transfer; and a refund that a wallet could not bear came after
 // those that left it so poor.
 func (m *Model) movesBefore(e Event) {
+	of := m.checked(m.pays[e.Payment])
+	if of && e.From != "requested" && !e.Ended {
+		return // it moves none: what there is of its operation came later
+	}
 	at := slices.IndexFunc(m.ahead, func(t Transfer) bool { return t.Name == "" && t.Operation == e.Operation })
 	for range max(at, 0) {
 		if len(m.ahead) > 0 && m.ahead[0].Operation != e.Operation && !m.walletAhead() {
 			m.ahead = m.ahead[1:] // an event's that did not fit
 		}
+	}
+	if of && at >= 0 && len(m.ahead) > 0 {
+		m.walletAhead()
 	}
 	p, o := m.pays[e.Payment], m.ops[e.Operation]
 	if p == nil || o == nil || e.Code != "3028" {
@@ -73,10 +83,14 @@ func (m *Model) movesBefore(e Event) {
 	}
 }
 
-// walletAhead follows the next transfer if it is a move of a wallet.
+// walletAhead follows the next transfer if it is a move of a wallet, or of a payout
+// that rules look at: those are told by themselves, and events of them move nothing.
 func (m *Model) walletAhead() bool {
-	if len(m.ahead) == 0 || m.ahead[0].Name == "" {
+	switch {
+	case len(m.ahead) == 0:
 		return false
+	case m.ahead[0].Name == "":
+		return m.partAhead()
 	}
 	n := 1
 	for n < len(m.ahead) && m.ahead[n].Of == m.ahead[0].Of {
@@ -125,6 +139,11 @@ func (m *Model) operation(o Operation) {
 	switch o.Kind {
 	case "payout":
 		made.Status = "processing"
+		if m.checked(p) {
+			p.current = o.ID
+			p.out.parts = append(p.out.parts, o.ID)
+			break
+		}
 		if p.current != "" || o.Minor != p.Minor {
 			m.fault("payout %s of %d is sent as %s of %d, and before as %q (L2 payouts)", p.ID, p.Minor, o.ID, o.Minor, p.current)
 		}
@@ -161,10 +180,10 @@ func (m *Model) attempt(a Attempt) {
 		m.fault("attempt %s of operation %s, which was never committed", a.ID, a.Operation)
 		return
 	}
-	for _, k := range o.attempts {
-		if before := m.atts[k]; a.Kind != "sale" || m.s.MovesMoney || !before.said("unknown") && m.restarts == before.restarts && a.ChangedUS-before.sinceUS < leaseUS {
-			m.fault("another attempt at the %s, whose answer was not lost or may have moved money (L15)", m.name(before))
-		}
+	if m.checked(m.pays[o.Payment]) {
+		m.partSent(a, o)
+	} else if before := m.answered(a, o); before != nil {
+		m.fault("another attempt at the %s, whose answer was not lost or may have moved money (L15)", m.name(before))
 	}
 	if a.Minor != o.Minor || a.Kind != o.Kind || a.Status != "asking" {
 		m.fault("attempt %s begins as %s %s of %d, its operation is a %s of %d (L15)", a.ID, a.Status, a.Kind, a.Minor, o.Kind, o.Minor)
@@ -172,6 +191,24 @@ func (m *Model) attempt(a Attempt) {
 	o.attempts = append(o.attempts, a.ID)
 	m.order = append(m.order, a.ID)
 	m.atts[a.ID] = &attempt{Attempt: a, sinceUS: a.ChangedUS, restarts: m.restarts}
+}
+
+// answered gives an attempt at the same that stands in the way of another one.
+func (m *Model) answered(a Attempt, o *operation) *attempt {
+	for _, k := range o.attempts {
+		if before := m.atts[k]; a.Kind != "sale" || m.s.MovesMoney || !before.said("unknown") && m.restarts == before.restarts && a.ChangedUS-before.sinceUS < leaseUS {
+			return before
+		}
+	}
+	return nil
+}
+
+// moves are the tables that a payment goes by.
+func (m *Model) moves(p *payment) []move {
+	if m.checked(p) {
+		return checkedMoves
+	}
+	return slices.Concat(moves, outgoing)
 }
 
 // event makes the step that an event tells of, in the model too.
@@ -186,15 +223,21 @@ func (m *Model) event(e Event, fresh bool) {
 		return
 	}
 	var missing []string
-	for _, move := range slices.Concat(moves, outgoing) {
+	for _, move := range m.moves(s.p) {
 		if move.event != e.Kind || !slices.Contains(move.from, e.From) || !slices.Contains(move.to, e.To) && (len(move.to) > 0 || e.To != e.From) {
 			continue
 		}
 		at := slices.IndexFunc(move.needs, func(n need) bool { return !n.holds(s) })
 		if at < 0 {
+			if m.checked(s.p) && e.From == "requested" {
+				m.opens(s.p)
+			}
 			move.does(s)
 			m.made[move.String()]++
 			s.p.Status = e.To
+			if s.p.out != nil {
+				s.p.out.begun = true
+			}
 			return
 		}
 		missing = append(missing, fmt.Sprintf("%s (%s)", move.needs[at].what, move.why))
@@ -261,6 +304,9 @@ func (m *Model) compare(c Commit) {
 		m.sameRound(r)
 	}
 	for _, a := range c.Accounts {
+		if bounded(a.AccountName) && a.Minor > 0 {
+			m.fault("account %+v is at %d, below zero (design 5)", a.AccountName, -a.Minor)
+		}
 		if want := m.accounts[a.AccountName]; a.Minor != want {
 			m.fault("account %+v is at %d, must be %d (design 5)", a.AccountName, a.Minor, want)
 		}

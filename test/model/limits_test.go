@@ -16,7 +16,7 @@ type saver struct {
 
 // limit is asked for and written. raise: it waits.
 func (s *saver) limit(minor, at int64, raise bool) {
-	l := model.Limit{Customer: "c", Period: "day", Currency: "INR", Minor: minor}
+	l := model.Limit{Kind: "deposit", Customer: "c", Period: "day", Currency: "INR", Minor: minor}
 	s.m.LimitAsked(l)
 	written := l
 	written.AtUS, written.Raise = at*second, raise
@@ -34,7 +34,7 @@ func (s *saver) row(name, status string, minor, at int64) model.Payment {
 }
 
 func (s *saver) asks(name string, minor int64) *model.AskedSale {
-	return s.m.SaleOnItsWay(model.Sale{Name: name, Customer: "c", Currency: "INR", Minor: minor})
+	return s.m.SaleOnItsWay(model.Sale{Name: name, Customer: "c", Currency: "INR", Minor: minor}, 0)
 }
 
 // begin has a sale asked for and made.
@@ -91,7 +91,7 @@ func TestLimits(t *testing.T) {
 		{name: "refused by what is open", story: func(s *saver) {
 			s.limit(100, 1, false)
 			s.begin("a", 60, 2)
-			s.m.SaleRefused(s.asks("b", 41))
+			s.m.SaleRefused(s.asks("b", 41), model.RefusedFull)
 		}},
 		{name: "a day later there is room", story: func(s *saver) {
 			s.limit(100, 1, false)
@@ -139,12 +139,12 @@ func TestLimits(t *testing.T) {
 		}},
 		{name: "refused with room", want: "no limit of c was reached", story: func(s *saver) {
 			s.limit(100, 1, false)
-			s.m.SaleRefused(s.asks("a", 100))
+			s.m.SaleRefused(s.asks("a", 100), model.RefusedFull)
 		}},
 		{name: "refused and made", want: "had been made", story: func(s *saver) {
 			a := s.asks("a", 60)
 			s.begin("a", 60, 2)
-			s.m.SaleRefused(a)
+			s.m.SaleRefused(a, model.RefusedFull)
 		}},
 		{name: "raised at once", want: "goes from 100 to 101", story: func(s *saver) {
 			s.limit(100, 1, false)
@@ -156,10 +156,10 @@ func TestLimits(t *testing.T) {
 		}},
 		{name: "a first one waits", want: "waits like a raise", story: func(s *saver) { s.limit(100, 1, true) }},
 		{name: "set by nobody", want: "nobody asked for it", story: func(s *saver) {
-			s.m.Committed(model.Commit{Limits: []model.Limit{{Customer: "c", Period: "day", Currency: "INR", Minor: 5}}})
+			s.m.Committed(model.Commit{Limits: []model.Limit{{Kind: "deposit", Customer: "c", Period: "day", Currency: "INR", Minor: 5}}})
 		}},
 		{name: "told and not written", want: "was never committed", story: func(s *saver) {
-			s.m.LimitAnswered(model.Limit{Customer: "c", Period: "day", Currency: "INR", Minor: 5})
+			s.m.LimitAnswered(model.Limit{Kind: "deposit", Customer: "c", Period: "day", Currency: "INR", Minor: 5})
 		}},
 		{name: "played with after it was lowered", want: "without a clear way", story: func(s *saver) {
 			s.begin("a", 60, 2)

@@ -28,6 +28,7 @@ type Settings struct {
 	LimitUS    int64  // a sale's time
 	RetryUS    int64  // how long a customer may try again, from the first decline on
 	MovesMoney bool   // asking the provider for a sale may take the money at once
+	Rules      *Rules // of a licensed house, that payouts are checked by; nil: they are not
 }
 
 // Sale is a merchant's request.
@@ -55,6 +56,9 @@ type Outcome struct {
 	Minor    int64
 	NoRecord bool
 	Redirect bool
+	Unusable bool   // declined payout: where it was to go takes no money at all
+	Token    string // of the instrument; empty: the provider names none
+	Of       string // what kind of instrument that is
 	AtUS     int64
 }
 
@@ -70,12 +74,13 @@ type Payment struct {
 // Operation is a row.
 type Operation struct {
 	ID, Payment, Kind, Status, RefundName string
-	Minor                                 int64
+	Minor, Number                         int64
 }
 
 // Attempt is a row.
 type Attempt struct {
 	ID, Operation, Payment, Kind, Status, PSP, Currency string
+	Token                                               string // of the instrument that it is for
 	Minor, ChangedUS                                    int64
 	Late                                                bool
 }
@@ -84,6 +89,7 @@ type Attempt struct {
 type Event struct {
 	Payment, Operation, Attempt, Kind, From, To, Code string
 	AtUS                                              int64
+	Ended                                             bool // the operation has, after it
 }
 
 // Transfer is a pair of postings: from the debited to the credited account. Most
@@ -94,6 +100,7 @@ type Transfer struct {
 	Minor             int64
 	Of, Operation     string // the row
 	Kind, Name, Round string
+	AtUS              int64
 }
 
 // AccountName is what an account is of.
@@ -119,6 +126,13 @@ type Commit struct {
 	Cases      []Case
 	Rounds     []Round
 	Limits     []Limit
+
+	// Of a licensed house.
+	Reviews      []Review
+	Deeds        []Deed // what its log says that was done
+	Checks       []Check
+	Instruments  []Instrument
+	Restrictions []Restriction
 }
 
 // Case is a row.
@@ -132,7 +146,10 @@ type payment struct {
 	refunds  []*Refund
 	pressed  map[string]bool // declined operations after which the customer pressed "try again"
 	credited bool
-	cameUS   int64 // when its money came
+	cameUS   int64  // when its money came
+	token    string // of what it was paid with
+	kind     string
+	out      *out // of a payout that rules look at
 }
 
 type operation struct {
@@ -140,6 +157,8 @@ type operation struct {
 	attempts  []string
 	late      bool // refund of late money
 	seen      string
+	token     string // part of a payout: where it goes
+	held      bool   // as above: reserved, and neither paid nor back
 }
 
 type attempt struct {
@@ -189,6 +208,8 @@ type Model struct {
 	limitsMade  map[Limit]bool
 	sales       map[*AskedSale]bool // that limits may refuse
 	latestUS    int64               // of events
+
+	licensed
 }
 
 // New makes a model that has heard nothing.
@@ -198,7 +219,7 @@ func New(s Settings) *Model {
 		atts: map[string]*attempt{}, accounts: map[AccountName]int64{}, cases: map[Case]bool{}, made: map[string]int{},
 		wanted: map[string][]Move{}, done: map[string]*madeMove{}, rounds: map[player]*Round{}, players: map[string]player{}, rows: map[string]string{}, places: map[string]int{},
 		waiting: map[*AskedMove]bool{},
-		limits:  map[limitKey]*bound{}, limitsAsked: map[Limit]bool{}, limitsMade: map[Limit]bool{}, sales: map[*AskedSale]bool{},
+		limits:  map[limitKey]*bound{}, limitsAsked: map[Limit]bool{}, limitsMade: map[Limit]bool{}, sales: map[*AskedSale]bool{}, licensed: newLicensed(s.Rules),
 	}
 }
 
@@ -300,6 +321,9 @@ func (m *Model) Heard(o Outcome) {
 		return
 	}
 	a.heard = append(a.heard, o)
+	if a.Kind == "payout" && (o.Kind == "unknown" || o.Kind == "not_sent") {
+		m.missed++
+	}
 }
 
 // News: a verified notification was stored. It is a reason to ask, not an answer,

@@ -325,7 +325,7 @@ func TestModelSeesMistakes(t *testing.T) {
 		"mutation_expire":   "the limit time to be over",
 		"mutation_late":     "is not sent back",
 		"mutation_nameless": "is made twice: as",
-		"mutation_release":  "payout.failed, submitting → failed, without the provider's no",
+		"mutation_release":  "no, or proof that it did not take it",
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()

@@ -66,7 +66,7 @@ func (v move) String() string { return fmt.Sprint(v.event, " from ", v.from, " (
 // Moves names every step of all tables, and those of wallets.
 func Moves() []string {
 	var names []string
-	for _, v := range slices.Concat(moves, outgoing) {
+	for _, v := range slices.Concat(moves, outgoing, checkedMoves) {
 		names = append(names, v.String())
 	}
 	for _, v := range attemptMoves {
@@ -80,6 +80,12 @@ func Moves() []string {
 	}
 	for _, v := range limitSteps {
 		names = append(names, "limit: "+v)
+	}
+	for _, v := range restrictionSteps {
+		names = append(names, "restriction: "+v)
+	}
+	for _, v := range checkedSteps {
+		names = append(names, "payout: "+v)
 	}
 	return names
 }
@@ -129,6 +135,8 @@ var moves = []move{
 		needs: []need{aSale, notBooked, heldPaid, welcome},
 		does: func(s *step) {
 			s.a.booked, s.p.cameUS = true, s.e.AtUS
+			s.cameFrom()
+			s.m.remember(s.p.Customer, s.p.Currency, "deposit", s.a.Minor)
 			s.p.Captured = s.a.Minor
 			s.endSales()
 			s.op.Status = "success"
@@ -370,6 +378,19 @@ func (s *step) lateSale() *attempt {
 func (s *step) endRefund(as string) {
 	s.op.Status, s.a.held = as, false
 	s.a.booked = as == "success"
+}
+
+// cameFrom notes what a deposit was paid with, as the provider said it.
+func (s *step) cameFrom() {
+	if s.m.s.Rules == nil {
+		return
+	}
+	s.p.kind = s.m.s.Rules.Unnamed
+	for _, o := range s.a.heard {
+		if o.Kind == "approved" && o.Token != "" && !s.a.differs(o) {
+			s.p.token, s.p.kind = o.Token, o.Of
+		}
+	}
 }
 
 // endSales: whatever was tried is over.

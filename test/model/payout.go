@@ -18,12 +18,22 @@ type AskedPayout struct {
 	Payout
 	known bool // it was made before
 	money *AskedMove
+	bonus bool // the customer had a bonus; of a licensed house
+	over  bool // the day was full; as above
 }
 
 func (p Payout) String() string { return fmt.Sprintf("payout %q (%s) of %s", p.Name, p.ID, p.Customer) }
 
 // payoutSteps are counted beside the moves of the table.
 var payoutSteps = []string{"made", "the first payout again", RefusedShort}
+
+// Why a payout that rules look at may be refused, beside RefusedShort.
+const (
+	RefusedBonus = "a bonus is not wagered"
+	RefusedDay   = "the day is full"
+	RefusedMost  = "it is too much"
+	RefusedRoute = "no way to send it"
+)
 
 func (m *Model) makesPayout(step string) { m.made["payout: "+step]++ }
 
@@ -38,6 +48,10 @@ func (m *Model) PayoutAsked(p Payout) *AskedPayout {
 		m.payouts = append(m.payouts, p)
 	}
 	m.waiting[a.money] = true
+	if m.s.Rules != nil {
+		m.licensed.waiting[a] = true
+		m.lookPayout(a)
+	}
 	m.look(a.money)
 	return a
 }
@@ -57,12 +71,17 @@ func (m *Model) payoutMade(p Payout) string {
 }
 
 // PayoutUnheard: the merchant has no answer.
-func (m *Model) PayoutUnheard(a *AskedPayout) { delete(m.waiting, a.money) }
+func (m *Model) PayoutUnheard(a *AskedPayout) { m.forget(a) }
+
+func (m *Model) forget(a *AskedPayout) {
+	delete(m.waiting, a.money)
+	delete(m.licensed.waiting, a)
+}
 
 // PayoutAnswered: the merchant was told that it is this payout: it is there (C2),
 // and it is the first of its name (L3.3).
 func (m *Model) PayoutAnswered(a *AskedPayout, payment string, repeat bool) {
-	delete(m.waiting, a.money)
+	m.forget(a)
 	if made := m.payoutMade(a.Payout); made != payment {
 		m.fault("%s was answered as %s, but is %q in what was committed (L3.3, C2)", a.Payout, payment, made)
 	}
@@ -78,11 +97,24 @@ func (m *Model) PayoutAnswered(a *AskedPayout, payment string, repeat bool) {
 
 // PayoutRefused: the merchant was told that it is not made, and why.
 func (m *Model) PayoutRefused(a *AskedPayout, why string) {
-	delete(m.waiting, a.money)
+	m.forget(a)
+	just := false
+	switch why {
+	case RefusedShort:
+		just = a.money.short
+	case RefusedBonus:
+		just = a.bonus
+	case RefusedDay:
+		just = a.over
+	case RefusedMost:
+		just = m.s.Rules != nil && m.s.Rules.Most != 0 && a.Minor > m.s.Rules.Most
+	case RefusedRoute:
+		just = m.s.Rules != nil && (!m.s.Rules.Defer && m.missed >= 3 || len(m.unusable) > 0)
+	}
 	switch {
 	case a.known:
 		m.fault("%s was refused (%s), and had been made (L3.3)", a.Payout, why)
-	case why != RefusedShort || !a.money.short:
+	case !just:
 		m.fault("%s was refused (%s), and nothing was so (L2 payouts)", a.Payout, why)
 	}
 	m.makesPayout(why)
@@ -107,6 +139,9 @@ func (m *Model) beginPayout(p Payment) {
 	}
 	made := &payment{Payment: p, pressed: map[string]bool{}}
 	made.Status = "requested"
+	if m.s.Rules != nil {
+		made.out = &out{stopped: map[string]bool{}}
+	}
 	m.pays[p.ID] = made
 }
 
@@ -156,6 +191,10 @@ var (
 
 // endPayout: it has ended, once, and so has what sent it.
 func (m *Model) endPayout(p *payment) {
+	if m.checked(p) {
+		m.endOut(p)
+		return
+	}
 	if p.Status != "paid" && p.Status != "failed" {
 		m.fault("payout %s (%s) is %s in the end (L15)", p.ID, p.Name, p.Status)
 	}

@@ -23,7 +23,7 @@ func (c *cashOut) account(purpose string) model.AccountName {
 }
 
 func (c *cashOut) rich() {
-	asked := c.m.MoveAsked(model.Move{Kind: "credit", Name: "x", Customer: "c", Currency: "INR", Minor: 100})
+	asked := c.m.MoveAsked(model.Move{Kind: "credit", Name: "x", Customer: "c", Currency: "INR", Minor: 100}, 0)
 	c.m.Committed(model.Commit{Transfers: []model.Transfer{
 		booked("t1", "credit", "x", "", walletAccount("merchant:1", "payable"), c.account("available"), 100),
 	}})

@@ -32,10 +32,13 @@ type Round struct {
 // AskedMove is a request that is on its way, and what was so at any time since.
 type AskedMove struct {
 	Move
-	known bool                      // it was made before
-	short bool                      // the customer had not got so much
-	other bool                      // the round had staked another sum
-	seen  map[string]map[int64]bool // what was available, by currency
+	known      bool // it was made before
+	short      bool // the customer had not got so much
+	other      bool // the round had staked another sum
+	full       bool // a stake: it would have passed a limit
+	restricted bool // as above: the customer was restricted
+	atUS       int64
+	seen       map[string]map[int64]bool // what was available, by currency
 }
 
 // player is one customer's part in a round of that name.
@@ -78,8 +81,8 @@ func (v Move) id() string { return v.Kind + " " + v.Name }
 
 // MoveAsked: a merchant asks for a move. Whether it was made is not known until
 // one of the three below.
-func (m *Model) MoveAsked(v Move) *AskedMove {
-	a := &AskedMove{Move: v, seen: map[string]map[int64]bool{}}
+func (m *Model) MoveAsked(v Move, atUS int64) *AskedMove {
+	a := &AskedMove{Move: v, atUS: atUS, seen: map[string]map[int64]bool{}}
 	if !slices.Contains(m.wanted[v.id()], v) {
 		m.wanted[v.id()] = append(m.wanted[v.id()], v)
 	}
@@ -135,6 +138,10 @@ func (m *Model) MoveRefused(a *AskedMove, why string) {
 		just = slices.ContainsFunc(m.wanted[a.id()], func(v Move) bool { return v != a.Move })
 	case RefusedAmount:
 		just = a.other
+	case RefusedFull:
+		just = a.full
+	case RefusedRestricted:
+		just = a.restricted
 	}
 	switch {
 	case a.known:
@@ -163,6 +170,7 @@ func (m *Model) undoes(v Move) bool {
 func (m *Model) look(a *AskedMove) {
 	r := m.rounds[player{a.Customer, a.Round}]
 	a.other = a.other || a.Kind == "rollback" && !m.undoes(a.Move)
+	m.lookPlay(a)
 	currencies := []string{a.Currency}
 	if r != nil {
 		currencies = append(currencies, r.Currency)
@@ -285,7 +293,16 @@ func (m *Model) walletMove(pairs []Transfer) {
 	done := &madeMove{Move: v, transfer: t.Of, available: -m.accounts[m.purse(v.Customer, "available", t.Debit.Currency)]}
 	m.done[v.id()] = done
 	m.makes(v.Kind)
+	m.staked(v, t.AtUS)
+	switch {
+	case v.Kind == "stake" && !v.Bonus:
+		m.remember(v.Customer, v.Currency, "stake", v.Minor)
+	case v.Kind == "rollback":
+		r := m.rounds[player{v.Customer, v.Round}]
+		m.remember(v.Customer, r.Currency, "back", r.Staked)
+	}
 	m.lookAll()
+	m.lookDecisions()
 }
 
 // settle learns in which small ledger a customer is, from the first money that

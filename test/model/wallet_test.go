@@ -28,7 +28,7 @@ func (g *table) ask(kind, name string, minor int64) *model.AskedMove {
 	if kind == "stake" || kind == "win" || kind == "rollback" {
 		v.Round = "r"
 	}
-	g.last = g.m.MoveAsked(v)
+	g.last = g.m.MoveAsked(v, 0)
 	return g.last
 }
 
@@ -139,7 +139,7 @@ func TestWallets(t *testing.T) {
 		}, want: "was rolled back by"},
 		{name: "in another currency", story: func(g *table) {
 			stake(g)
-			g.m.MoveAsked(model.Move{Kind: "win", Name: "w", Customer: "c", Round: "r", Currency: "EUR", Minor: 5})
+			g.m.MoveAsked(model.Move{Kind: "win", Name: "w", Customer: "c", Round: "r", Currency: "EUR", Minor: 5}, 0)
 			from, to := games, available
 			from.Currency, to.Currency = "EUR", "EUR"
 			g.row(nil, booked("t3", "win", "w", "row", from, to, 5))
@@ -157,7 +157,7 @@ func TestWallets(t *testing.T) {
 		}, want: "must be"},
 		{name: "one rollback of two rounds", story: func(g *table) {
 			nothing(g)
-			g.m.MoveAsked(model.Move{Kind: "rollback", Name: "b", Customer: "c", Round: "q", Currency: "INR"})
+			g.m.MoveAsked(model.Move{Kind: "rollback", Name: "b", Customer: "c", Round: "q", Currency: "INR"}, 0)
 			g.row([]model.Round{{ID: "row2", Name: "q", Place: 3, RolledBack: "b"}})
 		}, want: "is made twice"},
 		{name: "money in two places", story: func(g *table) {

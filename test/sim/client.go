@@ -13,7 +13,6 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/payment"
-	"aorta/internal/risk"
 	"aorta/test/model"
 )
 
@@ -94,11 +93,10 @@ func (w *world) client(n int) {
 	if w.plan.Spread != 0 {
 		begins = time.Duration(w.draw("begins", n) * float64(spread))
 	}
+	begins += w.nextDay(name)
 	w.later(begins, name, func() { w.begin(r, name, 0) })
 	w.plays(name, r.CustomerID, begins)
-	if !w.licensed { // those of a licensed project wait for people: they are not played here yet
-		w.paysOut(name, r.CustomerID, begins)
-	}
+	w.paysOut(name, r.CustomerID, begins)
 	for i := range int(w.draw("refunds", n) * 5) {
 		at := begins + time.Duration(w.draw("refund at", n, i)*float64(90*time.Minute))
 		w.later(at, name, func() { w.refund(r, name, i, 0) })
@@ -117,8 +115,8 @@ func (w *world) begin(r flow.SaleRequest, name string, try int) {
 	w.request(fmt.Sprint(name, "/begin/", try), func(p *process) {
 		asked = w.witness.SaleWaits(r)
 		begun, err := p.flows.BeginSale(context.Background(), r)
-		if no := flow.RefusalOf(err); no != nil && no.Code == risk.CodeLimitExceeded {
-			w.witness.SaleRefused(asked)
+		if why := refusedByRules(err); why != "" {
+			w.witness.SaleRefused(asked, why)
 			w.refused[name] = true
 			return
 		}
@@ -248,6 +246,10 @@ func (w *world) outages() {
 	if w.will(PSPDown) {
 		w.psp.downFrom = w.now.Add(time.Duration(w.draw("psp down") * float64(time.Hour)))
 		w.psp.downTo = w.psp.downFrom.Add(10 * time.Minute)
+	}
+	if w.licensed != nil && w.will(PayoutsDown) {
+		w.psp.pausedFrom = w.now.Add(time.Duration(w.draw("payouts down") * float64(w.hours(2*time.Hour))))
+		w.psp.pausedTo = w.psp.pausedFrom.Add(w.hours(30*time.Minute) + time.Duration(w.draw("payouts down for", 0)*float64(w.hours(90*time.Minute))))
 	}
 	if w.will(MerchantDown) {
 		w.merchant.downFrom = w.now.Add(time.Duration(w.draw("merchant down") * float64(time.Hour)))

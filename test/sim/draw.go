@@ -40,6 +40,7 @@ const (
 	LostDone        Fault = "commit_lost_written"     // the answer to COMMIT lost, written
 	LostDead        Fault = "commit_lost_unwritten"   // the answer to COMMIT lost, not written
 	LostLong        Fault = "commit_lost_long"        // the same, and the home is away for up to two minutes
+	PayoutsDown     Fault = "psp_pays_nobody"         // it takes no payouts for half an hour or two, of a licensed house
 	PayoutUnknown   Fault = "payout_unknown_for_days" // the same of a payout, whose money stays reserved
 	DoubleSubmit    Fault = "payout_asked_twice"      // at once, again later, or under another key
 	OperatorReplays Fault = "operator_replays"        // what the provider has told of a payout
@@ -61,7 +62,7 @@ const (
 var most = map[Fault]float64{
 	Refused: 0.5, LostRequest: 0.5, HearsLate: 0.5, LostAnswer: 0.5, SilentLookup: 0.7, UnknownDays: 0.05, PSPDown: 1, MindChanged: 0.3,
 	WrongAmount: 0.2, Leaves: 0.5, Late: 0.4, NewsTwice: 0.8, NewsLost: 0.8, NewsWrong: 0.2, NewsFalse: 0.3, NewsOfNobody: 0.3,
-	PayoutUnknown: 0.2, DoubleSubmit: 0.6, OperatorReplays: 0.6,
+	PayoutUnknown: 0.2, PayoutsDown: 1, DoubleSubmit: 0.6, OperatorReplays: 0.6,
 	MerchantFails: 0.8, MerchantDeaf: 0.5, MerchantDown: 1, Poison: 0.05,
 	Conflict: 0.1, Away: 0.05, LostDone: 0.1, LostDead: 0.1, LostLong: 0.02, ClockJumps: 1, Frozen: 0.05,
 	CrashIdle: 0.1, CrashBeforeCommit: 0.05, CrashAfterCommit: 0.05, CrashBeforeWork: 0.05, CrashBeforeCall: 0.1, CrashDuringCall: 0.1,
@@ -143,6 +144,8 @@ type Plan struct {
 	Spread   time.Duration     // in which the payments begin; 0 means two minutes
 	Outage   time.Duration     // how long a merchant that is down is down; 0: drawn, up to six hours
 	Unruled  bool              // the project has no rules, so that no limit refuses a payment
+	Licensed bool              // the project has rules, also where the seed does not draw them
+	Rush     bool              // what takes hours takes minutes, so that more of it happens at once
 }
 
 // PlanOf is the whole plan of a seed, with these faults.

@@ -36,11 +36,13 @@ func Minimise(p Plan) Plan {
 func NotBuilt(from, to payment.Status) bool {
 	for _, s := range []payment.Status{from, to} {
 		switch s {
-		case payment.StatusAuthorized, payment.StatusCancelled, payment.StatusChargedBack,
-			payment.StatusStepUp, payment.StatusHold, payment.StatusDeferred, payment.StatusPartiallyPaid: // those of a project with rules, which this world has not
+		case payment.StatusAuthorized, payment.StatusChargedBack:
 			return true
+		case payment.StatusCancelled:
+			return from != payment.StatusStepUp && from != payment.StatusHold && from != payment.StatusDeferred // of a payment
 		case payment.StatusNew, payment.StatusPending, payment.StatusAwaitingCustomer, payment.StatusCaptured,
 			payment.StatusPartiallyRefunded, payment.StatusRefunded, payment.StatusDeclined,
+			payment.StatusStepUp, payment.StatusHold, payment.StatusDeferred, payment.StatusPartiallyPaid,
 			payment.StatusRequested, payment.StatusSubmitting, payment.StatusUnknown, payment.StatusPaid, payment.StatusFailed:
 		}
 	}

@@ -33,7 +33,11 @@ func (w *world) paysOut(payment, customer string, begins time.Duration) {
 	if !w.project.Wallet {
 		return
 	}
-	for n := range int(w.draw("payouts", payment) * 3) {
+	most := 3.0
+	if w.licensed != nil {
+		most = 4
+	}
+	for n := range int(w.draw("payouts", payment) * most) {
 		a := payoutAsk{payout: fmt.Sprint(payment, "/payout/", n)}
 		a.name, a.key = a.payout, a.payout
 		a.PayoutRequest = flow.PayoutRequest{
@@ -44,6 +48,10 @@ func (w *world) paysOut(payment, customer string, begins time.Duration) {
 			a.PayoutID = payoutPrefix + strings.ReplaceAll(a.payout, "/", "-")
 		}
 		at := begins + w.span(90*time.Minute, "payout at", a.payout)
+		if w.licensed != nil { // when some of it has come, and enough to be split
+			at = begins + w.span(100*time.Minute, "payout early", a.payout)/2 + time.Duration(w.draw("payout late", a.payout)*float64(w.hours(100*time.Minute)))
+			a.Amount.Minor = 1 + int64(w.draw("paid out", a.payout)*1100)
+		}
 		ask := func(at time.Duration, a payoutAsk, more string) {
 			a.name += more
 			w.later(at, a.name, func() { w.payOut(a, 0) })
@@ -108,11 +116,11 @@ func (w *world) payOut(a payoutAsk, try int) {
 		r.ID = w.keys[a.key]
 		asked = w.witness.Payout(r)
 		begun, err := p.flows.BeginPayout(ctx, r)
-		switch {
-		case errors.Is(err, flow.ErrInsufficient):
-			w.witness.PayoutRefused(asked, model.RefusedShort)
+		switch why := refusedPayout(err); {
+		case why != "":
+			w.witness.PayoutRefused(asked, why)
 			delete(w.unanswered, a.name)
-			if w.draw("once more", a.name) < 0.5 { // its name is not used up
+			if why == model.RefusedShort && w.draw("once more", a.name) < 0.5 { // its name is not used up
 				a.name += "/once more"
 				w.later(w.span(time.Hour, "once more", a.name), a.name, func() { w.payOut(a, 0) })
 			}
@@ -141,6 +149,7 @@ func (w *world) paidOut(a payoutAsk, b flow.Begun) {
 	}
 	w.names[b.Payment.ID] = a.payout
 	w.acked = append(w.acked, known)
+	w.operates(b.Payment.ID, a.payout)
 }
 
 // replay is an operator who has all that the provider has told of a payout
@@ -189,6 +198,7 @@ func (w *world) judgePayouts(x rows, wrong func(string, ...any)) {
 		switch {
 		case !p.Status.Final():
 			wrong("Payout %s is %s in the end.", name, p.Status)
+		case w.licensed != nil: // of parts: judgeHouse
 		case deeds > 1:
 			wrong("The provider has %d payouts for %s.", deeds, name)
 		case paid != (p.Status == payment.StatusPaid):

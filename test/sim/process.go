@@ -91,12 +91,8 @@ func (w *world) start(slot int) {
 	}
 	p.flows = flow.New(p.book, w.store, flow.Options{
 		Endpoints: p.endpoints.Seen, Projects: projects, Connectors: connectors, Now: p.clock, Sleep: func(_ context.Context, d time.Duration) { w.pause(d) },
-		NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" }, Rules: func(int64) *risk.Rules {
-			if w.licensed {
-				return rules()
-			}
-			return nil
-		},
+		NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" }, Rules: func(int64) *risk.Rules { return w.rules() },
+		Verifiers: w.bureau.directory(),
 	})
 	p.callbacks = callback.New(p.book, w.store, callback.Options{
 		Styles: map[string]callback.Style{
@@ -105,10 +101,11 @@ func (w *world) start(slot int) {
 		Projects: projects, Sender: w.merchant, Now: p.clock, Endpoints: p.endpoints,
 	})
 	p.notices = inbox.New(p.book, w.store, inbox.Options{
-		Flows: p.flows, Connectors: connectors, ReturnURL: func(id.Payment) string { return "/" },
+		Flows: p.flows, Connectors: connectors, ReturnURL: func(id.Payment) string { return "/" }, Verifiers: w.bureau.directory(),
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/n/{connector}/{account}", p.notices)
+	mux.Handle("/n/kyc/{account}", p.notices.Checks())
 	p.public = mux
 	p.sweepAt = w.now
 }
@@ -261,7 +258,7 @@ func (p *process) work(d due.Due) {
 	}
 	var err error
 	switch d.Kind {
-	case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link, due.Float:
+	case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link:
 		err = p.flows.Handle(context.Background(), d)
 	case due.Deliver:
 		err = p.callbacks.Handle(context.Background(), d)
@@ -309,7 +306,6 @@ func (w *world) label(d due.Due) string {
 	case due.Payout:
 		name = fmt.Sprint(w.nameOf(id.Payment(d.ID)), "/goes on")
 	case due.Check, due.Link: // of customers, who have no name here
-	case due.Float: // of a merchant or a PSP account
 	case due.Deliver:
 		if x, ok, err := w.store.Delivery(ctx, id.Delivery(d.ID)); ok && err == nil {
 			switch {

@@ -28,17 +28,20 @@ type psp struct {
 	movesMoney bool // asking for a sale may take the money at once
 	ownWord    bool // its news is as good as the answer to a look-up, and is signed so
 	entries    map[string]*deed
-	order      []string               // references, as they came
-	tries      map[string]int         // attempts seen, by payment and kind
-	asked      map[string]int         // calls, by reference
-	sent       map[string]int         // of those, requests to do something
-	flying     map[string]*deed       // requests that it will hear later
-	names      map[string]string      // of deeds, by reference
-	refused    map[string]bool        // it was proved that it did not take the request
-	unknown    map[string][]time.Time // when it said that it knows no such thing
-	calls      []time.Time            // from us
+	order      []string                // references, as they came
+	tries      map[string]int          // attempts seen, by payment and kind
+	asked      map[string]int          // calls, by reference
+	sent       map[string]int          // of those, requests to do something
+	flying     map[string]*deed        // requests that it will hear later
+	names      map[string]string       // of deeds, by reference
+	parts      map[string]id.Operation // of payouts sent, by reference
+	refused    map[string]bool         // it was proved that it did not take the request
+	unknown    map[string][]time.Time  // when it said that it knows no such thing
+	calls      []time.Time             // from us
 	downFrom   time.Time
 	downTo     time.Time
+	pausedFrom time.Time // takes no payouts
+	pausedTo   time.Time
 }
 
 // deed is a sale, refund or payout as the provider knows it.
@@ -56,19 +59,21 @@ type deed struct {
 	silent  time.Time    // until then no look-up has an answer
 	errs    time.Time    // payout: until then it is told as of another amount
 	after   bool         // payout: it was heard of after it had been said twice that it is not known
+	part    id.Operation // payout: the operation
+	with    connector.Instrument
 }
 
 func newPSP(w *world) *psp {
 	return &psp{
 		w: w, movesMoney: w.draw("moves money") < 0.5, ownWord: w.draw("own word") < 0.5, entries: map[string]*deed{}, tries: map[string]int{}, asked: map[string]int{},
-		sent: map[string]int{}, flying: map[string]*deed{}, names: map[string]string{}, refused: map[string]bool{}, unknown: map[string][]time.Time{},
+		sent: map[string]int{}, flying: map[string]*deed{}, names: map[string]string{}, parts: map[string]id.Operation{}, refused: map[string]bool{}, unknown: map[string][]time.Time{},
 	}
 }
 
 // Capabilities says how this provider is.
 func (p *psp) Capabilities() connector.Capabilities {
 	return connector.Capabilities{
-		Methods: []string{"paytm-wallet"}, Refund: true, PartialRefund: true, SaleMovesMoney: p.movesMoney, Notifications: true, RedirectsToPage: true,
+		Methods: []string{"paytm-wallet"}, PayoutBeyond: p.w.licensed != nil && p.w.licensed.model.Beyond, Refund: true, PartialRefund: true, SaleMovesMoney: p.movesMoney, Notifications: true, RedirectsToPage: true,
 		LookupSchedule: []time.Duration{20 * time.Second, time.Minute, 5 * time.Minute},
 	}
 }
@@ -87,7 +92,12 @@ func (p *psp) find(o connector.Order) (e *deed, call string, known bool) {
 	if e, known = p.entries[ref]; known {
 		return e, call, true
 	}
+	with := p.w.instrumentOf(payee)
+	if o.Destination != "" {
+		with = connector.Instrument{Token: o.Destination}
+	}
 	return &deed{
+		part: o.Attempt.Operation, with: with,
 		name: p.names[ref], payment: payee, refund: o.Attempt.Kind == payment.KindRefund, payout: o.Attempt.Kind == payment.KindPayout,
 		state: connector.Pending, asked: o.Attempt.Amount, moved: o.Attempt.Amount,
 	}, call, false
@@ -307,12 +317,20 @@ func (p *psp) maybeChange(ref string, e *deed) {
 func (p *psp) say(e *deed) connector.Outcome {
 	out := connector.Outcome{Kind: e.state, ProviderID: "psp-" + e.name, ProviderTime: p.w.clock()}
 	if e.state == connector.Approved {
-		out.Amount = p.told(e)
+		out.Amount, out.Instrument = p.told(e), p.instrument(e)
 	}
 	if e.state == connector.Declined {
-		out.Code = payment.CodeExternalDecline
+		out.Code, out.Unusable = payment.CodeExternalDecline, e.payout && p.w.takesNone(e.with.Token)
 	}
 	return out
+}
+
+// instrument is what a sale was paid with, or a payout to.
+func (p *psp) instrument(e *deed) connector.Instrument {
+	if e.refund {
+		return connector.Instrument{}
+	}
+	return e.with
 }
 
 // told is the amount that the provider says it has moved.
@@ -424,7 +442,7 @@ func (p *psp) held(ref string, e *deed) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		panic(err)
 	}
-	if pay.Status != payment.StatusUnknown || reserved.Balance() < e.asked.Minor {
+	if pay.Status != payment.StatusUnknown && (w.licensed == nil || pay.Status != payment.StatusPartiallyPaid) || reserved.Balance() < e.asked.Minor {
 		w.wrong("payout %s is %s, and %d of %d are reserved, while nobody can know what became of it", e.name, pay.Status, reserved.Balance(), e.asked.Minor)
 	}
 }
@@ -438,9 +456,19 @@ func (p *psp) Payout(_ context.Context, o connector.Order) connector.Outcome {
 		w.wrong("payout %s was sent twice under one reference", e.name)
 	}
 	for other, name := range p.names {
-		if other != ref && p.sent[other] > 0 && strings.HasPrefix(name, e.payment+"/") {
+		if other == ref || p.sent[other] == 0 || !strings.HasPrefix(name, e.payment+"/") {
+			continue
+		}
+		if w.licensed == nil || p.parts[other] == e.part && !p.unsent(other) {
 			w.wrong("payout %s is sent, and was before as %s", e.name, name)
 		}
+	}
+	p.parts[ref] = e.part
+	if !w.now.Before(p.pausedFrom) && w.now.Before(p.pausedTo) && !w.quiet {
+		w.injected[PayoutsDown]++
+		p.refused[ref] = true
+		p.ends(call)
+		return connector.Outcome{Kind: connector.NotSent}
 	}
 	if out, lost := p.lost(ref, call, e, func() { p.sendOut(ref, e) }); lost {
 		p.ends(call)
@@ -463,6 +491,8 @@ func (p *psp) sendOut(ref string, e *deed) {
 	e.after = p.unsent(ref)
 	p.keep(ref, e)
 	switch x := w.draw("payout", e.name); {
+	case w.takesNone(e.with.Token):
+		p.settle(ref, e, connector.Declined)
 	case x < 0.4:
 		p.settle(ref, e, connector.Approved)
 	case x < 0.55:
@@ -610,6 +640,7 @@ func (p *psp) ReadNotification(n connector.Notification) (connector.News, error)
 	out := connector.News{Reference: x.Reference, Kind: x.Kind, Final: p.ownWord, EventID: x.Name}
 	if e := p.entries[x.Reference]; e != nil && p.ownWord {
 		out.ProviderID = "psp-" + e.name
+		out.Instrument, out.Unusable = p.instrument(e), e.payout && x.Kind == connector.Declined && p.w.takesNone(e.with.Token)
 	}
 	if x.Kind == connector.Approved || p.ownWord { // which names what it is about
 		out.Amount = money.Amount{Minor: x.Minor, Currency: "INR"}

@@ -87,7 +87,26 @@ var rows = []row{
 		force: map[sim.Fault]float64{sim.UnknownDays: 0.5}, injected: forced(sim.UnknownDays),
 	},
 	{
-		// That an operator must look is a case after a day; who may end it, and by what evidence, comes with approvals.
+		id: "T22", fault: "payout of a licensed house asked for twice, approved, held, cancelled and rejected, sent in parts", full: 500, quick: 40,
+		force: map[sim.Fault]float64{
+			sim.DoubleSubmit: 0.8, sim.LostAnswer: 0.2, sim.Refused: 0.2, sim.CrashBeforeCommit: 0.01, sim.CrashAfterCommit: 0.02, sim.CrashDuringCall: 0.1,
+			sim.OperatorReplays: 0.3, sim.NewsTwice: 0.2,
+		},
+		with: licensed, injected: forced(sim.DoubleSubmit),
+	},
+	{
+		id: "T23", fault: "part of a licensed house's payout unknown at the PSP for days: it stays reserved", full: 20, quick: 5,
+		force: map[sim.Fault]float64{sim.PayoutUnknown: 0.7}, with: licensed, injected: forced(sim.PayoutUnknown),
+	},
+	{
+		id: "T24", fault: "payout against refund, exclusion and limit change of its customer, at once", full: 2000, quick: 60,
+		force: map[sim.Fault]float64{
+			sim.Conflict: 0.05, sim.LostDone: 0.05, sim.LostDead: 0.05, sim.CrashBeforeCommit: 0.02, sim.CrashAfterCommit: 0.02, sim.LostAnswer: 0.1, sim.Late: 0.1,
+		},
+		with: rush, injected: func(r sim.Result) int { return r.Races },
+	},
+	{
+		// That an operator must look is a case after a day.
 		id: "T23", fault: "payout unknown at the PSP for days: it stays reserved", full: 20, quick: 5,
 		force: map[sim.Fault]float64{sim.PayoutUnknown: 0.7}, injected: forced(sim.PayoutUnknown),
 	},
@@ -131,6 +150,12 @@ func TestTorture(t *testing.T) {
 		})
 	}
 }
+
+// licensed has the project have rules.
+func licensed(p *sim.Plan) { p.Licensed = true }
+
+// rush has all that a licensed house's customers do happen within minutes.
+func rush(p *sim.Plan) { p.Licensed, p.Rush = true, true }
 
 // load is a hundred payments in nine hours, so that an outage of six meets
 // callbacks of every age, and no limit that refuses most of them.

@@ -149,7 +149,7 @@ func refusal(err error) string {
 	case errors.Is(err, flow.ErrAmount):
 		return model.RefusedAmount
 	}
-	return ""
+	return refusedByRules(err)
 }
 
 // moved notes what a client was told of its move: always the same (C7).

@@ -34,7 +34,7 @@ import (
 
 const (
 	limitTime = 30 * time.Minute
-	quietFrom = 3 * time.Hour // then nothing new goes wrong any more
+	quietFrom = 3 * time.Hour // then nothing new goes wrong any more; a day later in seeds that last for days
 	maxSteps  = 1_500_000     // of a run: more means that it does not end
 )
 
@@ -64,7 +64,11 @@ type world struct {
 	hooks      *hooks
 	witness    *witness.Witness // for the independent model
 	project    project.Project
-	licensed   bool                  // the project has rules
+	licensed   *house // what the project goes by; nil: it has no rules
+	bureau     *bureau
+	restricted map[string]bool // customers, some time
+	days       bool            // the seed lasts for days
+	quietAfter time.Duration
 	notes      map[string]id.Note    // limits: what a customer's request stands for
 	refused    map[string]bool       // payments, for a limit
 	names      map[id.Payment]string // the merchant's
@@ -141,7 +145,16 @@ func (w *world) will(f Fault, about ...any) bool {
 // span draws a duration up to most; short ones are more frequent.
 func (w *world) span(most time.Duration, about ...any) time.Duration {
 	x := w.draw("span", about...)
+	most = w.hours(most)
 	return time.Duration(x * x * x * float64(most))
+}
+
+// hours is a stretch of time in which people do things, in a plan that rushes a short one.
+func (w *world) hours(d time.Duration) time.Duration {
+	if w.plan.Rush && d >= 20*time.Minute {
+		return d / 20
+	}
+	return d
 }
 
 // nth counts how often a name was used.
@@ -158,7 +171,7 @@ func (w *world) wrong(format string, args ...any) {
 func newWorld(p Plan) *world {
 	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := &world{
-		plan: p, rates: map[Fault]float64{}, begun: begun, now: begun, names: map[id.Payment]string{}, keys: map[string]id.Payment{}, labels: map[id.Raw]string{}, counts: map[string]int{},
+		plan: p, quietAfter: quietFrom, restricted: map[string]bool{}, rates: map[Fault]float64{}, begun: begun, now: begun, names: map[id.Payment]string{}, keys: map[string]id.Payment{}, labels: map[id.Raw]string{}, counts: map[string]int{},
 		unanswered: map[string]bool{}, injected: map[Fault]int{}, points: map[string]int{}, planted: planted{must: map[string]bool{}, may: map[string]bool{}, news: map[string]bool{}},
 		project: project.Project{
 			ID: 200, MerchantID: 1, Secret: sign.NewSecret("sim"), LimitTime: limitTime, RetryTime: 10 * time.Minute,
@@ -167,7 +180,7 @@ func newWorld(p Plan) *world {
 			Methods:     []project.Method{{Code: "paytm-wallet", Name: "Paytm Wallet", Connector: "sim", Account: "one", Currency: "INR"}},
 		},
 	}
-	if w.licensed = !p.Unruled && w.draw("licensed") < 0.3; w.licensed {
+	if w.licence(); w.licensed != nil {
 		w.project.Wallet, w.project.LateSuccess = true, project.LateRefund // which money is that came too late to be played with
 	}
 	w.notes, w.refused = map[string]id.Note{}, map[string]bool{}
@@ -176,8 +189,8 @@ func newWorld(p Plan) *world {
 	}
 	w.sqlite = w.draw("database") < 0.5
 	w.latency = []time.Duration{2 * time.Millisecond, 50 * time.Millisecond, 300 * time.Millisecond, time.Second}[int(w.draw("latency")*4)]
-	w.psp, w.merchant = newPSP(w), newMerchant(w)
-	w.witness = witness.New(w.project, w.psp, w.clock)
+	w.psp, w.merchant, w.bureau = newPSP(w), newMerchant(w), newBureau(w)
+	w.witness = witness.New(w.project, w.psp, w.clock, w.modelRules())
 	w.store = newHomes(1+int(w.draw("homes")*2), !w.sqlite)
 	w.hooks = newHooks(w)
 	w.away = make([]time.Time, len(w.store))
@@ -251,7 +264,7 @@ func (w *world) pass(then time.Time) {
 	was := w.now.Sub(w.begun) / time.Minute
 	w.now = then
 	since := then.Sub(w.begun)
-	w.quiet = since >= quietFrom
+	w.quiet = since >= w.quietAfter
 	if since/time.Minute == was {
 		return
 	}
@@ -277,6 +290,7 @@ type Result struct {
 	Outbound Outbound
 	Model    []string       // of Broken, what the independent model says
 	Made     map[string]int // its moves that were made
+	Races    int            // payouts of a licensed house beside which a refund, a restriction or a limit of their customer went
 }
 
 // Outbound is when we called others, and when they were down, as time since the
@@ -317,6 +331,8 @@ func run(p Plan) *world {
 		w.client(n)
 	}
 	w.limits()
+	w.verifies()
+	w.restricts()
 	for w.steps < maxSteps && !w.stopped && w.next() {
 	}
 	if w.steps >= maxSteps {

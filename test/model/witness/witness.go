@@ -19,11 +19,14 @@ import (
 	"aorta/internal/event"
 	"aorta/internal/flow"
 	"aorta/internal/id"
+	"aorta/internal/instrument"
 	"aorta/internal/ledger"
 	"aorta/internal/limit"
 	"aorta/internal/money"
+	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/project"
+	"aorta/internal/risk"
 	"aorta/test/model"
 )
 
@@ -45,6 +48,7 @@ type Payer interface {
 type Witness struct {
 	now   func() time.Time
 	inner Connector
+	rules *model.Rules
 
 	mu       sync.Mutex
 	model    *model.Model
@@ -54,14 +58,14 @@ type Witness struct {
 }
 
 // New makes a witness of a platform with one project and one provider. now is
-// the platform's clock.
-func New(pr project.Project, c Connector, now func() time.Time) *Witness {
+// the platform's clock. rules are those that payouts are checked by; nil: none are.
+func New(pr project.Project, c Connector, now func() time.Time, rules *model.Rules) *Witness {
 	merchant := strings.TrimPrefix(pr.Payee(""), "merchant:")
 	return &Witness{
-		now: now, inner: c, accounts: map[id.Account]model.AccountName{}, customers: map[id.Customer]string{},
+		now: now, inner: c, rules: rules, accounts: map[id.Account]model.AccountName{}, customers: map[id.Customer]string{},
 		model: model.New(model.Settings{
 			Merchant: merchant, Wallet: pr.Wallet, Late: string(pr.LateSuccess), LimitUS: pr.LimitTime.Microseconds(),
-			RetryUS: pr.RetryTime.Microseconds(), MovesMoney: c.Capabilities().SaleMovesMoney,
+			RetryUS: pr.RetryTime.Microseconds(), MovesMoney: c.Capabilities().SaleMovesMoney, Rules: rules,
 		}),
 	}
 }
@@ -88,7 +92,7 @@ func (w *Witness) SaleWaits(r flow.SaleRequest) *model.AskedSale {
 	w.tell(func(m *model.Model) {
 		asked = m.SaleOnItsWay(model.Sale{
 			Name: r.PaymentID, Customer: r.CustomerID, Currency: string(r.Amount.Currency), Minor: r.Amount.Minor, Tries: int64(r.Retries),
-		})
+		}, w.now().UnixMicro())
 	})
 	return asked
 }
@@ -96,21 +100,28 @@ func (w *Witness) SaleWaits(r flow.SaleRequest) *model.AskedSale {
 // SaleHeard is told when the merchant has an answer, or will have none.
 func (w *Witness) SaleHeard(a *model.AskedSale) { w.tell(func(m *model.Model) { m.SaleHeard(a) }) }
 
-// SaleRefused is told when the merchant has heard that it would pass a limit.
-func (w *Witness) SaleRefused(a *model.AskedSale) { w.tell(func(m *model.Model) { m.SaleRefused(a) }) }
+// SaleRefused is told when the merchant has heard that it is not made, and why.
+func (w *Witness) SaleRefused(a *model.AskedSale, why string) {
+	w.tell(func(m *model.Model) { m.SaleRefused(a, why) })
+}
 
-// Limit is told before a customer's request for a limit on deposits is sent.
-func (w *Witness) Limit(customerID string, p limit.Period, a money.Amount) {
-	w.tell(func(m *model.Model) { m.LimitAsked(limitOf(customerID, string(p), a)) })
+// Limit is told before a customer's request for a limit is sent.
+func (w *Witness) Limit(customerID string, k customer.LimitKind, p limit.Period, a money.Amount) {
+	w.tell(func(m *model.Model) { m.LimitAsked(limitOf(customerID, string(k), string(p), a)) })
 }
 
 // LimitAnswered is told when they have heard that it is set, or waits.
-func (w *Witness) LimitAnswered(customerID string, p limit.Period, a money.Amount) {
-	w.tell(func(m *model.Model) { m.LimitAnswered(limitOf(customerID, string(p), a)) })
+func (w *Witness) LimitAnswered(customerID string, k customer.LimitKind, p limit.Period, a money.Amount) {
+	w.tell(func(m *model.Model) { m.LimitAnswered(limitOf(customerID, string(k), string(p), a)) })
 }
 
-func limitOf(customerID, period string, a money.Amount) model.Limit {
-	return model.Limit{Customer: customerID, Period: period, Currency: string(a.Currency), Minor: a.Minor}
+func limitOf(customerID, kind, period string, a money.Amount) model.Limit {
+	return model.Limit{Kind: kind, Customer: customerID, Period: period, Currency: string(a.Currency), Minor: a.Minor}
+}
+
+// Restriction is told before somebody asks for one, or for its end.
+func (w *Witness) Restriction(customerID string, r customer.Restriction, lift bool) {
+	w.tell(func(m *model.Model) { m.RestrictionAsked(customerID, string(r), lift) })
 }
 
 // SaleAnswered is told when the merchant has the answer.
@@ -158,7 +169,7 @@ func (w *Witness) Move(k ledger.Kind, r flow.WalletMove) *model.AskedMove {
 	w.tell(func(m *model.Model) {
 		asked = m.MoveAsked(model.Move{
 			Kind: string(k), Name: r.TxnID, Customer: r.CustomerID, Round: r.RoundID, Currency: string(r.Amount.Currency), Minor: r.Amount.Minor, Bonus: r.Bonus,
-		})
+		}, w.now().UnixMicro())
 	})
 	return asked
 }
@@ -281,7 +292,8 @@ func (p provider) heard(o connector.Order, out connector.Outcome) connector.Outc
 func (w *Witness) outcome(attempt string, out connector.Outcome) model.Outcome {
 	return model.Outcome{
 		Attempt: attempt, Kind: string(out.Kind), Currency: string(out.Amount.Currency), Minor: out.Amount.Minor,
-		NoRecord: out.NoRecord, Redirect: out.Redirect != nil, AtUS: w.now().UnixMicro(),
+		NoRecord: out.NoRecord, Redirect: out.Redirect != nil, Unusable: out.Unusable, Token: out.Instrument.Token, Of: string(out.Instrument.Kind),
+		AtUS: w.now().UnixMicro(),
 	}
 }
 
@@ -354,6 +366,7 @@ func (l lane) Commit(ctx context.Context, c *book.Changes) error {
 		Payments: copied(c.Payments), Operations: copied(c.Operations), Attempts: copied(c.Attempts), Accounts: copied(c.Accounts),
 		Inbox: copied(c.Inbox), Cases: copied(c.Cases), Rounds: copied(c.Rounds), Transfers: slices.Clone(c.Transfers), Events: slices.Clone(c.Events),
 		Customers: copied(c.Customers), Notes: slices.Clone(c.Notes),
+		Reviews: copied(c.Reviews), Checks: copied(c.Checks), Instruments: copied(c.Instruments), Audit: slices.Clone(c.Audit),
 	}
 	err := l.Lane.Commit(ctx, c)
 	if err == nil || errors.Is(err, book.ErrLost) && l.s.written(seen) {
@@ -379,6 +392,9 @@ func (s store) written(c *book.Changes) bool {
 		}) &&
 		there(c.Notes, func(r customer.Note) (customer.Note, bool, error) { return s.read.Note(ctx, r.ID) }) &&
 		there(rows(c.Inbox), func(r payment.Inbox) (payment.Inbox, bool, error) { return s.read.Inbox(ctx, r.ID) }) &&
+		there(rows(c.Reviews), func(r payment.Review) (payment.Review, bool, error) { return s.read.Review(ctx, r.ID) }) &&
+		there(rows(c.Checks), func(r customer.Check) (customer.Check, bool, error) { return s.read.Check(ctx, r.ID) }) &&
+		there(c.Audit, func(r operator.Entry) (operator.Entry, bool, error) { return s.read.AuditEntry(ctx, r.ID) }) &&
 		there(c.Events, func(r event.Event) (event.Event, bool, error) { return s.read.Event(ctx, r.ID) })
 }
 
@@ -416,7 +432,8 @@ func (w *Witness) committed(c *book.Changes) {
 		Payments: list(rows(c.Payments), paymentRow), Operations: list(rows(c.Operations), operationRow), Attempts: list(rows(c.Attempts), attemptRow),
 		Events: list(ofPayments(c.Events), eventRow), Transfers: w.pairs(c.Transfers), Accounts: accounts, Rounds: list(rows(c.Rounds), roundRow),
 		Cases:  list(rows(c.Cases), func(c payment.Case) model.Case { return model.Case{Payment: c.Payment.String(), Kind: c.Kind} }),
-		Limits: w.limits(c.Notes),
+		Limits: w.limits(c.Notes), Restrictions: w.restrictions(c.Notes), Reviews: list(rows(c.Reviews), w.review), Deeds: list(c.Audit, deedOf), Checks: list(rows(c.Checks), w.check),
+		Instruments: list(rows(c.Instruments), w.instrument),
 	})
 	for _, u := range c.Inbox.Update {
 		if u.Row.State == payment.InboxApplied {
@@ -430,7 +447,7 @@ func (w *Witness) committed(c *book.Changes) {
 func (w *Witness) news(n payment.Inbox, tell func(o model.Outcome, ownWord bool)) {
 	news, err := w.inner.ReadNotification(connector.Notification{Method: "POST", Header: headerOf(n), Body: []byte(n.Body)})
 	if err == nil {
-		tell(w.outcome(news.Reference, connector.Outcome{Kind: news.Kind, Amount: news.Amount}), news.Final)
+		tell(w.outcome(news.Reference, connector.Outcome{Kind: news.Kind, Amount: news.Amount, Instrument: news.Instrument, Unusable: news.Unusable}), news.Final)
 	}
 }
 
@@ -438,7 +455,7 @@ func (w *Witness) news(n payment.Inbox, tell func(o model.Outcome, ownWord bool)
 func (w *Witness) limits(notes []customer.Note) []model.Limit {
 	var out []model.Limit
 	for _, n := range notes {
-		if n.Kind != flow.NoteLimitSet && n.Kind != flow.NoteLimitAsked {
+		if n.Kind != flow.NoteLimitSet && n.Kind != flow.NoteLimitAsked && n.Kind != flow.NoteLimitConfirmed {
 			continue
 		}
 		var of struct{ Kind, Period, Amount, Currency string }
@@ -446,12 +463,41 @@ func (w *Witness) limits(notes []customer.Note) []model.Limit {
 			panic(err) // the platform wrote it just now
 		}
 		a, err := money.ParseDecimal(of.Amount, money.Currency(of.Currency))
-		if err != nil || of.Kind != string(customer.LimitDeposit) {
+		if err != nil {
 			panic("witness: a limit that nobody asks for: " + n.Body)
 		}
-		l := limitOf(w.customers[n.Customer], of.Period, a)
-		l.AtUS, l.Raise = n.AtUS, n.Kind == flow.NoteLimitAsked
+		l := limitOf(w.customers[n.Customer], of.Kind, of.Period, a)
+		l.AtUS, l.Raise, l.Confirmed = n.AtUS, n.Kind == flow.NoteLimitAsked, n.Kind == flow.NoteLimitConfirmed
 		out = append(out, l)
+	}
+	return out
+}
+
+// restrictions are those of notes.
+func (w *Witness) restrictions(notes []customer.Note) []model.Restriction {
+	var out []model.Restriction
+	for _, n := range notes {
+		r := model.Restriction{Customer: w.customers[n.Customer], AtUS: n.AtUS}
+		switch n.Kind {
+		case flow.NoteRestricted:
+		case flow.NoteLifted:
+			r.Lifted = true
+		case flow.NoteLinked:
+			r.Linked = true
+		case flow.NoteUnlinked:
+			r.Linked, r.Lifted = true, true
+		default:
+			continue
+		}
+		var of struct {
+			Type, Restriction string
+			UntilUS           int64 `json:"until_us"`
+		}
+		if err := json.Unmarshal([]byte(n.Body), &of); err != nil {
+			panic(err) // the platform wrote it just now
+		}
+		r.Type, r.UntilUS = of.Type+of.Restriction, of.UntilUS
+		out = append(out, r)
 	}
 	return out
 }
@@ -482,14 +528,15 @@ func paymentRow(p payment.Payment) model.Payment {
 func operationRow(o payment.Operation) model.Operation {
 	return model.Operation{
 		ID: o.ID.String(), Payment: o.Payment.String(), Kind: string(o.Kind), Status: string(o.Status), RefundName: o.MerchantRefundID,
-		Minor: o.Amount.Minor,
+		Minor: o.Amount.Minor, Number: o.Number,
 	}
 }
 
 func attemptRow(a payment.Attempt) model.Attempt {
+	_, token := a.By()
 	return model.Attempt{
 		ID: a.ID.String(), Operation: a.Operation.String(), Payment: a.Payment.String(), Kind: string(a.Kind), Status: string(a.Status),
-		PSP: a.PSP(), Currency: string(a.Amount.Currency), Minor: a.Amount.Minor, ChangedUS: a.ChangedUS, Late: a.Late != 0,
+		PSP: a.PSP(), Currency: string(a.Amount.Currency), Minor: a.Amount.Minor, ChangedUS: a.ChangedUS, Late: a.Late != 0, Token: token,
 	}
 }
 
@@ -500,7 +547,7 @@ func eventRow(e event.Event) model.Event {
 	}
 	out := model.Event{
 		Payment: e.Payment.String(), Operation: e.Operation.String(), Kind: string(e.Kind), From: string(e.From), To: string(e.To),
-		Code: s.Payment.Code, AtUS: e.AtUS,
+		Code: s.Payment.Code, AtUS: e.AtUS, Ended: s.Operation.Status.Final(),
 	}
 	if e.Kind == event.RefundStarted || e.Kind == event.RefundSucceeded || e.Kind == event.RefundDeclined {
 		out.Code = s.Operation.Code
@@ -523,7 +570,7 @@ func transferID(t ledger.Transfer) id.Transfer { return t.ID }
 func (w *Witness) pairs(all []ledger.Transfer) []model.Transfer {
 	var out []model.Transfer
 	for _, t := range all {
-		row := model.Transfer{Of: t.ID.String(), Kind: string(t.Kind), Name: t.Name}
+		row := model.Transfer{Of: t.ID.String(), Kind: string(t.Kind), Name: t.Name, AtUS: t.CreatedUS}
 		if !t.Operation.IsZero() {
 			row.Operation = t.Operation.String()
 		}
@@ -550,4 +597,79 @@ func roundRow(r ledger.Round) model.Round {
 		out.Rollback = r.Rollback.String()
 	}
 	return out
+}
+
+// Of a licensed house.
+
+// Deed is told before somebody asks for something that the log tells of.
+func (w *Witness) Deed(who operator.Actor, what, about string) {
+	w.tell(func(m *model.Model) { m.DeedAsked(model.Deed{Who: who.Name, What: what, About: about}) })
+}
+
+// CheckPassed is told before a provider says that a customer has passed its check.
+func (w *Witness) CheckPassed(reference string) {
+	w.tell(func(m *model.Model) { m.CheckSaid(reference) })
+}
+
+// deedOf is an entry of the log. A payout is called as its payment is.
+func deedOf(e operator.Entry) model.Deed {
+	about := e.About
+	if p, err := id.ParsePayout(about); err == nil {
+		about = id.Payment(p).String()
+	}
+	return model.Deed{Who: e.Who, What: e.What, About: about}
+}
+
+func (w *Witness) check(c customer.Check) model.Check {
+	var facts struct{ Person string }
+	if err := json.Unmarshal([]byte(c.Facts), &facts); err != nil {
+		panic(err) // the platform wrote it just now
+	}
+	return model.Check{Person: facts.Person, ID: c.ID.String(), Customer: w.customers[c.Customer], State: string(c.State), Level: c.Level, UntilUS: c.UntilUS}
+}
+
+func (w *Witness) instrument(i instrument.Instrument) model.Instrument {
+	return model.Instrument{ID: i.ID.String(), Customer: w.customers[i.Customer], Token: i.Token}
+}
+
+// review is a payout's checks as they are stored, with all decisions that are kept.
+func (w *Witness) review(r payment.Review) model.Review {
+	out := model.Review{Payment: id.Payment(r.ID).String()}
+	var log []risk.Record
+	if err := json.Unmarshal([]byte(r.Log), &log); err != nil {
+		panic(err) // the platform wrote it just now
+	}
+	for _, x := range log {
+		if x.Payout == nil {
+			panic("witness: a payout's decision without a payout: " + r.Log)
+		}
+		out.Decisions = append(out.Decisions, w.decision(x.AtUS, x.Again, *x.Payout, x.Decision))
+	}
+	return out
+}
+
+func (w *Witness) decision(atUS int64, again bool, f risk.PayoutFacts, d risk.Decision) model.Decision {
+	stopped, released := slices.Sorted(slices.Values(d.Stopped())), slices.Sorted(slices.Values(f.Released))
+	out := model.Decision{
+		AtUS: atUS, Again: again, Reserved: f.Reserved, Restriction: f.Restriction, Reviews: f.Reviews, Level: f.Level,
+		PaidEver: w.sum(f.PaidEver), Paid180: w.sum(f.Paid180), Paid30: w.sum(f.Paid30), Day: w.sum(f.Day), Available: f.Available, Bonus: f.Bonus,
+		Deposits: f.SinceDeposits, Stakes: f.SinceStakes, Elsewhere: f.Elsewhere, Approvals: int64(f.Approvals),
+		Released: strings.Join(released, " "), Action: string(d.Action), Check: string(d.Check), Stopped: strings.Join(stopped, " "),
+	}
+	if f.Requests != nil && f.LastDepositUS != nil { // else the model finds that they are not what they must be
+		out.Requests, out.LastDeposit = *f.Requests, *f.LastDepositUS
+	}
+	return out
+}
+
+// sum is one of the house's currency: it pays out in no other.
+func (w *Witness) sum(s risk.Sum) int64 {
+	minor := int64(0)
+	for _, a := range s {
+		if w.rules == nil || string(a.Currency) != w.rules.Currency {
+			panic("witness: a sum in " + string(a.Currency))
+		}
+		minor += a.Minor
+	}
+	return minor
 }

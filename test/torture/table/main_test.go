@@ -25,7 +25,7 @@ func TestTable(t *testing.T) {
 		want   bool
 		says   string
 	}{
-		{"all hold", func(r []torture.Row) []torture.Row { return r }, true, "| T24 | payout against chargeback, refund, limit | | not built"},
+		{"all hold", func(r []torture.Row) []torture.Row { return r }, true, "| T25 | network: loss, delay, DNS, certificates | | not built"},
 		{"more than the programme's", func(r []torture.Row) []torture.Row {
 			return append(r, torture.Row{ID: "T31", Fault: "one more", Planned: 1, Injected: 1, Survived: 1})
 		}, true, "| T31 | one more |"},

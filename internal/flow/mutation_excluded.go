@@ -1,0 +1,5 @@
+//go:build mutation_excluded
+
+package flow
+
+const mutation = "excluded"

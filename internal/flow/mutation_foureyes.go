@@ -1,0 +1,5 @@
+//go:build mutation_foureyes
+
+package flow
+
+const mutation = "foureyes"

@@ -1,0 +1,5 @@
+//go:build mutation_raise
+
+package flow
+
+const mutation = "raise"

@@ -1,0 +1,5 @@
+//go:build mutation_resend
+
+package flow
+
+const mutation = "resend"

@@ -1,0 +1,5 @@
+//go:build mutation_sameroute
+
+package flow
+
+const mutation = "sameroute"

@@ -1,0 +1,5 @@
+//go:build mutation_stepup
+
+package flow
+
+const mutation = "stepup"

@@ -1,0 +1,5 @@
+//go:build mutation_unlinked
+
+package flow
+
+const mutation = "unlinked"

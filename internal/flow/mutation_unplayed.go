@@ -1,0 +1,5 @@
+//go:build mutation_unplayed
+
+package flow
+
+const mutation = "unplayed"

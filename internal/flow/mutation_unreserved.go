@@ -1,0 +1,5 @@
+//go:build mutation_unreserved
+
+package flow
+
+const mutation = "unreserved"

@@ -1,0 +1,5 @@
+//go:build mutation_zone
+
+package flow
+
+const mutation = "zone"
