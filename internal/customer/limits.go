@@ -469,8 +469,20 @@ func (p *parts) next() string {
 }
 
 func (p *parts) number() int64 {
-	n, err := strconv.ParseInt(p.next(), 10, 64)
-	p.bad = p.bad || err != nil
+	text := p.next()
+	if n := len(text); n == 0 || n > 18 || text[0] == '-' { // longer ones may not fit
+		long, err := strconv.ParseInt(text, 10, 64)
+		p.bad = p.bad || err != nil
+		return long
+	}
+	n := int64(0)
+	for _, c := range []byte(text) {
+		if c < '0' || c > '9' {
+			p.bad = true
+			return 0
+		}
+		n = 10*n + int64(c-'0')
+	}
 	return n
 }
 

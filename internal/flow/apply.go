@@ -44,7 +44,7 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: actName(known.Kind), Bucket: known.ID.Bucket(), Hint: func(p *book.Page) {
 		n.hint(p)
 		if out.Kind == connector.Approved || out.Kind == connector.Declined {
-			n.whose = f.hintCounted(p, &known)
+			n.whose, n.window = f.hintCounted(p, &known)
 		}
 	}, Decide: n.decide})
 	if err != nil {
@@ -78,7 +78,8 @@ type news struct {
 	projects   func(int64) (project.Project, bool)
 	licence    func(projectID int64) *licence
 	endpoints  endpoints
-	whose      wallet // found by the hint
+	whose      wallet    // found by the hint
+	window     id.Window // as well
 }
 
 // hint names the rows that apply will want.
@@ -112,6 +113,9 @@ func (n *news) decide(p *book.Page) (struct{}, error) {
 		return struct{}{}, ErrNoAttempt
 	}
 	x := application{page: p, out: n.out, lookups: n.lookups, movesMoney: n.movesMoney, projects: n.projects, licence: n.licence, endpoints: n.endpoints, attempt: a, whose: n.whose}
+	if a.Amount.Currency == n.known.Amount.Currency {
+		x.window = n.window
+	}
 	x.op, _ = p.Operations.Get(a.Operation)
 	x.pay, _ = p.Payments.Get(a.Payment)
 	if err := x.apply(); err != nil {
@@ -131,6 +135,7 @@ type application struct {
 	licence    func(projectID int64) *licence // nil: nothing that it does is counted
 	counts     *tally                         // of its customer, once it is read
 	whose      wallet                         // the customer's, once it is asked for
+	window     id.Window                      // of their deposits in the attempt's currency; zero: not found out
 	endpoints  endpoints
 	settling   bool // an operator settles a case by it
 

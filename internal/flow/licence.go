@@ -57,16 +57,18 @@ func (f *Flows) keepLicensed(merchantID int64) {
 
 // hintCounted names the rows that counting a payment's money will want. An attempt does
 // not say its project, but whose customer it is of: a merchant's projects all have rules,
-// or none has. It gives whose the money is, which the act need not find out once more.
-func (f *Flows) hintCounted(p *book.Page, a *payment.Attempt) wallet {
+// or none has. It gives whose the money is, and their window of deposits: ids that are
+// hashes, and that the act need not find out once more.
+func (f *Flows) hintCounted(p *book.Page, a *payment.Attempt) (wallet, id.Window) {
 	merchant, _, ok := strings.Cut(strings.TrimPrefix(a.Payee, ofCustomer), ":")
 	if _, licensed := f.licensed.Load(merchant); !ok || !licensed || a.Kind != payment.KindSale {
-		return wallet{}
+		return wallet{}, id.Window{}
 	}
 	w := walletOf(a.ID.Bucket(), a.Payee)
 	p.Customers.Get(w.customer)
-	p.Windows.Get(limit.WindowID(w.customer, limit.Deposits, a.Amount.Currency))
-	return w
+	k := limit.WindowID(w.customer, limit.Deposits, a.Amount.Currency)
+	p.Windows.Get(k)
+	return w, k
 }
 
 // tally is a customer with what they did lately: on a page, or as it is read outside acts.
@@ -74,12 +76,15 @@ type tally struct {
 	*licence
 	page     *book.Page // nil outside acts: nothing is written
 	nowUS    int64
-	window   func(id.Window) (limit.Window, bool)
+	read     func(id.Window) (limit.Window, bool) // outside acts
 	customer customer.Customer
 	limits   customer.Limits // where only the head was read: their currencies alone
 
 	headOnly bool
 	lowerUS  int64 // of the head
+
+	known   id.Window      // the window of deposits of one currency
+	knownOf money.Currency // "": of none
 
 	// Windows that were read, so that each is found and decoded once.
 	in, out         []counted
@@ -92,7 +97,7 @@ func tallyOf(p *book.Page, l *licence, c customer.Customer) (*tally, error) {
 	if err != nil {
 		return nil, fmt.Errorf("limits of %s: %w", c.ID, err)
 	}
-	return &tally{licence: l, page: p, nowUS: p.NowUS(), window: p.Windows.Get, customer: c, limits: limits}, nil
+	return &tally{licence: l, page: p, nowUS: p.NowUS(), customer: c, limits: limits}, nil
 }
 
 // tallyHead is tallyOf for acts that mostly need no more than the head.
@@ -102,9 +107,25 @@ func tallyHead(p *book.Page, l *licence, c customer.Customer) (*tally, error) {
 		return nil, fmt.Errorf("limits of %s: %w", c.ID, err)
 	}
 	return &tally{
-		licence: l, page: p, nowUS: p.NowUS(), window: p.Windows.Get, customer: c, limits: customer.Limits{Currencies: head.Currencies, Paid: head.Paid},
+		licence: l, page: p, nowUS: p.NowUS(), customer: c, limits: customer.Limits{Currencies: head.Currencies, Paid: head.Paid},
 		headOnly: true, lowerUS: head.LowerUS,
 	}, nil
+}
+
+// windowID is the id of a window of the customer's.
+func (t *tally) windowID(k limit.Kind, c money.Currency) id.Window {
+	if k == limit.Deposits && c == t.knownOf {
+		return t.known
+	}
+	return limit.WindowID(t.customer.ID, k, c)
+}
+
+// window reads a window.
+func (t *tally) window(k id.Window) (limit.Window, bool) {
+	if t.page != nil {
+		return t.page.Windows.Get(k)
+	}
+	return t.read(k)
 }
 
 // whole reads the rest of the limits.
@@ -123,11 +144,14 @@ func (t *tally) whole() error {
 // admit lets a customer pay in, or says why not, and reserves what it counts in the
 // same act (limits-and-risk.md section 0): of acts at one time, none can pass a limit
 // that another has used up. A refusal is a *risk.Refusal, and nothing is written then.
-func admit(p *book.Page, l *licence, c customer.Customer, pay id.Payment, a money.Amount, told []event.Endpoint) error {
+//
+// w is their window of deposits in the amount's currency.
+func admit(p *book.Page, l *licence, c customer.Customer, w id.Window, pay id.Payment, a money.Amount, told []event.Endpoint) error {
 	t, err := tallyHead(p, l, c)
 	if err != nil {
 		return err
 	}
+	t.known, t.knownOf = w, a.Currency
 	if err := t.unrestrained(); err != nil {
 		return err
 	}
@@ -385,7 +409,7 @@ func (t *tally) windows(k limit.Kind, in []money.Currency) ([]counted, error) {
 	}
 	out := make([]counted, 0, len(in))
 	for _, c := range in {
-		row, ok := t.window(limit.WindowID(t.customer.ID, k, c))
+		row, ok := t.window(t.windowID(k, c))
 		if !ok {
 			continue
 		}
@@ -424,7 +448,7 @@ func (t *tally) deposits(c money.Currency) (limit.Window, limit.Entries, error) 
 			}
 		}
 	}
-	k := limit.WindowID(t.customer.ID, limit.Deposits, c)
+	k := t.windowID(limit.Deposits, c)
 	row, ok := t.window(k)
 	if !ok {
 		row = limit.Window{ID: k, Customer: t.customer.ID, Kind: limit.Deposits, Currency: c}
@@ -584,6 +608,9 @@ func (x *application) tally() (*tally, error) {
 	}
 	var err error
 	x.counts, err = tallyHead(x.page, l, customerOn(x.page, x.wallet()))
+	if err == nil && !x.window.IsZero() {
+		x.counts.known, x.counts.knownOf = x.window, x.attempt.Amount.Currency
+	}
 	return x.counts, err
 }
 

@@ -488,7 +488,7 @@ func (f *Flows) StandingOf(ctx context.Context, pr project.Project, customerID s
 // standing counts what is used of each limit.
 func (f *Flows) standing(ctx context.Context, t *tally, out *CustomerStanding) error {
 	var unread error
-	t.window = func(k id.Window) (limit.Window, bool) {
+	t.read = func(k id.Window) (limit.Window, bool) {
 		w, ok, err := f.read.Window(ctx, k)
 		unread = errors.Join(unread, err)
 		return w, ok

@@ -74,7 +74,7 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 	done, l := make(chan struct{}), f.licence(r.Project.ID)
 	s := start{act: "sale.begin", key: f.nameOf(r.Project, r.PaymentID), done: done, open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) {
 		if l == nil && r.Project.Wallet && r.CustomerID != "" { // who is admitted is met
-			meet(p, customer.KeyOf(p.Bucket(), strconv.FormatInt(r.Project.MerchantID, 10), r.CustomerID), r.Project, r.CustomerID)
+			meet(p, customer.KeyOf(p.Bucket(), strconv.FormatInt(r.Project.MerchantID, 10), r.CustomerID), &r.Project, r.CustomerID)
 		}
 		return openPayment(p, r, k, fresh, done), nil
 	}}
@@ -83,7 +83,7 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 			return Begun{}, ErrNoWallet
 		}
 		f.keepLicensed(r.Project.MerchantID)
-		s.admitted(l, r, want, f.opts.Endpoints())
+		s.admitted(l, &r, want, f.opts.Endpoints())
 	}
 	begun, err := f.start(ctx, s, want)
 	if err == nil && !begun.Repeat && begun.Operation.Status.Final() { // declined at once
@@ -93,22 +93,23 @@ func (f *Flows) BeginSale(ctx context.Context, r SaleRequest) (Begun, error) {
 }
 
 // admitted makes the act of a sale let its customer in first.
-func (s *start) admitted(l *licence, r SaleRequest, want id.Payment, told endpoints) {
+func (s *start) admitted(l *licence, r *SaleRequest, want id.Payment, told endpoints) {
 	open, k := s.open, customer.KeyOf(want.Bucket(), strconv.FormatInt(r.Project.MerchantID, 10), r.CustomerID)
+	w := limit.WindowID(k, limit.Deposits, r.Amount.Currency)
 	s.hint = func(p *book.Page) {
 		p.Customers.Get(k)
-		p.Windows.Get(limit.WindowID(k, limit.Deposits, r.Amount.Currency))
+		p.Windows.Get(w)
 	}
 	s.open = func(p *book.Page, pay id.Payment, fresh bool) (Begun, error) {
-		err := admit(p, l, meet(p, k, r.Project, r.CustomerID), pay, r.Amount, told(r.Project.ID))
-		var no *risk.Refusal
-		switch {
-		case errors.As(err, &no) && r.Declines:
-			return openRefused(p, told, r, pay, fresh, no)
-		case err != nil:
-			return Begun{}, err
+		err := admit(p, l, meet(p, k, &r.Project, r.CustomerID), w, pay, r.Amount, told(r.Project.ID))
+		if err == nil {
+			return open(p, pay, fresh)
 		}
-		return open(p, pay, fresh)
+		var no *risk.Refusal
+		if errors.As(err, &no) && r.Declines {
+			return openRefused(p, told, *r, pay, fresh, no)
+		}
+		return Begun{}, err
 	}
 }
 
@@ -395,7 +396,7 @@ func saleOf(p *book.Page, pay *payment.Payment) payment.Operation {
 }
 
 // meet makes the customer's row at their first payment, and gives it.
-func meet(p *book.Page, k id.Customer, pr project.Project, customerID string) customer.Customer {
+func meet(p *book.Page, k id.Customer, pr *project.Project, customerID string) customer.Customer {
 	c, ok := p.Customers.Get(k)
 	if !ok {
 		c = customer.Customer{ID: k, MerchantID: pr.MerchantID, Name: customerID, CreatedUS: p.NowUS()}

@@ -28,7 +28,12 @@ type sources struct {
 }
 
 func sourcesOf(p *book.Page, c id.Customer, cur money.Currency) (sources, error) {
-	s := sources{customer: c, window: limit.WindowID(c, limit.Deposits, cur), currency: cur}
+	return sourcesIn(p, limit.WindowID(c, limit.Deposits, cur), c, cur)
+}
+
+// sourcesIn is sourcesOf where the id of the window is known.
+func sourcesIn(p *book.Page, k id.Window, c id.Customer, cur money.Currency) (sources, error) {
+	s := sources{customer: c, window: k, currency: cur}
 	row, _ := p.Windows.Get(s.window)
 	var err error
 	if s.list, err = limit.DecodeSources(row.Sources); err != nil {
@@ -106,7 +111,10 @@ func (x *application) countDeposit() error {
 		return nil
 	}
 	c := x.wallet().customer
-	s, err := sourcesOf(x.page, c, x.attempt.Amount.Currency)
+	if x.window.IsZero() {
+		x.window = limit.WindowID(c, limit.Deposits, x.attempt.Amount.Currency)
+	}
+	s, err := sourcesIn(x.page, x.window, c, x.attempt.Amount.Currency)
 	if err != nil {
 		return err
 	}
