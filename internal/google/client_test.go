@@ -161,6 +161,9 @@ func TestAnswers(t *testing.T) {
 		case tt.want != nil && !errors.Is(err, tt.want):
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
+		if doc, err := client().Call(t.Context(), h, google.Request{Method: "echo", Account: "A", ID: "try-1", Members: struct{}{}}); (err == nil || doc != nil) && tt.name != "another message" {
+			t.Errorf("%s: a call gives %v, %v", tt.name, doc, err)
+		}
 		if got := google.Again(err); got != tt.again {
 			t.Errorf("%s: again %t, want %t (%v)", tt.name, got, tt.again, err)
 		}

@@ -11,11 +11,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"aorta/internal/google/keyring"
 	"aorta/internal/pgp"
+
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -330,17 +333,35 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// TestTogether: two operators at once lose nothing.
+// TestTogether: two operators at once lose nothing, since each change waits for
+// the one before it.
 func TestTogether(t *testing.T) {
 	t.Parallel()
 	k := newKeyring(t)
+	imported(t, k, "integrator-secret.asc")
+	lock, err := os.OpenFile(filepath.Join(k.Dir(), "lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	var ended atomic.Int64
 	var all sync.WaitGroup
-	for _, name := range []string{"integrator-secret.asc", "integrator-next-secret.asc", "google-side-public.asc", "unknown-signer-public.asc"} {
+	for _, name := range []string{"integrator-next-secret.asc", "google-side-public.asc", "unknown-signer-public.asc"} {
 		all.Go(func() {
 			if _, err := keyring.New(k.Dir(), master, rand.Reader).Import(vector(t, name), now); err != nil {
 				t.Error(err)
 			}
+			ended.Add(1)
 		})
+	}
+	time.Sleep(300 * time.Millisecond)
+	if n := ended.Load(); n != 0 {
+		t.Errorf("%d changes did not wait for the one under way", n)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
 	}
 	all.Wait()
 	if list, err := k.List(); err != nil || len(list) != 4 {
