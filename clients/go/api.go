@@ -600,6 +600,7 @@ const (
 	AllTransferKindCredit        AllTransferKind = "credit"
 	AllTransferKindBonusGrant    AllTransferKind = "bonus_grant"
 	AllTransferKindBonusRelease  AllTransferKind = "bonus_release"
+	AllTransferKindBonusForfeit  AllTransferKind = "bonus_forfeit"
 )
 
 // CheckStatus is one of the words below; later versions may have more.
@@ -1613,6 +1614,10 @@ type PayoutInitParams struct {
 	// Of a licensed project: the customer's instrument that what they have won goes to. What they have
 	// paid in goes back where it came from all the same.
 	Destination string `json:"destination,omitzero"`
+
+	// Of a licensed project: the customer agrees to lose the bonus that they have in the currency.
+	// Without it a payout is refused while there is one.
+	ForfeitBonus *bool `json:"forfeit_bonus,omitzero"`
 
 	// Your name for the payout, unique in the project whatever the case of its letters, together with
 	// your names of payments.

@@ -180,6 +180,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	h.worker.Serve(due.Payout, parts.flow)
 	h.worker.Serve(due.Check, parts.flow)
 	h.worker.Serve(due.Link, parts.flow)
+	h.worker.Serve(due.Float, parts.flow)
 	h.worker.ServeWide(due.Deliver, parts.callback, may.callbacks)
 	h.worker.Serve(due.Notice, parts.inbox)
 	h.book, err = book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{

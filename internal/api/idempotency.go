@@ -20,6 +20,10 @@ import (
 type once struct {
 	thing id.Raw
 	begin func(ctx context.Context, a payment.Answer, again bool) (any, error)
+
+	// first begins it and takes the key in one act, if neither is there: done. Then the
+	// call is the caller's to answer, or refused, with nothing taken. nil: it cannot.
+	first func(ctx context.Context, of flow.Call) (t flow.Taken, body any, done bool, err error)
 }
 
 // maxKey is the longest idempotency key, in characters.
@@ -149,21 +153,53 @@ func differs(a, b string) []string {
 // before, or now, and then for good.
 func (a *API) once(ctx context.Context, c *call) (reply, error) {
 	o, err := c.route.once(ctx, c)
-	if err != nil {
-		return reply{}, err
+	if err == nil {
+		return a.answerOnce(ctx, c, o)
 	}
-	return a.answerOnce(ctx, c, o)
+	// What does not go any more, such as a method that is gone, may have been answered when it did.
+	row, answered, unread := a.opts.Flows.Answered(ctx, a.callOf(c, id.Raw{}))
+	switch {
+	case unread != nil:
+		return reply{}, unread
+	case answered:
+		return replay(row), nil
+	}
+	return reply{}, err
+}
+
+// callOf is the call as flows know it.
+func (a *API) callOf(c *call, thing id.Raw) flow.Call {
+	return flow.Call{ProjectID: c.project.ID, Route: c.route.method + " " + c.route.pattern, Key: c.idem, Print: c.print(), Thing: thing}
 }
 
 func (a *API) answerOnce(ctx context.Context, c *call, o once) (reply, error) {
-	print := c.print()
-	t, err := a.opts.Flows.Take(ctx, flow.Call{
-		ProjectID: c.project.ID, Route: c.route.method + " " + c.route.pattern, Key: c.idem, Print: print, Thing: o.thing,
-	})
+	of := a.callOf(c, o.thing)
+	var refused error // by first
+	if o.first != nil {
+		t, body, done, err := o.first(ctx, of)
+		r, _ := refusalOf(err)
+		switch {
+		case done && t.Mine:
+			return a.conclude(ctx, c, t, body, err)
+		case done && (err == nil || !r.kept):
+			return reply{}, err
+		case done:
+			refused = err
+		}
+	}
+	t, err := a.opts.Flows.Take(ctx, of)
 	if err != nil || !t.Mine {
-		return a.before(print, t.Answer, err)
+		return a.before(of.Print, t.Answer, err)
+	}
+	if refused != nil && !t.Again { // it stays refused, also to repeats
+		return a.kept(ctx, c, t, a.refused(c, refused))
 	}
 	body, err := o.begin(ctx, t.Answer, t.Again)
+	return a.conclude(ctx, c, t, body, err)
+}
+
+// conclude answers a call that is the caller's to answer, by what came of it.
+func (a *API) conclude(ctx context.Context, c *call, t flow.Taken, body any, err error) (reply, error) {
 	if err == nil {
 		out := reply{status: http.StatusOK, media: mediaJSON, body: encode(body)}
 		if v, ok := body.(endpointView); ok && v.Secret != "" {

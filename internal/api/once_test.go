@@ -273,3 +273,33 @@ func TestExpired(t *testing.T) {
 		t.Errorf("again = %s", again.Body)
 	}
 }
+
+// TestStoredAnswerOfWhatIsGone: a repeat is answered as the first time, also where the
+// method is gone since; another request is told that it is.
+func TestStoredAnswerOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	for homes := 1; homes <= 2; homes++ {
+		h := rich(t, homes)
+		pays, paysOut := sale("50.00", `,"merchant_payment_id":"o"`), payout("4.00")
+		first, second := h.post(initPath, "k", pays), h.post(payoutPath, "k", paysOut)
+		gone := h.projects[200]
+		gone.Methods = nil
+		h.projects[200] = gone
+		for _, call := range []struct {
+			path, body string
+			want       answer
+		}{{initPath, pays, first}, {payoutPath, paysOut, second}} {
+			again := h.post(call.path, "k", call.body)
+			if again.Code != 200 || again.Body.String() != call.want.Body.String() || again.Header().Get("Idempotent-Replayed") != "true" {
+				t.Errorf("%d homes: %s again = %d %s, want %s", homes, call.path, again.Code, again.Body, call.want.Body)
+			}
+			wants(t, "under another key", h.post(call.path, "k2", call.body), 422, "method_not_supported")
+			other := h.post(call.path, "k", strings.Replace(call.body, "0", "1", 1))
+			if call.path == payoutPath {
+				wants(t, "another request under the key", other, 409, "idempotency_conflict")
+			} else {
+				wants(t, "another request under the key", other, 422, "method_not_supported")
+			}
+		}
+	}
+}

@@ -217,3 +217,73 @@ func TestPayoutWithTwoOperators(t *testing.T) {
 		}
 	})
 }
+
+// 30 payouts at once, over each store: what the merchant pays out in a day is never more
+// than the rules let pass without a person, and what waits is sent once one has looked.
+func TestMerchantDayAtOnce(t *testing.T) {
+	t.Parallel()
+	onEachLicensed(t, func(t *testing.T, h *house) {
+		h.judged(strings.Replace(easyRules, "day_max_minor = 0", "merchant_day_max_minor = 1000\naccount_day_max_minor = 99999", 1), 3, "49.00")
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		codes, held := map[string]int{}, ""
+		for n := range 30 {
+			all.Go(func() {
+				a := h.send(h.request("POST", payoutPath, back("1.00"), "Idempotency-Key", fmt.Sprint("k", n)))
+				mu.Lock()
+				defer mu.Unlock()
+				codes[a.text("status")]++
+				if a.text("status") == "on_hold" {
+					held = a.text("payout_id")
+				}
+			})
+		}
+		all.Wait()
+		h.work.Wait()
+		if codes["paid"] != 10 || codes["on_hold"] != 20 {
+			t.Errorf("answers %v, want 10 that are paid and 20 that wait", codes)
+		}
+		h.has("then", "20.00", "20.00")
+		k, err := id.ParsePayout(held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := h.flows.ReleaseHold(t.Context(), id.Payment(k), operator.Actor{Name: "ann", Roles: "finance"}, "known"); err != nil {
+			t.Fatal(err)
+		}
+		h.work.Wait()
+		wantText(t, "released", h.get("/v1/payouts/"+held), map[string]string{"status": "paid"})
+		h.has("released", "20.00", "19.00")
+	})
+}
+
+// Who has a bonus is paid out only if they agree to lose it; that is their merchant's again.
+func TestBonusIsLostByAgreement(t *testing.T) {
+	t.Parallel()
+	onEachLicensed(t, func(t *testing.T, h *house) {
+		h.judged(easyRules, 3, "5.00")
+		bonus := func(want string) {
+			t.Helper()
+			if got := h.get("/v1/customers/c").text("balances", "0", "bonus"); got != want {
+				t.Errorf("the bonus is %s, want %s", got, want)
+			}
+		}
+		wants(t, "grant", h.post("/v1/wallet/bonus_grant", "b", move("gift", "3.00")), 200, "")
+		a := h.post(payoutPath, "k1", back("1.00"))
+		wants(t, "with a bonus", a, 409, "state_conflict")
+		wantText(t, "with a bonus", a, map[string]string{"details.state": "bonus_active"})
+		bonus("3.00")
+		wants(t, "agreed, and too much", h.post(payoutPath, "k2", back("50.00", `,"forfeit_bonus":true`)), 402, "insufficient_funds")
+		bonus("3.00")
+		wants(t, "agreed, under the key of another request", h.post(payoutPath, "k2", back("50.00")), 409, "idempotency_conflict")
+		wantText(t, "agreed", h.post(payoutPath, "k3", back("1.00", `,"forfeit_bonus":true`)), map[string]string{"status": "paid"})
+		bonus("0.00")
+		h.has("agreed", "5.00", "0.00")
+		list := h.get("/v1/customers/c/transfers?limit=10").Body.String()
+		if strings.Count(list, `"bonus_forfeit"`) != 1 || !strings.Contains(list, `"change_bonus":"-3.00"`) {
+			t.Errorf("the statement is %s", list)
+		}
+		wantText(t, "by itself", h.get("/v1/transfers?kind=bonus_forfeit"), map[string]string{"data.0.kind": "bonus_forfeit"})
+		wantText(t, "nothing to lose", h.post(payoutPath, "k4", back("1.00", `,"forfeit_bonus":true`)), map[string]string{"status": "paid"})
+	})
+}

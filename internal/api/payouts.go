@@ -23,6 +23,7 @@ type payoutBody struct {
 	MerchantPayoutID string            `json:"merchant_payout_id" kind:"name" doc:"Your name for the payout, unique in the project whatever the case of its letters, together with your names of payments." ex:"payout-1"`
 	Description      string            `json:"description" kind:"text" doc:"What it is for; providers may show it." ex:"Winnings"`
 	Destination      string            `json:"destination" kind:"instrument" doc:"Of a licensed project: the customer's instrument that what they have won goes to. What they have paid in goes back where it came from all the same." ex:"tok_01k4aq3x8n0g2v5b7d9f1h3j5m"`
+	ForfeitBonus     bool              `json:"forfeit_bonus" kind:"boolean" doc:"Of a licensed project: the customer agrees to lose the bonus that they have in the currency. Without it a payout is refused while there is one." ex:"true"`
 	Meta             map[string]string `json:"meta" kind:"meta" doc:"What you want to find beside the payout again." ex:"{\"table\":\"9\"}"`
 	IdempotencyKey   string            `json:"idempotency_key" kind:"key" doc:"Instead of the header Idempotency-Key." ex:"payout-1-try-1"`
 }
@@ -120,59 +121,116 @@ func (a *API) initPayout(ctx context.Context, c *call) (once, error) {
 	case !c.project.Wallet:
 		return once{}, invalid(problem{"customer_id", "no_wallet", "there is no wallet to pay it from: the project keeps none"})
 	}
-	thing := a.opts.Flows.NewPayment(c.project, b.MerchantPayoutID, customer, c.idem)
 	if b.Destination != "" {
 		if err := a.destination(ctx, c, customer, amount.Currency, b.Destination); err != nil {
 			return once{}, err
 		}
 	}
 	rest, _ := id.ParseInstrument(b.Destination) // the schema has found it to be one, or absent
-	view := func(ctx context.Context, p payment.Payment) (any, error) { return a.payoutAnswer(ctx, p, b.Meta) }
-	return once{thing: thing.Raw(), begin: func(ctx context.Context, row payment.Answer, again bool) (any, error) {
-		if again {
-			if p, ok, err := a.begun(ctx, c, id.Payment(row.Thing)); err != nil || ok {
-				if err != nil {
-					return nil, err
-				}
-				return view(ctx, p)
-			}
-		}
-		route, err := a.route(ctx, c, b.Method, paid, customer, amount)
-		if err != nil {
-			if p, err := a.ofName(ctx, c, b.MerchantPayoutID, row); !errors.Is(err, payment.ErrNoPayment) {
-				if err != nil {
-					return nil, err
-				}
-				return view(ctx, p) // it is begun: that there is no such way any more is no answer
-			}
-			return nil, err
-		}
-		begun, err := a.opts.Flows.BeginPayout(ctx, flow.PayoutRequest{
-			Project: c.project, Route: route, Door: Door, ID: id.Payment(row.Thing), PayoutID: b.MerchantPayoutID, CustomerID: customer,
-			Description: b.Description, Amount: amount, Rest: rest, Keep: flow.Kept{Meta: b.Meta, Answer: row.ID.String()}.Encode(),
-		})
-		switch {
-		case errors.Is(err, flow.ErrInsufficient), tooLittle(err):
-			return nil, short(nil).keep()
-		case errors.Is(err, flow.ErrNoRoute):
-			return nil, refuse(codeNoMethod, map[string]any{"methods": a.paysOut(c.project, amount.Currency)})
-		case err != nil:
-			return nil, err
-		case begun.Repeat:
-			if err := a.sameCall(ctx, begun.Payment, row); err != nil {
+	o := opening{api: a, c: c, body: b, paid: paid, thing: a.opts.Flows.NewPayment(c.project, b.MerchantPayoutID, customer, c.idem)}
+	o.request = flow.PayoutRequest{
+		Project: c.project, Door: Door, PayoutID: b.MerchantPayoutID, CustomerID: customer, Description: b.Description, Amount: amount,
+		Rest: rest, ForfeitBonus: b.ForfeitBonus,
+	}
+	return once{thing: o.thing.Raw(), first: o.first, begin: o.begin}, nil
+}
+
+// opening is a payout that is asked for.
+type opening struct {
+	api     *API
+	c       *call
+	body    *payoutBody
+	paid    payment.Payment // whose way the money goes back
+	thing   id.Payment
+	request flow.PayoutRequest
+}
+
+func (o *opening) view(ctx context.Context, p payment.Payment) (any, error) {
+	return o.api.payoutAnswer(ctx, p, o.body.Meta)
+}
+
+func (o *opening) route(ctx context.Context) (flow.Route, error) {
+	return o.api.route(ctx, o.c, o.body.Method, o.paid, o.request.CustomerID, o.request.Amount)
+}
+
+// first takes the call's key with the act that begins the payout, which mostly works.
+func (o *opening) first(ctx context.Context, of flow.Call) (flow.Taken, any, bool, error) {
+	var err error
+	r, ok := o.request, false
+	if r.Opening, ok = o.api.opts.Flows.Opening(of, o.thing); !ok {
+		return flow.Taken{}, nil, false, nil
+	}
+	if r.Route, err = o.route(ctx); err != nil {
+		return flow.Taken{}, nil, false, nil //nolint:nilerr // begin finds it again, if the call was not answered before
+	}
+	r.ID, r.Keep = o.thing, flow.Kept{Meta: o.body.Meta, Answer: r.Opening.ID.String()}.Encode()
+	begun, err := o.api.opts.Flows.BeginPayout(ctx, r)
+	if flow.ErrOpened(err) || err == nil && begun.Repeat {
+		return flow.Taken{}, nil, false, nil
+	}
+	if err != nil {
+		return flow.Taken{}, nil, true, o.refusal(err)
+	}
+	body, err := o.told(ctx, begun)
+	return flow.Taken{Answer: begun.Answer, Mine: true}, body, true, err
+}
+
+// begin begins the payout of a call whose key is taken, or finds it begun.
+func (o *opening) begin(ctx context.Context, row payment.Answer, again bool) (any, error) {
+	if again {
+		if p, ok, err := o.api.begun(ctx, o.c, id.Payment(row.Thing)); err != nil || ok {
+			if err != nil {
 				return nil, err
 			}
-			return view(ctx, begun.Payment)
+			return o.view(ctx, p)
 		}
-		if err := a.await(ctx, begun.Asked); err != nil {
+	}
+	var err error
+	r := o.request
+	if r.Route, err = o.route(ctx); err != nil {
+		if p, err := o.api.ofName(ctx, o.c, o.body.MerchantPayoutID, row); !errors.Is(err, payment.ErrNoPayment) {
+			if err != nil {
+				return nil, err
+			}
+			return o.view(ctx, p) // it is begun: that there is no such way any more is no answer
+		}
+		return nil, err
+	}
+	r.ID, r.Keep = id.Payment(row.Thing), flow.Kept{Meta: o.body.Meta, Answer: row.ID.String()}.Encode()
+	begun, err := o.api.opts.Flows.BeginPayout(ctx, r)
+	switch {
+	case err != nil:
+		return nil, o.refusal(err)
+	case begun.Repeat:
+		if err := o.api.sameCall(ctx, begun.Payment, row); err != nil {
 			return nil, err
 		}
-		p, err := a.again(ctx, begun.Payment)
-		if err != nil {
-			return nil, err
-		}
-		return view(ctx, p)
-	}}, nil
+		return o.view(ctx, begun.Payment)
+	}
+	return o.told(ctx, begun)
+}
+
+// refusal gives the words of /v1 for why a payout was not begun.
+func (o *opening) refusal(err error) error {
+	switch {
+	case errors.Is(err, flow.ErrInsufficient), tooLittle(err):
+		return short(nil).keep()
+	case errors.Is(err, flow.ErrNoRoute):
+		return refuse(codeNoMethod, map[string]any{"methods": o.api.paysOut(o.c.project, o.request.Amount.Currency)})
+	}
+	return err
+}
+
+// told is what is answered of a payout that was begun just now.
+func (o *opening) told(ctx context.Context, begun flow.Begun) (any, error) {
+	if err := o.api.await(ctx, begun.Asked); err != nil {
+		return nil, err
+	}
+	p, err := o.api.again(ctx, begun.Payment)
+	if err != nil {
+		return nil, err
+	}
+	return o.view(ctx, p)
 }
 
 // ofName finds what an earlier run of the same call has begun under the merchant's

@@ -644,3 +644,61 @@ func TestPayoutWaits(t *testing.T) {
 		t.Errorf("when it was answered = %d %s", a.Code, a.Body)
 	}
 }
+
+// TestPayoutKey: the key of a payout is taken by the act that begins it, where both lie in
+// one home. It is answered once all the same, however many come at once; who asks for
+// something else under it is told so; and one that was not begun is free.
+func TestPayoutKey(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, h *house) {
+		body := payout("6.00")
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		told := map[string]int{}
+		for range 20 {
+			all.Go(func() {
+				a := h.send(h.request("POST", payoutPath, body, "Idempotency-Key", "k"))
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case a.Code == 200:
+					told[a.text("payout_id")]++
+				case a.Code != 409 || a.text("error") != "request_in_progress":
+					t.Errorf("at once: %d %s", a.Code, a.Body)
+				}
+			})
+		}
+		all.Wait()
+		h.work.Wait()
+		if payments, _, _ := h.rows(); payments != 1 || len(told) != 1 {
+			t.Errorf("%d payouts, told of %v", payments, told)
+		}
+		one := 0
+		for _, s := range h.stores() {
+			answers, err := s.ScanAnswers(t.Context(), id.Answer{}, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range answers {
+				if a.Route == "POST "+payoutPath && a.ID.Bucket() == a.Thing.Bucket() {
+					one++
+				}
+			}
+		}
+		if homes := len(h.stores()); homes == 1 && one != 1 {
+			t.Errorf("%d answers lie with their payout, want one: its key was taken by an act of its own", one)
+		}
+		wants(t, "another amount", h.post(payoutPath, "k", payout("7.00")), 409, "idempotency_conflict")
+		wants(t, "no such way", h.post(payoutPath, "k2", strings.Replace(body, `"card"`, `"cheque"`, 1)), 422, "method_not_supported")
+		again := h.post(payoutPath, "k2", payout("1.00"))
+		if again.Code != 200 || again.text("status") != "paid" {
+			t.Errorf("a key under which nothing was begun = %d %s", again.Code, again.Body)
+		}
+		short := h.post(payoutPath, "k3", payout("500.00"))
+		wants(t, "too much", short, 402, "insufficient_funds")
+		ok(t, "credit", h.post(creditPath, "more", move("more", "900.00")), "943.00")
+		if a := h.post(payoutPath, "k3", payout("500.00")); a.Body.String() != short.Body.String() || a.Header().Get("Idempotent-Replayed") != "true" {
+			t.Errorf("too much, again = %d %s", a.Code, a.Body)
+		}
+	})
+}

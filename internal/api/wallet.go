@@ -401,7 +401,7 @@ func viewTransfer(t ledger.Transfer, owner string) transferView {
 		Description: t.Description, CreatedAt: instant(t.CreatedUS),
 	}
 	switch t.Kind {
-	case ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease:
+	case ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindBonusForfeit:
 		v.PaymentID, v.PayoutID = "", id.Payout(t.Payment).String()
 	case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit, ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
 		ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease:

@@ -98,6 +98,8 @@ type memoryRows struct {
 	reviews     memoryTable[payment.Review, id.Raw]
 	operators   memoryTable[operator.Operator, id.Operator]
 	auditHeads  memoryTable[operator.Head, id.Raw]
+	floats      memoryTable[limit.Float, id.Raw]
+	claims      memoryTable[limit.Claim, id.Raw]
 	notes       memoryTable[customer.Note, id.Note]
 	audit       memoryTable[operator.Entry, id.Audit]
 	transfers   memoryTable[ledger.Transfer, id.Transfer]
@@ -135,6 +137,8 @@ func NewMemory() *Memory {
 			reviews:     tableOf(reviewKey, compareRaw),
 			operators:   tableOf(operatorKey, id.Operator.Compare),
 			auditHeads:  tableOf(auditHeadKey, compareRaw),
+			floats:      tableOf(floatKey, compareRaw),
+			claims:      tableOf(claimKey, compareRaw),
 			notes:       tableOf(func(r customer.Note) id.Note { return r.ID }, id.Note.Compare),
 			audit:       tableOf(func(r operator.Entry) id.Audit { return r.ID }, id.Audit.Compare),
 			transfers:   tableOf(func(t ledger.Transfer) id.Transfer { return t.ID }, id.Transfer.Compare),
@@ -240,6 +244,7 @@ func (l *memoryLane) load(k *Keys) *Found {
 		Cases: loadRows(l, r.cases, k.Cases), Rounds: loadRows(l, r.rounds, k.Rounds), Endpoints: loadRows(l, r.endpoints, k.Endpoints), Due: loadRows(l, r.due, k.Due),
 		Keys: loadRows(l, r.keys, k.Keys), Answers: loadRows(l, r.answers, k.Answers),
 		Windows: loadRows(l, r.windows, k.Windows), Checks: loadRows(l, r.checks, k.Checks), Persons: loadRows(l, r.persons, k.Persons), Reviews: loadRows(l, r.reviews, k.Reviews), Operators: loadRows(l, r.operators, k.Operators), AuditHeads: loadRows(l, r.auditHeads, k.AuditHeads),
+		Floats: loadRows(l, r.floats, k.Floats), Claims: loadRows(l, r.claims, k.Claims),
 	}
 }
 
@@ -280,7 +285,8 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	if !(fits(r.refs, c.Refs) && fits(r.customers, c.Customers) && fits(r.instruments, c.Instruments) && fits(r.payments, c.Payments) &&
 		fits(r.operations, c.Operations) && fits(r.attempts, c.Attempts) && fits(r.accounts, c.Accounts) && fits(r.deliveries, c.Deliveries) &&
 		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.rounds, c.Rounds) && fits(r.endpoints, c.Endpoints) && fits(r.due, c.Due) &&
-		fits(r.keys, c.Keys) && fits(r.answers, c.Answers) && fits(r.windows, c.Windows) && fits(r.checks, c.Checks) && fits(r.persons, c.Persons) && fits(r.reviews, c.Reviews) && fits(r.operators, c.Operators) && fits(r.auditHeads, c.AuditHeads)) {
+		fits(r.keys, c.Keys) && fits(r.answers, c.Answers) && fits(r.windows, c.Windows) && fits(r.checks, c.Checks) && fits(r.persons, c.Persons) && fits(r.reviews, c.Reviews) && fits(r.operators, c.Operators) && fits(r.auditHeads, c.AuditHeads) &&
+		fits(r.floats, c.Floats) && fits(r.claims, c.Claims)) {
 		return ErrConflict
 	}
 	write(r.refs, c.Refs)
@@ -304,6 +310,8 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	write(r.reviews, c.Reviews)
 	write(r.operators, c.Operators)
 	write(r.auditHeads, c.AuditHeads)
+	write(r.floats, c.Floats)
+	write(r.claims, c.Claims)
 	write(r.notes, Change[customer.Note, id.Note]{Insert: c.Notes})
 	write(r.audit, Change[operator.Entry, id.Audit]{Insert: c.Audit})
 	write(r.transfers, Change[ledger.Transfer, id.Transfer]{Insert: c.Transfers})
@@ -508,6 +516,16 @@ func (m *Memory) Operator(_ context.Context, k id.Operator) (operator.Operator, 
 // AuditHead reads what its name says.
 func (m *Memory) AuditHead(_ context.Context, k id.Raw) (operator.Head, bool, error) {
 	return one(m, &m.rows.auditHeads, k)
+}
+
+// Float reads what its name says.
+func (m *Memory) Float(_ context.Context, k id.Raw) (limit.Float, bool, error) {
+	return one(m, &m.rows.floats, k)
+}
+
+// Claim reads what its name says.
+func (m *Memory) Claim(_ context.Context, k id.Raw) (limit.Claim, bool, error) {
+	return one(m, &m.rows.claims, k)
 }
 
 // Note reads what its name says.
@@ -727,6 +745,16 @@ func (m *Memory) ScanOperators(_ context.Context, after id.Operator, limit int) 
 // ScanAuditHeads pages through all rows of the kind.
 func (m *Memory) ScanAuditHeads(_ context.Context, after id.Raw, limit int) ([]operator.Head, error) {
 	return scan(m, &m.rows.auditHeads, after, limit, nil)
+}
+
+// ScanFloats pages through all rows of the kind.
+func (m *Memory) ScanFloats(_ context.Context, after id.Raw, limit int) ([]limit.Float, error) {
+	return scan(m, &m.rows.floats, after, limit, nil)
+}
+
+// ScanClaims pages through all rows of the kind.
+func (m *Memory) ScanClaims(_ context.Context, after id.Raw, limit int) ([]limit.Claim, error) {
+	return scan(m, &m.rows.claims, after, limit, nil)
 }
 
 // ScanNotes pages through all rows of the kind.

@@ -46,6 +46,8 @@ type Page struct {
 	Reviews     *Rows[payment.Review, id.Raw]
 	Operators   *Rows[operator.Operator, id.Operator]
 	AuditHeads  *Rows[operator.Head, id.Raw]
+	Floats      *Rows[limit.Float, id.Raw]
+	Claims      *Rows[limit.Claim, id.Raw]
 
 	Transfers *Log[ledger.Transfer]
 	Events    *Log[event.Event]
@@ -530,6 +532,10 @@ func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number fun
 		func(k *Keys) *[]id.Operator { return &k.Operators }, func(c *Changes) *Change[operator.Operator, id.Operator] { return &c.Operators })
 	p.AuditHeads = newRows(p, auditHeadKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[operator.Head] { return &f.AuditHeads },
 		func(k *Keys) *[]id.Raw { return &k.AuditHeads }, func(c *Changes) *Change[operator.Head, id.Raw] { return &c.AuditHeads })
+	p.Floats = newRows(p, floatKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[limit.Float] { return &f.Floats },
+		func(k *Keys) *[]id.Raw { return &k.Floats }, func(c *Changes) *Change[limit.Float, id.Raw] { return &c.Floats })
+	p.Claims = newRows(p, claimKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[limit.Claim] { return &f.Claims },
+		func(k *Keys) *[]id.Raw { return &k.Claims }, func(c *Changes) *Change[limit.Claim, id.Raw] { return &c.Claims })
 	p.Transfers = newLog(p, func(t ledger.Transfer) id.Bucket { return t.ID.Bucket() }, func(c *Changes) *[]ledger.Transfer { return &c.Transfers })
 	p.Events = newLog(p, func(e event.Event) id.Bucket { return e.ID.Bucket() }, func(c *Changes) *[]event.Event { return &c.Events })
 	p.Requests = newLog(p, func(r payment.Request) id.Bucket { return r.ID.Bucket() }, func(c *Changes) *[]payment.Request { return &c.Requests })
@@ -630,6 +636,7 @@ func (c *Changes) empty() bool {
 		c.Attempts.empty() && c.Accounts.empty() && c.Deliveries.empty() && c.Inbox.empty() && c.Cases.empty() && c.Rounds.empty() && c.Endpoints.empty() && c.Due.empty() &&
 		c.Keys.empty() && c.Answers.empty() &&
 		c.Windows.empty() && c.Checks.empty() && c.Persons.empty() && c.Reviews.empty() && c.Operators.empty() && c.AuditHeads.empty() &&
+		c.Floats.empty() && c.Claims.empty() &&
 		len(c.Transfers)+len(c.Events)+len(c.Requests)+len(c.Notes)+len(c.Audit) == 0
 }
 

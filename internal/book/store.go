@@ -100,6 +100,8 @@ type Keys struct {
 	Reviews     []id.Raw
 	Operators   []id.Operator
 	AuditHeads  []id.Raw
+	Floats      []id.Raw
+	Claims      []id.Raw
 }
 
 // Stored is a row with the version that the store holds.
@@ -137,6 +139,8 @@ type Found struct {
 	Reviews     []Stored[payment.Review]
 	Operators   []Stored[operator.Operator]
 	AuditHeads  []Stored[operator.Head]
+	Floats      []Stored[limit.Float]
+	Claims      []Stored[limit.Claim]
 }
 
 // Change is what a batch does to one kind of row. Update and Delete carry the
@@ -176,6 +180,8 @@ type Changes struct {
 	Reviews     Change[payment.Review, id.Raw]
 	Operators   Change[operator.Operator, id.Operator]
 	AuditHeads  Change[operator.Head, id.Raw]
+	Floats      Change[limit.Float, id.Raw]
+	Claims      Change[limit.Claim, id.Raw]
 
 	Transfers []ledger.Transfer
 	Events    []event.Event
@@ -208,6 +214,8 @@ func personKey(r customer.Person) id.Person               { return r.ID }
 func reviewKey(r payment.Review) id.Raw                   { return r.ID }
 func operatorKey(r operator.Operator) id.Operator         { return r.ID }
 func auditHeadKey(r operator.Head) id.Raw                 { return r.ID }
+func floatKey(r limit.Float) id.Raw                       { return r.ID }
+func claimKey(r limit.Claim) id.Raw                       { return r.ID }
 func bucketOf[K bucketed](k K) id.Bucket                  { return k.Bucket() }
 func refBucket(k payment.RefKey) id.Bucket                { return k.Bucket }
 
@@ -257,6 +265,8 @@ type Reader interface {
 	Review(ctx context.Context, k id.Raw) (payment.Review, bool, error)
 	Operator(ctx context.Context, k id.Operator) (operator.Operator, bool, error)
 	AuditHead(ctx context.Context, k id.Raw) (operator.Head, bool, error)
+	Float(ctx context.Context, k id.Raw) (limit.Float, bool, error)
+	Claim(ctx context.Context, k id.Raw) (limit.Claim, bool, error)
 	Note(ctx context.Context, k id.Note) (customer.Note, bool, error)
 	AuditEntry(ctx context.Context, k id.Audit) (operator.Entry, bool, error)
 
@@ -312,6 +322,8 @@ type Reader interface {
 	ScanReviews(ctx context.Context, after id.Raw, limit int) ([]payment.Review, error)
 	ScanOperators(ctx context.Context, after id.Operator, limit int) ([]operator.Operator, error)
 	ScanAuditHeads(ctx context.Context, after id.Raw, limit int) ([]operator.Head, error)
+	ScanFloats(ctx context.Context, after id.Raw, limit int) ([]limit.Float, error)
+	ScanClaims(ctx context.Context, after id.Raw, limit int) ([]limit.Claim, error)
 	ScanNotes(ctx context.Context, after id.Note, limit int) ([]customer.Note, error)
 	ScanAudit(ctx context.Context, after id.Audit, limit int) ([]operator.Entry, error)
 }

@@ -19,6 +19,7 @@ const (
 	Notice   Kind = "notice"    // inbox row: apply the notification
 	Payout   Kind = "payout"    // payout: go on with one that waited
 	Check    Kind = "check"     // check: start it, look it up, end what it proved
+	Float    Kind = "float"     // claim on a float: end it with its payout
 	Link     Kind = "link"      // customer: tell their restriction to the customers who are the same person
 )
 

@@ -136,6 +136,57 @@ func (f *Flows) abandoned(row payment.Answer, epoch int64) bool {
 	return f.opts.Dead(row.Owner) || f.opts.Now().UnixMicro()-row.ChangedUS > answerLease.Microseconds()
 }
 
+// Opening is a call whose key the act takes that begins what it asks for: one commit less
+// than Take before it. What the act finds taken, or does not begin, it leaves alone, and
+// the call is taken and answered in the three steps.
+type Opening struct {
+	Call Call
+	ID   id.Answer
+
+	key payment.RefKey
+}
+
+// Opening makes a call one; false where its key lies in another home than what it begins.
+func (f *Flows) Opening(c Call, thing id.Payment) (*Opening, bool) {
+	key := f.callKey(c)
+	if !f.book.SameHome(key.Bucket, thing.Bucket()) {
+		return nil, false
+	}
+	return &Opening{Call: c, ID: id.Answer(f.book.Mint(thing.Bucket())), key: key}, true
+}
+
+// errKeyTaken: the key of an opening is taken, and nothing was begun.
+var errKeyTaken = errors.New("the key is taken")
+
+// ErrOpened reports whether a call was not begun since its key is taken: Take tells more.
+func ErrOpened(err error) bool { return errors.Is(err, errKeyTaken) }
+
+// take writes that a call is being answered, by the act that begins its thing.
+func (o *Opening) take(p *book.Page, thing id.Payment) (payment.Answer, error) {
+	if _, taken := p.Refs.Get(o.key); taken {
+		return payment.Answer{}, errKeyTaken
+	}
+	c := o.Call
+	row := payment.Answer{
+		ID: o.ID, ProjectID: c.ProjectID, Route: c.Route, Key: c.Key, Print: c.Print, Thing: thing.Raw(),
+		Owner: p.Epoch(), CreatedUS: p.NowUS(), ChangedUS: p.NowUS(),
+	}
+	p.Refs.Put(payment.Ref{RefKey: o.key, Target: row.ID.Raw()})
+	p.Answers.New(row)
+	return row, nil
+}
+
+// Answered gives what a call was answered that came before; false if it was not, or
+// another was asked under its key.
+func (f *Flows) Answered(ctx context.Context, c Call) (payment.Answer, bool, error) {
+	k, ok, err := f.book.Find(ctx, payment.AnswerScope(c.ProjectID, c.Route), c.Key)
+	if err != nil || !ok {
+		return payment.Answer{}, false, unread(err)
+	}
+	row, ok, err := f.read.Answer(ctx, id.Answer(k))
+	return row, ok && row.Status != 0 && row.Print == c.Print, err
+}
+
 // errTaken: another has taken it over, or answered it.
 var errTaken = errors.New("another answers")
 

@@ -51,6 +51,7 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 		return fmt.Errorf("apply %s to %s: %w", n.out.Kind, n.known.ID, err)
 	}
 	f.recent.put(n.known)
+	f.freeEnded(ctx, n.ended)
 	return nil
 }
 
@@ -78,8 +79,9 @@ type news struct {
 	projects   func(int64) (project.Project, bool)
 	licence    func(projectID int64) *licence
 	endpoints  endpoints
-	whose      wallet    // found by the hint
-	window     id.Window // as well
+	whose      wallet          // found by the hint
+	window     id.Window       // as well
+	ended      payment.Payment // a payout in parts that ended by it; the zero one: none did
 }
 
 // hint names the rows that apply will want.
@@ -121,7 +123,10 @@ func (n *news) decide(p *book.Page) (struct{}, error) {
 	if err := x.apply(); err != nil {
 		return struct{}{}, err
 	}
-	n.known = x.attempt
+	n.known, n.ended = x.attempt, payment.Payment{}
+	if x.inParts() && x.pay.Status.Final() {
+		n.ended = x.pay
+	}
 	return struct{}{}, nil
 }
 

@@ -93,7 +93,8 @@ const (
 	byPayout   = "payout:checks"
 )
 
-// ReadCase shows a case to somebody, and logs in the same act that it did. ErrNoCase.
+// ReadCase shows a case to somebody, and logs in the same act that it did. ErrNoCase:
+// there is none, or they must not know of it.
 func (f *Flows) ReadCase(ctx context.Context, k id.Case, by operator.Actor) (payment.Case, error) {
 	if int(k.Bucket()) >= f.book.Buckets() {
 		return payment.Case{}, ErrNoCase
@@ -103,7 +104,7 @@ func (f *Flows) ReadCase(ctx context.Context, k id.Case, by operator.Actor) (pay
 		Hint: func(p *book.Page) { p.Cases.Get(k); hintAudit(p) },
 		Decide: func(p *book.Page) (payment.Case, error) {
 			row, ok := p.Cases.Get(k)
-			if !ok {
+			if !ok || !operator.House().Sees(by, row.Kind) {
 				return row, ErrNoCase
 			}
 			audit(p, by, "case.read", k.String(), map[string]any{"kind": row.Kind, "payment": row.Payment.String()})
@@ -185,7 +186,7 @@ func (f *Flows) changeCase(ctx context.Context, c CaseChange, what string, chang
 		Hint: func(p *book.Page) { p.Cases.Get(c.Case); hintAudit(p) },
 		Decide: func(p *book.Page) (payment.Case, error) {
 			row, ok := p.Cases.Get(c.Case)
-			if !ok {
+			if !ok || !operator.House().Sees(c.By, row.Kind) {
 				return row, ErrNoCase
 			}
 			was := row
@@ -242,7 +243,7 @@ func (f *Flows) SettleCase(ctx context.Context, c CaseChange, how string) (payme
 		return payment.Case{}, ErrNote
 	}
 	told := f.opts.Endpoints()
-	return f.changeCase(ctx, c, "case."+how, func(p *book.Page, row payment.Case) (payment.Case, error) {
+	row, err := f.changeCase(ctx, c, "case."+how, func(p *book.Page, row payment.Case) (payment.Case, error) {
 		rule, known := operator.House().Of(operator.Resolution(row.Kind, how))
 		switch {
 		case !known:
@@ -277,6 +278,13 @@ func (f *Flows) SettleCase(ctx context.Context, c CaseChange, how string) (payme
 		}
 		return logged(p, row, c, payment.CaseStep{Did: "resolve", To: payment.CaseResolved, How: how})
 	})
+	if err != nil {
+		return row, err
+	}
+	if pay, ok, err := f.read.Payment(ctx, row.Payment); ok && err == nil && pay.Type == payment.TypePayout {
+		f.freeEnded(ctx, pay)
+	}
+	return row, nil
 }
 
 // ownerOf is who works on a case once somebody has acted.

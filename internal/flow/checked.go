@@ -41,6 +41,7 @@ type checks struct {
 	pays      func(connectorName, account string) (connector.Capabilities, bool)
 	down      map[string]int64 // PSP accounts that take no payouts, and until when
 	endpoints endpoints
+	claims    *claimed      // of a payout that takes places in floats; nil: it has none
 	done      chan struct{} // closed when the PSPs' first answers are booked; nil: nobody waits for them
 }
 
@@ -66,8 +67,8 @@ func (f *Flows) beginChecked(ctx context.Context, r PayoutRequest, rules *risk.R
 	done := make(chan struct{})
 	c := f.checks(r.Project, rules, done)
 	owner := r.Project.Payee(r.CustomerID)
-	begun, err := f.start(ctx, start{
-		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done,
+	begun, err := f.startClaimed(ctx, c, start{
+		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done, guarded: bounded(rules), opening: r.Opening,
 		hint: func(p *book.Page) { hintPayout(p, walletOf(p.Bucket(), owner), r.Amount.Currency) },
 		open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) { return c.open(p, r, k, fresh) },
 	}, want)
@@ -126,7 +127,7 @@ func hintPayout(p *book.Page, w wallet, cur money.Currency) {
 	p.Accounts.Get(ledger.AccountID(p.Bucket(), w.owner, ledger.Available, cur))
 	p.Accounts.Get(ledger.AccountID(p.Bucket(), w.owner, ledger.Reserved, cur))
 	p.Accounts.Get(ledger.AccountID(p.Bucket(), w.owner, ledger.Bonus, cur))
-	for _, k := range []limit.Kind{limit.Deposits, limit.Payouts, limit.Play} {
+	for _, k := range []limit.Kind{limit.Deposits, limit.Payouts, limit.Requests, limit.Play} {
 		p.Windows.Get(limit.WindowID(w.customer, k, cur))
 	}
 }
@@ -153,6 +154,11 @@ func (c *checks) open(p *book.Page, r PayoutRequest, k id.Payment, fresh bool) (
 		return Begun{}, err
 	}
 	facts.Elsewhere, facts.Parts = split.Elsewhere, partFacts(s.list, split.Parts)
+	if shares := sharesOf(c.rules, c.pr, r.Amount, facts.Parts, nil); !c.claims.covers(k, shares) {
+		return Begun{}, &claimsError{k, shares}
+	}
+	c.claims.facts(&facts, c.pr)
+	facts.BonusAgreed = r.ForfeitBonus
 	record := c.decide(&review, facts)
 	if record.Decision.Action == risk.Decline {
 		return Begun{}, &refusedPayout{record.Decision.Refusal(), record}
@@ -171,6 +177,11 @@ func (c *checks) open(p *book.Page, r PayoutRequest, k id.Payment, fresh bool) (
 		return Begun{}, err
 	}
 	s.save(p)
+	if record.Decision.Forfeit {
+		if err := x.forfeit(w, c.pr, parts[0].op, facts.Bonus); err != nil {
+			return Begun{}, err
+		}
+	}
 	if r.Keep != "" {
 		p.Requests.Append(payment.Request{ID: k.Raw(), Body: r.Keep})
 	}
@@ -248,6 +259,15 @@ func (x *application) reserveParts(s *sources, split []limit.Part, description s
 	return parts, nil
 }
 
+// forfeit takes a bonus away that its customer has agreed to lose by a payout: it goes
+// back to the merchant who gave it. It stays lost, whatever becomes of the payout.
+func (x *application) forfeit(w wallet, pr project.Project, op payment.Operation, minor int64) error {
+	cur := x.pay.Amount.Currency
+	t := ledger.Transfer{Kind: ledger.KindBonusForfeit, Payment: x.pay.ID, Operation: op.ID}
+	_, _, err := post(x.page, t, w, cur, leg{accountName{w.owner, ledger.Bonus}, minor}, leg{accountName{pr.Payee(""), ledger.Payable}, -minor})
+	return err
+}
+
 // part is an operation of a payout with its newest attempt; zero where it was not
 // sent yet.
 type part struct {
@@ -286,6 +306,9 @@ func (c *checks) facts(p *book.Page, w wallet, pay payment.Payment, reserved boo
 	}
 	held := row.Restrained(limits, now)
 	last, requests := int64(0), int64(1)
+	if reserved {
+		requests = 0 // it is counted already
+	}
 	f := risk.PayoutFacts{
 		NowUS: now, Amount: pay.Amount, Reserved: reserved, Restriction: string(held.Restriction), RestrictedUntilUS: held.UntilUS,
 		Reviews: row.Review, Level: row.LevelAt(now), LastDepositUS: &last, Requests: &requests,
@@ -305,6 +328,7 @@ func (c *checks) facts(p *book.Page, w wallet, pay payment.Payment, reserved boo
 	deposits, _ := p.Windows.Get(limit.WindowID(w.customer, limit.Deposits, cur))
 	play, _ := p.Windows.Get(limit.WindowID(w.customer, limit.Play, cur))
 	f.SinceDeposits, f.SinceStakes = deposits.SinceMinor, play.StakedMinor
+	f.DepositedEver, f.StakedEver = deposits.EverMinor, play.EverMinor
 	return f, nil
 }
 
@@ -336,10 +360,18 @@ func (c *checks) sums(p *book.Page, k id.Customer, cur money.Currency, own id.Pa
 	add(&f.Day, out.Sum(day))
 	add(&f.Deposited180, in.Used(days180))
 	add(&f.Deposited30, in.Used(month))
-	for _, e := range out.List {
-		if e.AtUS > day {
+	requests, _ := p.Windows.Get(limit.WindowID(k, limit.Requests, cur))
+	asked, err := limit.DecodeEntries(requests.Entries)
+	if err != nil {
+		return fmt.Errorf("requests of %s: %w", k, err)
+	}
+	since := f.NowUS - c.rules.Rule("V10").Window.Microseconds()
+	for _, e := range asked.List {
+		if e.AtUS > since {
 			*f.Requests++
 		}
+	}
+	for _, e := range out.List {
 		if !e.Reserved() && e.AtUS > day {
 			f.DayFreesUS = earliest(f.DayFreesUS, e.AtUS+limit.Day.Length().Microseconds())
 		}
@@ -364,9 +396,9 @@ func earliest(a, b int64) int64 {
 
 // approvals are who has let a payout pass, as its review keeps them.
 type approvals struct {
-	Approved []approval `json:"approved,omitempty"`
-	Released []string   `json:"released,omitempty"` // rules that an operator has let pass
-	Manual   bool       `json:"manual,omitempty"`   // an operator holds it
+	Approved []approval  `json:"approved,omitempty"`
+	Released []risk.Pass `json:"released,omitempty"` // what operators have let pass
+	Manual   bool        `json:"manual,omitempty"`   // an operator holds it
 }
 
 type approval struct {
@@ -612,6 +644,9 @@ func reserveWindow(p *book.Page, c id.Customer, pay payment.Payment) error {
 	}
 	w.Entries, w.ChangedUS = e.Encode(), p.NowUS()
 	p.Windows.Put(w)
+	if err := countRequest(p, c, pay); err != nil {
+		return err
+	}
 	return paying(p, c, pay.Amount.Currency)
 }
 
@@ -639,6 +674,26 @@ func paying(p *book.Page, c id.Customer, cur money.Currency) error {
 	return nil
 }
 
+// countRequest counts that a payout was asked for, whatever becomes of it (rule V10).
+func countRequest(p *book.Page, c id.Customer, pay payment.Payment) error {
+	k := limit.WindowID(c, limit.Requests, pay.Amount.Currency)
+	w, ok := p.Windows.Get(k)
+	if !ok {
+		w = limit.Window{ID: k, Customer: c, Kind: limit.Requests, Currency: pay.Amount.Currency}
+	}
+	e, err := limit.DecodeEntries(w.Entries)
+	if err != nil {
+		return fmt.Errorf("requests of %s: %w", c, err)
+	}
+	if w.Entries == "" {
+		e.SinceUS = p.NowUS()
+	}
+	e.Add(pay.Amount.Minor, p.NowUS())
+	w.Entries, w.ChangedUS = e.Encode(), p.NowUS()
+	p.Windows.Put(w)
+	return nil
+}
+
 func payoutWindow(p *book.Page, c id.Customer, cur money.Currency) (limit.Window, limit.Entries, error) {
 	k := limit.WindowID(c, limit.Payouts, cur)
 	w, ok := p.Windows.Get(k)
@@ -656,7 +711,9 @@ func payoutWindow(p *book.Page, c id.Customer, cur money.Currency) (limit.Window
 }
 
 // endWindow counts what a payout has come to: what was paid, or nothing. What was
-// paid ends the span over which turnover is asked for (limits-and-risk.md 4.5).
+// paid ends the span over which turnover is asked for (limits-and-risk.md 4.5): of all
+// that was judged when it was let go. What came while it was on its way was not, and
+// goes on counting.
 func (x *application) endWindow() error {
 	c, cur := x.wallet().customer, x.pay.Amount.Currency
 	w, e, err := payoutWindow(x.page, c, cur)
@@ -675,13 +732,34 @@ func (x *application) endWindow() error {
 	if x.pay.CapturedMinor == 0 {
 		return nil
 	}
-	for _, k := range []limit.Kind{limit.Deposits, limit.Play} {
-		if v, ok := x.page.Windows.Get(limit.WindowID(c, k, cur)); ok && v.SinceMinor+v.StakedMinor != 0 {
-			v.SinceMinor, v.StakedMinor, v.ChangedUS = 0, 0, now
-			x.page.Windows.Put(v)
-		}
+	r, _ := x.page.Reviews.Get(x.pay.ID.Raw())
+	judged, err := letGoBy(x.pay.ID, r)
+	if err != nil {
+		return err
+	}
+	if v, ok := x.page.Windows.Get(limit.WindowID(c, limit.Deposits, cur)); ok && v.SinceMinor != 0 {
+		v.SinceMinor, v.ChangedUS = min(v.SinceMinor, max(0, v.EverMinor-judged.DepositedEver)), now
+		x.page.Windows.Put(v)
+	}
+	if v, ok := x.page.Windows.Get(limit.WindowID(c, limit.Play, cur)); ok && v.StakedMinor != 0 {
+		v.StakedMinor, v.ChangedUS = min(v.StakedMinor, max(0, v.EverMinor-judged.StakedEver)), now
+		x.page.Windows.Put(v)
 	}
 	return nil
+}
+
+// letGoBy is what a payout was judged by when all checks let it go the last time.
+func letGoBy(k id.Payment, r payment.Review) (risk.PayoutFacts, error) {
+	var log []risk.Record
+	if err := json.Unmarshal([]byte(r.Log), &log); err != nil {
+		return risk.PayoutFacts{}, fmt.Errorf("the decisions of payout %s: %w", k, err)
+	}
+	for _, record := range slices.Backward(log) {
+		if !record.Again && record.Payout != nil {
+			return *record.Payout, nil
+		}
+	}
+	return risk.PayoutFacts{}, fmt.Errorf("payout %s: %w", k, errNoDecision)
 }
 
 // dueAt has a payout looked at again.

@@ -111,11 +111,16 @@ const owner = "customer:1:c1"
 // checkedHouse is a house whose project has rules, with a verified customer.
 func checkedHouse(t *testing.T, rules string) *house {
 	t.Helper()
+	return checkedHouseOf(t, 1, rules)
+}
+
+func checkedHouseOf(t *testing.T, homes int, rules string) *house {
+	t.Helper()
 	r, err := risk.Load("rules.toml", []byte(rules))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHouse(t, 1, func(p *project.Project) {
+	h := newHouse(t, homes, func(p *project.Project) {
 		p.Wallet, p.Methods = true, nil
 		for _, m := range []string{"generic-card", "generic-wallet", "generic-bank"} {
 			p.Methods = append(p.Methods, project.Method{Code: m, Connector: "generic", Account: m, Currency: "EUR"})
@@ -123,6 +128,9 @@ func checkedHouse(t *testing.T, rules string) *house {
 	})
 	h.rules, h.desk = r, &cashier{says: map[string][]connector.Outcome{}, lookup: map[string][]connector.Outcome{}}
 	t.Cleanup(func() { // whatever a test does, what is stored then holds
+		if homes > 1 {
+			return // verify looks into one
+		}
 		report, err := verify.Run(context.Background(), h.homes[0], verify.Options{})
 		if err != nil || !report.OK {
 			t.Errorf("verify: %v, %q", err, report.Violations)

@@ -117,6 +117,8 @@ func (f *Flows) Handle(ctx context.Context, d due.Due) error {
 		return f.check(ctx, d)
 	case due.Link:
 		return f.link(ctx, d)
+	case due.Float:
+		return f.endClaim(ctx, d)
 	case due.Deliver, due.Notice:
 	}
 	return fmt.Errorf("flow has no work of kind %q", d.Kind)

@@ -94,6 +94,14 @@ func (r reader) Window(ctx context.Context, w id.Window) (limit.Window, bool, er
 	return r.of(w.Bucket()).Window(ctx, w)
 }
 
+func (r reader) Review(ctx context.Context, k id.Raw) (payment.Review, bool, error) {
+	return r.of(k.Bucket()).Review(ctx, k)
+}
+
+func (r reader) Claim(ctx context.Context, k id.Raw) (limit.Claim, bool, error) {
+	return r.of(k.Bucket()).Claim(ctx, k)
+}
+
 func (r reader) Round(ctx context.Context, n id.Round) (ledger.Round, bool, error) {
 	return r.of(n.Bucket()).Round(ctx, n)
 }

@@ -155,6 +155,9 @@ func admit(p *book.Page, l *licence, c customer.Customer, w id.Window, pay id.Pa
 	if err := t.unrestrained(); err != nil {
 		return err
 	}
+	if err := t.freeStale(); err != nil {
+		return err
+	}
 	if err := t.fits(a); err != nil && mutation != "unlimited" {
 		return err
 	}

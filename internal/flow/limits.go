@@ -376,8 +376,10 @@ func (f *Flows) restrict(ctx context.Context, c CustomerChange, make func(nowUS 
 // who are the same person. It takes another person than who made it (security.md S09).
 // What the customer has chosen holds on: that ends as they chose it.
 //
-// Errors: ErrNoRules, ErrNoWallet, ErrSamePerson; ErrState: there is none of it, or it is
-// the customer's own.
+// Who is frozen is so because of laundering or sanctions, and let go by an mlro alone.
+//
+// Errors: ErrNoRules, ErrNoWallet, ErrSamePerson, ErrRole; ErrState: there is none of it,
+// or it is the customer's own.
 func (f *Flows) Lift(ctx context.Context, c CustomerChange, what customer.Restriction) error {
 	if what.Own() {
 		return ErrState
@@ -387,6 +389,9 @@ func (f *Flows) Lift(ctx context.Context, c CustomerChange, what customer.Restri
 		var lifted bool
 		if t.customer, t.limits, was, lifted = t.customer.Lift(t.limits, what, t.nowUS); !lifted {
 			return "", nil, ErrState
+		}
+		if what == customer.Frozen && !c.By.Roles.Has(operator.MLRO) {
+			return "", nil, ErrRole
 		}
 		if c.By.Is(was.By) {
 			return "", nil, ErrSamePerson

@@ -837,3 +837,31 @@ func TestChangeIsMadeOnce(t *testing.T) {
 		t.Errorf("standing %+v, %v", s, err)
 	}
 }
+
+// What is reserved for a payment that ends while its project has no rules is free again
+// once they are back, and that of one that is still open is not.
+func TestRulesThatComeBack(t *testing.T) {
+	t.Parallel()
+	h := licensed(t, 1)
+	h.set(customer.LimitDeposit, limit.Day, 10_000)
+	ends, err := h.deposit("ends", inr(4_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.deposit("stays", inr(4_000)); err != nil {
+		t.Fatal(err)
+	}
+	rules := h.rules
+	h.rules = nil
+	h.apply(ends.Attempt, connector.Outcome{Kind: connector.Declined, Code: payment.CodeGeneralDecline})
+	h.wantStatus(ends.Payment.ID, payment.StatusDeclined, payment.CodeGeneralDecline)
+	h.rules = rules
+	h.counts("not freed yet", 8_000, 0)
+	h.mu.Lock()
+	h.now = h.now.Add(25 * time.Hour)
+	h.mu.Unlock()
+	if _, err := h.deposit("fits", inr(6_000)); err != nil {
+		t.Errorf("what is free again does not take a deposit: %v", err)
+	}
+	h.counts("the one that is open still counts", 10_000, 0)
+}

@@ -32,6 +32,13 @@ type PayoutRequest struct {
 	// have won sent to; zero: they have not said. What they have paid in goes back where
 	// it came from all the same.
 	Rest id.Instrument
+
+	// The call that asks for it, whose key is taken by the same act; nil: the caller has
+	// taken it, or there is none.
+	Opening *Opening
+
+	// Where the project has rules: the customer agrees to lose the bonus that they have.
+	ForfeitBonus bool
 }
 
 // Route is a way to send money: a method, by a PSP account.
@@ -51,7 +58,7 @@ var ErrNoRoute = errors.New("no route to pay out")
 // status of what was begun, and Begun.Review.
 //
 // Errors, after all of which nothing was begun: ErrInsufficient, ErrNoWallet,
-// ErrAmount; book.ErrBusy as of a sale. By the rules: *risk.Refusal, ErrNoRoute.
+// ErrAmount; book.ErrBusy as of a sale; ErrOpened. By the rules: *risk.Refusal, ErrNoRoute.
 func (f *Flows) BeginPayout(ctx context.Context, r PayoutRequest) (Begun, error) {
 	switch {
 	case !r.Project.Wallet || r.CustomerID == "":
@@ -70,7 +77,7 @@ func (f *Flows) BeginPayout(ctx context.Context, r PayoutRequest) (Begun, error)
 	}
 	owner, told, done := r.Project.Payee(r.CustomerID), f.opts.Endpoints(), make(chan struct{})
 	return f.start(ctx, start{
-		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done,
+		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done, opening: r.Opening,
 		hint: func(p *book.Page) {
 			p.Accounts.Get(ledger.AccountID(p.Bucket(), owner, ledger.Available, r.Amount.Currency))
 			p.Accounts.Get(ledger.AccountID(p.Bucket(), owner, ledger.Reserved, r.Amount.Currency))

@@ -45,18 +45,19 @@ func (m *move) play(p *book.Page) error {
 			return err
 		}
 	}
-	return t.played(m.Amount.Currency, func(s *limit.Slots, staked *int64) {
+	return t.played(m.Amount.Currency, func(s *limit.Slots) (staked int64) {
 		switch now := p.NowUS(); m.kind {
 		case ledger.KindStake:
 			s.Stake(m.Amount.Minor, now)
-			*staked += m.Amount.Minor
+			return m.Amount.Minor
 		case ledger.KindWin:
 			s.Win(m.Amount.Minor, now)
 		case ledger.KindRollback, ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit,
 			ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
 			ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease,
-			ledger.KindDebit, ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease:
+			ledger.KindDebit, ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit:
 		}
+		return 0
 	})
 }
 
@@ -69,14 +70,15 @@ func (m *move) unplay(p *book.Page, r ledger.Round) error {
 	if err != nil {
 		return err
 	}
-	return t.played(r.Currency, func(s *limit.Slots, staked *int64) {
+	return t.played(r.Currency, func(s *limit.Slots) (staked int64) {
 		s.RollBack(r.Staked, r.Won, r.CreatedUS, p.NowUS())
-		*staked = max(0, *staked-r.Staked)
+		return -r.Staked
 	})
 }
 
-// played changes the window of play in a currency.
-func (t *tally) played(c money.Currency, change func(s *limit.Slots, staked *int64)) error {
+// played changes the window of play in a currency. change says what was staked by it,
+// below zero if that was given back: no more than there is.
+func (t *tally) played(c money.Currency, change func(s *limit.Slots) (staked int64)) error {
 	k := limit.WindowID(t.customer.ID, limit.Play, c)
 	now := t.nowUS
 	row, ok := t.window(k)
@@ -89,12 +91,15 @@ func (t *tally) played(c money.Currency, change func(s *limit.Slots, staked *int
 	} else {
 		row = limit.Window{ID: k, Customer: t.customer.ID, Kind: limit.Play, Currency: c}
 	}
-	staked := row.StakedMinor
-	change(&s, &staked)
-	if staked < 0 { // beyond what a number can hold
-		return fmt.Errorf("staked since the last payout: %w", money.ErrRange)
+	staked := change(&s)
+	for _, sum := range []*int64{&row.EverMinor, &row.StakedMinor} {
+		all, err := add(*sum, staked)
+		if err != nil {
+			return fmt.Errorf("what was staked: %w", err)
+		}
+		*sum = max(0, all)
 	}
-	row.StakedMinor, row.Entries, row.ChangedUS = staked, s.Encode(), now
+	row.Entries, row.ChangedUS = s.Encode(), now
 	t.page.Windows.Put(row)
 	return nil
 }

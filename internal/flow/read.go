@@ -81,6 +81,16 @@ func (r reads) Window(ctx context.Context, w id.Window) (limit.Window, bool, err
 	return row, ok, unread(err)
 }
 
+func (r reads) Claim(ctx context.Context, k id.Raw) (limit.Claim, bool, error) {
+	row, ok, err := r.from.Claim(ctx, k)
+	return row, ok, unread(err)
+}
+
+func (r reads) Review(ctx context.Context, k id.Raw) (payment.Review, bool, error) {
+	row, ok, err := r.from.Review(ctx, k)
+	return row, ok, unread(err)
+}
+
 func (r reads) Answer(ctx context.Context, a id.Answer) (payment.Answer, bool, error) {
 	row, ok, err := r.from.Answer(ctx, a)
 	return row, ok, unread(err)

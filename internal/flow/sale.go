@@ -52,6 +52,7 @@ type Begun struct {
 	Repeat    bool // the name was known: nothing was begun, Payment is the known one
 
 	Review payment.Review // of a payout of a project with rules: what it waits for
+	Answer payment.Answer // of PayoutRequest.Opening, which the caller is to answer
 
 	// Asked is closed when the PSP's first answer is booked, or given up by
 	// this process. It is nil for a repeat.
@@ -121,11 +122,25 @@ type start struct {
 	done chan struct{}  // closed when the PSP's first answer is booked
 	hint func(*book.Page)
 
+	// guarded: the id may be given up before it is begun (void), as that of a name in
+	// another home may.
+	guarded bool
+
+	opening *Opening // whose key is taken with it; nil: no key is
+
 	// open writes the rows of an id that is free. fresh: it was not looked for.
 	open func(p *book.Page, k id.Payment, fresh bool) (Begun, error)
 }
 
-func (f *Flows) start(ctx context.Context, s start, want id.Payment) (Begun, error) {
+func (f *Flows) start(ctx context.Context, s start, want id.Payment) (begun Begun, err error) {
+	if s.opening != nil {
+		f.answers.add(s.opening.ID)
+		defer func() {
+			if err != nil || begun.Repeat {
+				f.answers.end(s.opening.ID)
+			}
+		}()
+	}
 	if s.key.Scope == "" || f.book.SameHome(s.key.Bucket, want.Bucket()) {
 		return f.begin(ctx, s, want, true)
 	}
@@ -233,6 +248,12 @@ func (f *Flows) begin(ctx context.Context, s start, want id.Payment, own bool) (
 				p.Payments.Get(want)
 				p.Refs.Get(voidKey(want))
 			}
+			if s.guarded {
+				p.Refs.Get(voidKey(want))
+			}
+			if s.opening != nil {
+				p.Refs.Get(s.opening.key)
+			}
 			if s.hint != nil {
 				s.hint(p)
 			}
@@ -278,7 +299,9 @@ func begin(p *book.Page, s *start, want id.Payment, own bool) (Begun, error) {
 		default:
 			want = owner
 		}
-	default:
+	}
+	guarded := s.guarded || !own && s.key.Scope != ""
+	if guarded {
 		if tomb, ok := p.Refs.Get(voidKey(want)); ok && !tomb.Target.IsZero() {
 			return Begun{}, errVoid
 		}
@@ -288,10 +311,19 @@ func begin(p *book.Page, s *start, want id.Payment, own bool) (Begun, error) {
 			return Begun{Payment: pay, Repeat: true}, nil
 		}
 	}
-	if !own {
+	if guarded {
 		p.Refs.Put(payment.Ref{RefKey: voidKey(want)})
 	}
-	return s.open(p, want, fresh)
+	if s.opening == nil {
+		return s.open(p, want, fresh)
+	}
+	row, err := s.opening.take(p, want)
+	if err != nil {
+		return Begun{}, err
+	}
+	begun, err := s.open(p, want, fresh)
+	begun.Answer = row
+	return begun, err
 }
 
 // putPayment makes a payment's row.

@@ -38,11 +38,22 @@ type waiting struct {
 	sources sources
 }
 
-// onPayout runs an act on a payout that was checked, and audits who does it and why;
-// the zero Actor is this process going on by itself. Errors: payment.ErrNoPayment; what
-// decide gives, after which nothing was written.
-func (f *Flows) onPayout(ctx context.Context, name string, k id.Payment, who operator.Actor, why string, decide func(*waiting) error) (payment.Payment, payment.Review, error) {
+// deed is what is done to a payout that was checked.
+type deed struct {
+	name     string // of its act, and in the log
+	payout   id.Payment
+	who      operator.Actor // the zero one is this process going on by itself
+	why      string
+	goesOn   bool // the payout may be sent by it, so its places in floats are claimed first
+	releases bool // and a person lets pass what stops it
+	decide   func(*waiting) error
+}
+
+// onPayout runs an act on a payout that was checked, and audits who does it and why.
+// Errors: payment.ErrNoPayment; what decide gives, after which nothing was written.
+func (f *Flows) onPayout(ctx context.Context, do deed) (payment.Payment, payment.Review, error) {
 	var nothing payment.Review
+	k, who, name := do.payout, do.who, do.name
 	if int(k.Bucket()) >= f.book.Buckets() {
 		return payment.Payment{}, nothing, payment.ErrNoPayment
 	}
@@ -60,6 +71,11 @@ func (f *Flows) onPayout(ctx context.Context, name string, k id.Payment, who ope
 	}
 	c := f.checks(pr, rules, nil)
 	owner := pr.Payee(pay.CustomerID)
+	if do.goesOn {
+		if err := f.claimAgain(ctx, c, pay, who, do.releases); err != nil {
+			return pay, nothing, err
+		}
+	}
 	type answer struct {
 		pay    payment.Payment
 		review payment.Review
@@ -81,10 +97,10 @@ func (f *Flows) onPayout(ctx context.Context, name string, k id.Payment, who ope
 				return answer{}, err
 			}
 			from := w.x.pay.Status
-			if err := decide(w); err != nil {
+			if err := do.decide(w); err != nil {
 				return answer{}, err
 			}
-			audit(p, who, name, id.Payout(k).String(), map[string]any{"amount": w.x.pay.Amount, "from": from, "to": w.x.pay.Status, "note": why})
+			audit(p, who, name, id.Payout(k).String(), map[string]any{"amount": w.x.pay.Amount, "from": from, "to": w.x.pay.Status, "note": do.why})
 			w.sources.save(p)
 			p.Payments.Put(w.x.pay)
 			p.Reviews.Put(w.review)
@@ -94,6 +110,7 @@ func (f *Flows) onPayout(ctx context.Context, name string, k id.Payment, who ope
 	if err != nil {
 		return pay, nothing, fmt.Errorf("%s: %w", name, err)
 	}
+	f.freeEnded(ctx, a.pay)
 	return a.pay, a.review, nil
 }
 
@@ -121,16 +138,20 @@ func (c *checks) resume(p *book.Page, k id.Payment, owner string) (*waiting, err
 // ResumePayout goes on with a payout that waited: its PSP account may take it again,
 // its customer may be verified now. The worker holds the lease of d.
 func (f *Flows) ResumePayout(ctx context.Context, d due.Due) error {
-	_, _, err := f.onPayout(ctx, "payout.resume", id.Payment(d.ID), operator.Actor{}, "", func(w *waiting) error {
+	_, _, err := f.onPayout(ctx, deed{name: "payout.resume", payout: id.Payment(d.ID), goesOn: true, decide: func(w *waiting) error {
 		w.x.forgetPayoutDue()
 		switch {
 		case w.x.pay.Status.Final(), w.allowed.Manual:
 			return nil
+		case unsent(w.parts) && w.rules == nil && w.x.pay.Status == payment.StatusDeferred:
+			return w.end(payment.StatusFailed, payment.CodeProviderUnavailable, event.PayoutFailed, reviewRejected) // nobody else would
+		case unsent(w.parts) && w.rules == nil:
+			return nil // it waits for a person, who can reject it
 		case unsent(w.parts):
 			return w.again()
 		}
 		return w.sendAgain()
-	})
+	}})
 	return err
 }
 
@@ -148,6 +169,7 @@ func (w *waiting) again() error {
 	f.Approvals, f.Released = len(w.allowed.Approved), w.allowed.Released
 	f.Elsewhere = w.last().Payout.Elsewhere
 	f.Parts = w.partFacts(w.parts)
+	w.claims.facts(&f, w.pr)
 	d := w.decide(&w.review, f).Decision
 	if mutation == "stepup" && w.x.pay.Status == payment.StatusStepUp {
 		d.Action = risk.Allow
@@ -156,10 +178,12 @@ func (w *waiting) again() error {
 }
 
 // last is the newest decision.
-func (w *waiting) last() risk.Record {
+func (w *waiting) last() risk.Record { return lastOf(w.x.pay.ID, w.review) }
+
+func lastOf(k id.Payment, r payment.Review) risk.Record {
 	var log []risk.Record
-	if err := json.Unmarshal([]byte(w.review.Log), &log); err != nil || len(log) == 0 || log[len(log)-1].Payout == nil {
-		panic(fmt.Sprintf("the review of payout %s has no decision: %v", w.x.pay.ID, err))
+	if err := json.Unmarshal([]byte(r.Log), &log); err != nil || len(log) == 0 || log[len(log)-1].Payout == nil {
+		panic(fmt.Sprintf("the review of payout %s has no decision: %v", k, err))
 	}
 	return log[len(log)-1]
 }
@@ -181,9 +205,6 @@ const lookAgain = time.Hour
 // on their way or paid. What the rules say of it by now makes them wait, and those
 // that wait for too long go back to the wallet.
 func (w *waiting) sendAgain() error {
-	if w.rules == nil {
-		return ErrState
-	}
 	x, now := w.x, w.x.page.NowUS()
 	var still []part
 	for _, t := range w.parts {
@@ -194,6 +215,9 @@ func (w *waiting) sendAgain() error {
 	if len(still) == 0 {
 		return nil
 	}
+	if w.rules == nil { // its project lost them: what was sent goes on to its end, and nothing more is
+		return w.giveBackAll(still)
+	}
 	action := w.last().Decision.Action // what sent it lets it go, and what stopped it goes on stopping it
 	if now-w.last().AtUS > w.rules.Payout.RecheckAfter.Microseconds() {
 		f, err := w.facts(x.page, walletOf(x.page.Bucket(), x.attempt.Payee), x.pay, true)
@@ -201,6 +225,7 @@ func (w *waiting) sendAgain() error {
 			return err
 		}
 		f.Released, f.Approvals, f.Parts = w.allowed.Released, len(w.allowed.Approved), w.partFacts(still)
+		w.claims.facts(&f, w.pr)
 		action = w.recheck(&w.review, f).Decision.Action
 	}
 	next := now + lookAgain.Microseconds()
@@ -255,6 +280,16 @@ func (w *waiting) triedUS(t part) int64 {
 	return since
 }
 
+// giveBackAll ends parts that were never taken.
+func (w *waiting) giveBackAll(parts []part) error {
+	for _, t := range parts {
+		if err := w.giveBack(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // giveBack ends a part that was never taken.
 func (w *waiting) giveBack(t part) error {
 	x, payee := w.x, w.x.attempt.Payee
@@ -283,7 +318,7 @@ func (w *waiting) giveBack(t part) error {
 // of them it goes on, and the checks run again. Errors: ErrState, ErrSamePerson,
 // ErrNoPerson.
 func (f *Flows) ApprovePayout(ctx context.Context, k id.Payment, who operator.Actor, why string) (payment.Payment, payment.Review, error) {
-	return f.onPayout(ctx, "payout.approve", k, who, why, func(w *waiting) error {
+	return f.onPayout(ctx, deed{name: "payout.approve", payout: k, who: who, why: why, goesOn: true, decide: func(w *waiting) error {
 		switch {
 		case !who.Person():
 			return ErrNoPerson
@@ -298,7 +333,7 @@ func (f *Flows) ApprovePayout(ctx context.Context, k id.Payment, who operator.Ac
 			return nil
 		}
 		return w.again()
-	})
+	}})
 }
 
 // ReleaseHold lets a payout pass what holds it: an operator's hand, or the rules that
@@ -306,28 +341,38 @@ func (f *Flows) ApprovePayout(ctx context.Context, k id.Payment, who operator.Ac
 // such as for approval. Errors: ErrState, ErrNoPerson; ErrRole if the hold is for
 // another role to end.
 func (f *Flows) ReleaseHold(ctx context.Context, k id.Payment, who operator.Actor, why string) (payment.Payment, payment.Review, error) {
-	return f.onPayout(ctx, "payout.release", k, who, why, func(w *waiting) error {
+	return f.onPayout(ctx, deed{name: "payout.release", payout: k, who: who, why: why, goesOn: true, releases: true, decide: func(w *waiting) error {
 		d := w.last().Decision
 		switch {
 		case !who.Person():
 			return ErrNoPerson
 		case w.x.pay.Status != payment.StatusHold:
 			return ErrState
-		case !w.allowed.Manual && d.Approver != "" && !who.Roles.Has(operator.Role(d.Approver)):
+		case !w.allowed.Manual && !mayRelease(d, who):
 			return ErrRole
 		}
 		w.edit(who)
 		if !w.allowed.Manual {
-			for _, rule := range d.Stopped() {
-				if !slices.Contains(w.allowed.Released, rule) {
-					w.allowed.Released = append(w.allowed.Released, rule)
-				}
-			}
+			w.allowed.Released = withPasses(w.allowed.Released, d.Stopped())
 		}
 		w.allowed.Manual = false
 		w.review.Approvals = w.allowed.encode()
 		return w.again()
+	}})
+}
+
+// mayRelease reports whether somebody has the role that a decision's hold is for: those of
+// laundering are for analysts, and for whom they report to.
+func mayRelease(d risk.Decision, who operator.Actor) bool {
+	return d.Approver == "" || who.Roles.Has(operator.Role(d.Approver)) || d.Approver == risk.RoleAMLAnalyst && who.Roles.Has(operator.MLRO)
+}
+
+// withPasses adds what was let pass just now: of one rule the newest counts.
+func withPasses(before, now []risk.Pass) []risk.Pass {
+	out := slices.DeleteFunc(slices.Clone(before), func(b risk.Pass) bool {
+		return slices.ContainsFunc(now, func(p risk.Pass) bool { return p.Rule == b.Rule && p.Unjudged == b.Unjudged })
 	})
+	return append(out, now...)
 }
 
 // edit notes that somebody has changed what the payout waits for: they are the last
@@ -340,7 +385,7 @@ func (w *waiting) edit(who operator.Actor) {
 // HoldPayout has a payout wait until an operator releases it. Errors: ErrState when
 // it was sent, or has ended; ErrNoPerson.
 func (f *Flows) HoldPayout(ctx context.Context, k id.Payment, who operator.Actor, why string) (payment.Payment, payment.Review, error) {
-	return f.onPayout(ctx, "payout.hold", k, who, why, func(w *waiting) error {
+	return f.onPayout(ctx, deed{name: "payout.hold", payout: k, who: who, why: why, decide: func(w *waiting) error {
 		switch {
 		case !who.Person():
 			return ErrNoPerson
@@ -354,14 +399,14 @@ func (f *Flows) HoldPayout(ctx context.Context, k id.Payment, who operator.Actor
 		w.x.forgetPayoutDue()
 		w.x.reviewCase(risk.Decision{})
 		return w.x.await(payment.StatusHold, event.PayoutOnHold, w.review)
-	})
+	}})
 }
 
 // RejectPayout ends a payout that waits, also of a project that has no rules any more:
 // its money is the customer's again. Errors:
 // ErrState when it was sent, or has ended; ErrNoPerson.
 func (f *Flows) RejectPayout(ctx context.Context, k id.Payment, who operator.Actor, why string) (payment.Payment, payment.Review, error) {
-	return f.onPayout(ctx, "payout.reject", k, who, why, func(w *waiting) error {
+	return f.onPayout(ctx, deed{name: "payout.reject", payout: k, who: who, why: why, decide: func(w *waiting) error {
 		switch {
 		case !who.Person():
 			return ErrNoPerson
@@ -371,14 +416,14 @@ func (f *Flows) RejectPayout(ctx context.Context, k id.Payment, who operator.Act
 		w.edit(who)
 		w.review.Approvals = w.allowed.encode()
 		return w.end(payment.StatusFailed, payment.CodeGeneralDecline, event.PayoutFailed, reviewRejected)
-	})
+	}})
 }
 
 // CancelPayout ends a payout that waits, since its customer does not want it any more.
 // Errors: payment.ErrNoPayment, also of another project's; ErrState when it was sent, or
 // has ended, or was never checked; ErrNotAllowed where the rules take no cancelling.
 func (f *Flows) CancelPayout(ctx context.Context, pr project.Project, k id.Payment, who operator.Actor) (payment.Payment, payment.Review, error) {
-	return f.onPayout(ctx, "payout.cancel", k, who, "", func(w *waiting) error {
+	return f.onPayout(ctx, deed{name: "payout.cancel", payout: k, who: who, decide: func(w *waiting) error {
 		switch {
 		case w.x.pay.ProjectID != pr.ID:
 			return payment.ErrNoPayment
@@ -389,7 +434,7 @@ func (f *Flows) CancelPayout(ctx context.Context, pr project.Project, k id.Payme
 		}
 		w.edit(who)
 		return w.end(payment.StatusCancelled, payment.CodeCancelled, event.PayoutCancelled, reviewCancelled)
-	})
+	}})
 }
 
 // end gives up a payout of which nothing was sent.

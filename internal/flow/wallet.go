@@ -281,7 +281,7 @@ func (m *move) between() (debit, credit accountName) {
 		return bonus, available
 	case ledger.KindRollback, ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit,
 		ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
-		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease:
+		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindBonusForfeit:
 	}
 	return debit, credit
 }

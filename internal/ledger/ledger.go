@@ -137,6 +137,7 @@ const (
 	KindPayoutReserve Kind = "payout_reserve" // payout begun: available to reserved
 	KindPayoutSettle  Kind = "payout_settle"  // payout done: reserved to clearing
 	KindPayoutRelease Kind = "payout_release" // payout failed: back
+	KindBonusForfeit  Kind = "bonus_forfeit"  // payout begun, and the customer agreed to lose their bonus: bonus to payable
 
 	// The moves of a wallet that its project asks for, each under a name of its own.
 	KindStake        Kind = "stake"         // available (or bonus) to games

@@ -117,7 +117,15 @@ func (e *Entries) Reserve(p id.Payment, minor, nowUS int64) error {
 // was not reserved is used all the same, since its money has moved: where the window
 // is full, the two oldest of what is used then count as one, of the later time.
 func (e *Entries) Use(p id.Payment, minor, nowUS int64) {
-	kept, own := nowUS-KeptFor.Microseconds(), e.of(p)
+	e.count(e.of(p), minor, nowUS)
+}
+
+// Add counts what nothing was reserved for, as Use does.
+func (e *Entries) Add(minor, nowUS int64) { e.count(-1, minor, nowUS) }
+
+// count adds a used entry, in the place of a reserved one; −1: of none.
+func (e *Entries) count(own int, minor, nowUS int64) {
+	kept := nowUS - KeptFor.Microseconds()
 	list := make([]Entry, 0, len(e.List)+1)
 	for n, x := range e.List {
 		if n != own && (x.Reserved() || x.AtUS > kept) {

@@ -14,7 +14,8 @@ type Kind string
 const (
 	Deposits Kind = "deposit"
 	Payouts  Kind = "payout"
-	Play     Kind = "play" // stakes and wins
+	Requests Kind = "request" // payouts that were asked for, whatever became of them
+	Play     Kind = "play"    // stakes and wins
 )
 
 // Window is what a customer did lately of one kind in one currency.
@@ -23,7 +24,7 @@ type Window struct {
 	Customer    id.Customer
 	Kind        Kind
 	Currency    money.Currency
-	EverMinor   int64  // deposits captured, payouts paid, for ever
+	EverMinor   int64  // deposits captured, payouts paid, the customer's own money staked, for ever
 	SinceMinor  int64  // deposits captured since the last payout that was paid
 	StakedMinor int64  // the customer's own money staked since then
 	Entries     string // the newest, packed; empty of one that counts nothing yet

@@ -24,7 +24,7 @@ const (
 // Rule says who may do a thing. Persons is how many must agree: each of them has
 // one of the roles.
 type Rule struct {
-	What    string // a route, "POST /admin/keys", or a resolution, "CASE mismatch accept"
+	What    string // a route, "POST /admin/keys", a resolution, "CASE mismatch accept", or "SEE case payout_review"
 	Told    Told
 	Persons int
 	Roles   []Role
@@ -128,6 +128,18 @@ func (m *Matrix) Of(what string) (Rule, bool) {
 
 // Resolution names the way in which a case of a kind is settled, as the matrix has it.
 func Resolution(kind, how string) string { return "CASE " + kind + " " + how }
+
+// Sees reports whether an actor may see cases of a kind: all may, unless a line says who.
+func (m *Matrix) Sees(a Actor, kind string) bool {
+	r, ok := m.Of("SEE case " + kind)
+	return !ok || r.Allows(a)
+}
+
+// SeesDecisions reports whether an actor may see why payouts wait.
+func (m *Matrix) SeesDecisions(a Actor) bool {
+	r, ok := m.Of("SEE decisions")
+	return ok && r.Allows(a)
+}
 
 // Allows reports whether an actor may do it, alone or as one of two.
 func (r Rule) Allows(a Actor) bool {

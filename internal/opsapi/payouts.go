@@ -33,11 +33,17 @@ type payoutView struct {
 	ChangedAt     time.Time       `json:"changed_at"`
 }
 
-func viewPayout(p payment.Payment, r payment.Review) payoutView {
+// viewPayout shows a payout to somebody: who must not know why it waits sees who has
+// approved it, and no rule that was let pass.
+func viewPayout(p payment.Payment, r payment.Review, to operator.Actor) payoutView {
+	approvals := orEmpty(r.Approvals, "{}")
+	if !operator.House().SeesDecisions(to) {
+		approvals = without(approvals, "released")
+	}
 	v := payoutView{
 		ID: id.Payout(p.ID), Project: p.ProjectID, MerchantID: p.MerchantPaymentID, CustomerID: p.CustomerID, Customer: r.Customer,
 		Amount: p.Amount.Decimal(), Currency: string(p.Amount.Currency), Status: p.Status, Reason: r.Reason, RequiredLevel: r.RequiredLevel,
-		Approvals: orEmpty(r.Approvals, "{}"), Editor: r.Editor, CreatedAt: time.UnixMicro(p.CreatedUS).UTC(), ChangedAt: time.UnixMicro(max(p.ChangedUS, r.ChangedUS)).UTC(),
+		Approvals: approvals, Editor: r.Editor, CreatedAt: time.UnixMicro(p.CreatedUS).UTC(), ChangedAt: time.UnixMicro(max(p.ChangedUS, r.ChangedUS)).UTC(),
 	}
 	if r.NextUS != 0 {
 		at := time.UnixMicro(r.NextUS).UTC()
@@ -52,6 +58,20 @@ func orEmpty(text, none string) json.RawMessage {
 		text = none
 	}
 	return json.RawMessage(text)
+}
+
+// without leaves a member out of a JSON object.
+func without(object json.RawMessage, member string) json.RawMessage {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(object, &all); err != nil {
+		return json.RawMessage("{}")
+	}
+	delete(all, member)
+	text, err := json.Marshal(all)
+	if err != nil {
+		panic("JSON that was read cannot fail to encode: " + err.Error())
+	}
+	return text
 }
 
 // waitingStates are where a payout waits: for its customer, for operators, for a PSP.
@@ -79,7 +99,7 @@ func (d door) payouts(w http.ResponseWriter, r *http.Request, by operator.Actor)
 	if err := d.tell(r.Context(), by, "payout.list", after.String(), map[string]any{"state": states}); err != nil {
 		return err
 	}
-	out, next, err := d.scanPayouts(r.Context(), after.Raw(), states)
+	out, next, err := d.scanPayouts(r.Context(), by, after.Raw(), states)
 	if err != nil {
 		return err
 	}
@@ -87,7 +107,7 @@ func (d door) payouts(w http.ResponseWriter, r *http.Request, by operator.Actor)
 	return nil
 }
 
-func (d door) scanPayouts(ctx context.Context, after id.Raw, states []string) (out []payoutView, next id.Raw, err error) {
+func (d door) scanPayouts(ctx context.Context, by operator.Actor, after id.Raw, states []string) (out []payoutView, next id.Raw, err error) {
 	out = []payoutView{}
 	for seen := 0; seen < maxReviews; {
 		rows, err := d.Read.ScanReviews(ctx, after, page)
@@ -103,7 +123,7 @@ func (d door) scanPayouts(ctx context.Context, after id.Raw, states []string) (o
 			if err != nil || !ok {
 				return nil, after, fmt.Errorf("payout %s of a review (found %t): %w", id.Payout(review.ID), ok, err)
 			}
-			if out = append(out, viewPayout(p, review)); len(out) == page {
+			if out = append(out, viewPayout(p, review, by)); len(out) == page {
 				return out, after, nil
 			}
 		}
@@ -135,10 +155,14 @@ func (d door) showPayout(w http.ResponseWriter, r *http.Request, by operator.Act
 	if err != nil {
 		return err
 	}
+	log := orEmpty(review.Log, "[]")
+	if !operator.House().SeesDecisions(by) {
+		log = json.RawMessage("[]")
+	}
 	answer(w, http.StatusOK, struct {
 		payoutView
 		Decisions json.RawMessage `json:"decisions"` // each with its rules' hash, what it went by, and what hit
-	}{viewPayout(p, review), orEmpty(review.Log, "[]")})
+	}{viewPayout(p, review, by), log})
 	return nil
 }
 
@@ -168,7 +192,7 @@ func (d door) decide(do decision, noteNeeded bool) deed {
 		if err != nil {
 			return err
 		}
-		answer(w, http.StatusOK, viewPayout(p, review))
+		answer(w, http.StatusOK, viewPayout(p, review, by))
 		return nil
 	}
 }

@@ -434,7 +434,7 @@ func TestCustomersLimits(t *testing.T) {
 	)
 	wantWords(t, "who is frozen", c.get(link).body, []string{"Support can tell you more", "You have paused until"}, []string{"frozen", "sanction", "suspicion", "carol", "You can still ask for your money"})
 	other := house
-	other.By = operator.Actor{Name: "rod"}
+	other.By = operator.Actor{Name: "rod", Roles: operator.Roles(operator.MLRO)}
 	check(c.flows.Lift(t.Context(), other, customer.Frozen), c.flows.SetHouseLimit(t.Context(), other, customer.LimitSingleDeposit, limit.Once, money.Amount{Currency: "EUR"}))
 	wantWords(t, "who has paused", c.get(link).body, []string{"You have paused paying in and playing.", `datetime="2026-01-03T03:04:05Z"`, "You can still ask for your money.", "A restriction of your account was lifted.", "We have taken away our limit"}, nil)
 	c.verified("c1", 1)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"aorta/internal/money"
 )
@@ -74,20 +75,62 @@ func (d Decision) Hits() []Hit {
 	return hits
 }
 
-// Stopped are the rules that a person of the role Approver lets pass who releases
-// this decision's hold: what PayoutFacts.Released must have then. An exclusion is let
-// pass alone: who may do that need not be who may let pass what else there is.
-func (d Decision) Stopped() []string {
-	var ids []string
+// Pass is a rule that a person has let pass, and what it had found then: should it come
+// to find more, it holds again.
+type Pass struct {
+	Rule     string `json:"rule"`
+	Value    int64  `json:"value"`
+	Unjudged bool   `json:"unjudged,omitempty"` // it could not be judged, and that was let pass
+}
+
+// covers reports whether a hit is no more than what was let pass.
+func (p Pass) covers(h Hit) bool {
+	return p.Rule == h.Rule && p.Unjudged == (h.Error != "") && (p.Unjudged || h.Value <= p.Value)
+}
+
+// Stopped is what a person of the role Approver lets pass who releases this decision's
+// hold: what PayoutFacts.Released must have then. Whoever may release some rules need not
+// be who may release what else there is: an exclusion, and what laundering looks like,
+// are each let pass alone.
+func (d Decision) Stopped() []Pass {
+	var list []Pass
+	by := d.Approver
+	if by == RolePayoutApprover { // of the approval itself, which nobody releases
+		by = ""
+	}
 	for _, h := range d.Results {
-		if (h.Rule == RuleExclusion) != (d.Approver == RoleRGOfficer) {
+		if h.Action != Hold || h.Shadow || h.Released || !releasable(h.Rule) || approverOf(h.Rule) != by {
 			continue
 		}
-		if h.Action == Hold && !h.Shadow && !h.Released && releasable(h.Rule) && !slices.Contains(ids, h.Rule) {
-			ids = append(ids, h.Rule)
+		p := Pass{Rule: h.Rule, Value: h.Value, Unjudged: h.Error != ""}
+		if p.Unjudged {
+			p.Value = 0
 		}
+		if n := slices.IndexFunc(list, func(x Pass) bool { return x.Rule == p.Rule && x.Unjudged == p.Unjudged }); n >= 0 {
+			list[n].Value = max(list[n].Value, p.Value)
+			continue
+		}
+		list = append(list, p)
 	}
-	return ids
+	return list
+}
+
+// approverOf is the role that may let pass what a rule holds; "": any that may release
+// payouts. Rules of laundering are the analysts' (limits-and-risk.md section 3.6).
+func approverOf(rule string) string {
+	switch {
+	case rule == RuleExclusion:
+		return RoleRGOfficer
+	case AML(rule):
+		return RoleAMLAnalyst
+	}
+	return ""
+}
+
+// AML reports whether a rule is one of the catalogue's against laundering (A01…).
+func AML(rule string) bool {
+	_, known := entryOf(rule)
+	return known && rule[0] == 'A'
 }
 
 // Refusal says the decision to whoever asked; nil when it lets go on.
@@ -115,7 +158,7 @@ type finding struct {
 type judge struct {
 	rules    *Rules
 	decision Decision
-	released []string
+	released []Pass
 	level    int64  // the customer's
 	weak     Action // what stands for "could not be judged": Review or Hold
 	check    Check
@@ -144,7 +187,7 @@ func (j *judge) safely(f func() error) (err error) {
 // broken records a rule that could not be judged, and does not let pass.
 func (j *judge) broken(rule string, err error) {
 	j.findings = append(j.findings, finding{
-		Hit: Hit{Rule: rule, Action: j.weak, Error: err.Error()}, says: Refusal{Code: CodeDeclined, Reason: UnderReview}, opens: true,
+		Hit: Hit{Rule: rule, Action: j.weak, Error: err.Error()}, says: Refusal{Code: CodeDeclined, Reason: UnderReview}, approver: approverOf(rule), opens: true,
 	})
 }
 
@@ -176,7 +219,7 @@ func (j *judge) ask(id string, payout bool, says Refusal, opens bool, hit func(R
 		j.findings[len(j.findings)-1].Shadow = rule.Shadow
 		return
 	}
-	f.Rule, f.Action, f.Shadow, f.says, f.opens = id, action, rule.Shadow, says, opens
+	f.Rule, f.Action, f.Shadow, f.says, f.opens, f.approver = id, action, rule.Shadow, says, opens, approverOf(id)
 	if f.Action == StepUp {
 		f.says.Code, f.says.Reason = CodeKYCRequired, VerificationRequired
 		if f.says.RequiredLevel == 0 { // any better verification will do
@@ -186,10 +229,15 @@ func (j *judge) ask(id string, payout bool, says Refusal, opens bool, hit func(R
 			f.Action, f.says = j.weak, Refusal{Code: CodeDeclined, Reason: UnderReview}
 		}
 	}
-	if hits && !rule.Shadow && !slices.Contains(j.released, id) {
+	if hits && !rule.Shadow && !j.passes(f.Hit) {
 		j.weights += rule.Weight
 	}
 	j.findings = append(j.findings, f)
+}
+
+// passes reports whether a person has let so much pass.
+func (j *judge) passes(h Hit) bool {
+	return slices.ContainsFunc(j.released, func(p Pass) bool { return p.covers(h) })
 }
 
 // close takes the check's findings into the decision.
@@ -198,7 +246,7 @@ func (j *judge) close() {
 	for i := range j.findings {
 		f := &j.findings[i]
 		f.Check = j.check
-		if f.Action == Hold && releasable(f.Rule) && slices.Contains(j.released, f.Rule) {
+		if f.Action == Hold && releasable(f.Rule) && j.passes(f.Hit) {
 			f.Released = true
 		}
 		effect := f.Action != Allow && !f.Shadow && !f.Released
@@ -213,7 +261,10 @@ func (j *judge) close() {
 		return
 	}
 	d, s := &j.decision, strongest.says
-	d.Action, d.Check, d.Code, d.Reason, d.Approver = strongest.Action, j.check, s.Code, s.Reason, strongest.approver
+	d.Action, d.Check, d.Code, d.Reason = strongest.Action, j.check, s.Code, s.Reason
+	if d.Action == Hold {
+		d.Approver = strongest.approver
+	}
 	d.RequiredLevel, d.Limit, d.Period, d.Remaining, d.ResetsUS = s.RequiredLevel, s.Limit, s.Period, s.Remaining, s.ResetsUS
 	d.UntilUS, d.Missing, d.State, d.Warn = s.UntilUS, s.Missing, s.State, false
 }
@@ -221,7 +272,7 @@ func (j *judge) close() {
 // releasable says whether a person may let pass what a rule holds. Freezing,
 // verification, money and limits have their own ways out.
 func releasable(rule string) bool {
-	return rule == ruleScore || rule == ruleMerchantDay || rule == ruleAccountDay || slices.ContainsFunc(catalogue, func(e entry) bool { return e.id == rule })
+	return rule == ruleScore || rule == RuleMerchantDay || strings.HasPrefix(rule, ruleAccountDay) || slices.ContainsFunc(catalogue, func(e entry) bool { return e.id == rule })
 }
 
 // Record is a decision with all that it was made of, as it is stored.

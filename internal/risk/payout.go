@@ -17,7 +17,7 @@ type PayoutFacts struct {
 	NowUS    int64        `json:"now_us"`
 	Amount   money.Amount `json:"amount"`
 	Reserved bool         `json:"reserved,omitempty"` // its money is reserved already, and not in Available
-	Released []string     `json:"released,omitempty"` // rules that a person has let pass (Decision.Stopped)
+	Released []Pass       `json:"released,omitempty"` // what a person has let pass (Decision.Stopped)
 
 	// Check 2, state.
 	Restriction       string `json:"restriction,omitempty"` // in force now
@@ -38,6 +38,8 @@ type PayoutFacts struct {
 	BonusAgreed   bool  `json:"bonus_agreed,omitempty"`   // the customer agrees to lose it
 	SinceDeposits int64 `json:"since_deposits,omitempty"` // captured since the last paid payout
 	SinceStakes   int64 `json:"since_stakes,omitempty"`   // of real money, since then
+	DepositedEver int64 `json:"deposited_ever,omitempty"` // by these two what was judged now is told from what comes
+	StakedEver    int64 `json:"staked_ever,omitempty"`    // until the payout is paid
 
 	// Check 6, route.
 	Elsewhere int64 `json:"elsewhere,omitempty"` // what goes where it did not come from, since that cannot take it
@@ -92,15 +94,24 @@ const (
 	ruleClosed      = "closed"
 	ruleReviews     = "open_cases"
 	ruleElsewhere   = "A07"
-	ruleMerchantDay = "merchant_day"
-	ruleAccountDay  = "account_day"
 	ruleScore       = "score"
 )
+
+// RuleMerchantDay is the question of what the merchant pays out in a day. Whoever gathers
+// the facts must know it, and AccountDay: a person's release takes a place in them.
+const RuleMerchantDay = "merchant_day"
+
+const ruleAccountDay = "account_day:"
+
+// AccountDay is the question of what one PSP account pays out in a day.
+func AccountDay(connector, account string) string { return ruleAccountDay + connector + ":" + account }
 
 // Roles that may let a held payout pass.
 const (
 	RolePayoutApprover = "payout_approver"
 	RoleRGOfficer      = "rg_officer"
+	RoleAMLAnalyst     = "aml_analyst" // and the mlro
+	RoleMLRO           = "mlro"
 )
 
 // DecidePayout runs checks 2 to 9 over the facts of a payout. All are run and
@@ -118,12 +129,13 @@ func (r *Rules) DecidePayout(f PayoutFacts) Decision {
 	return j.decision
 }
 
-// Recheck runs the checks that must hold when a payout is sent, if it was asked
-// for longer ago than PayoutRules.RecheckAfter: 2, 3 and 8.
+// Recheck runs the checks that must hold when something of a payout leaves the queue, if
+// it was judged longer ago than PayoutRules.RecheckAfter: 2, 3, 7 and 8.
 func (r *Rules) Recheck(f PayoutFacts) Decision {
 	j := r.payoutJudge(f)
 	j.run(CheckState, func() error { return j.payoutState(f) })
 	j.run(CheckKYC, func() error { return j.payoutLevel(f) })
+	j.run(CheckLimits, func() error { return j.limits(f) })
 	j.run(CheckRules, func() error { j.payoutRules(f); return nil })
 	return j.decision
 }
@@ -147,7 +159,7 @@ func (j *judge) payoutState(f PayoutFacts) error {
 	case restrictionOperator, restrictionRegistry:
 		j.note(finding{Hit: Hit{Rule: RuleExclusion, Value: 1, Action: Hold}, says: waits, approver: RoleRGOfficer})
 	case restrictionFrozen:
-		j.note(finding{Hit: Hit{Rule: ruleFrozen, Value: 1, Action: Hold}, says: waits, opens: true})
+		j.note(finding{Hit: Hit{Rule: ruleFrozen, Value: 1, Action: Hold}, says: waits, approver: RoleMLRO, opens: true})
 	case restrictionClosed:
 		hit := Hit{Rule: ruleClosed, Value: f.Amount.Minor, Threshold: f.Amount.Minor + left, Action: Allow}
 		if left > 0 {
@@ -198,7 +210,7 @@ func (j *judge) balance(f PayoutFacts) {
 }
 
 func (j *judge) wagering(f PayoutFacts) error {
-	if f.Bonus > 0 {
+	if f.Bonus > 0 && !f.Reserved { // what is reserved was the customer's own, whatever they were given since
 		hit := Hit{Rule: "bonus", Value: f.Bonus, Action: Allow}
 		if !f.BonusAgreed {
 			hit.Action = Decline
@@ -292,13 +304,13 @@ func (j *judge) limits(f PayoutFacts) error {
 			j.between("payout_"+part.Method, part.Minor, p.Methods[i].Min, p.Methods[i].Max, c)
 		}
 		if p.AccountDayMax > 0 {
-			j.outside(ruleAccountDay, part.AccountDay, money.Amount{Minor: part.Minor, Currency: c}, p.AccountDayMax)
+			j.outside(AccountDay(part.Connector, part.Account), part.AccountDay, money.Amount{Minor: part.Minor, Currency: c}, p.AccountDayMax)
 		}
 	}
 	j.maximum("payout_day", PeriodDay, f.Day, f.Amount, p.DayMax, f.DayFreesUS)
 	j.maximum("payout_month", PeriodMonth, f.Paid30, f.Amount, p.MonthMax, f.MonthFreesUS)
 	if p.MerchantDayMax > 0 {
-		j.outside(ruleMerchantDay, f.MerchantDay, f.Amount, p.MerchantDayMax)
+		j.outside(RuleMerchantDay, f.MerchantDay, f.Amount, p.MerchantDayMax)
 	}
 	return nil
 }
@@ -334,7 +346,7 @@ func (j *judge) maximum(rule string, p Period, before Sum, a money.Amount, most,
 	if most == 0 {
 		return
 	}
-	sum, bound, err := j.against(before, a, most)
+	sum, bound, err := j.rules.against(before, a, most)
 	if err != nil {
 		j.broken(rule, err)
 		return
@@ -349,6 +361,21 @@ func (j *judge) maximum(rule string, p Period, before Sum, a money.Amount, most,
 	}})
 }
 
+// Fits reports whether an amount more keeps a sum that is not the customer's (a
+// merchant's, or a PSP account's) at or below a maximum of the rules', or whether people
+// have let so much pass: whether outside lets it go on.
+func (r *Rules) Fits(rule string, before Sum, more money.Amount, most int64, let []Pass) bool {
+	sum, bound, err := r.against(before, more, most)
+	hit := Hit{Rule: rule, Value: sum}
+	switch {
+	case err != nil:
+		hit = Hit{Rule: rule, Error: err.Error()}
+	case sum <= bound:
+		return true
+	}
+	return slices.ContainsFunc(let, func(p Pass) bool { return p.covers(hit) })
+}
+
 // outside judges a sum that is not the customer's: they are not refused for it,
 // the payout waits for a person.
 func (j *judge) outside(rule string, before *Sum, a money.Amount, most int64) {
@@ -356,7 +383,7 @@ func (j *judge) outside(rule string, before *Sum, a money.Amount, most int64) {
 		j.broken(rule, errMissing)
 		return
 	}
-	sum, bound, err := j.against(*before, a, most)
+	sum, bound, err := j.rules.against(*before, a, most)
 	if err != nil {
 		j.broken(rule, err)
 		return
@@ -369,11 +396,11 @@ func (j *judge) outside(rule string, before *Sum, a money.Amount, most int64) {
 }
 
 // against gives a sum with one more amount, and a bound in that currency.
-func (j *judge) against(before Sum, a money.Amount, most int64) (sum, bound int64, err error) {
-	if sum, err = j.rules.with(before, a); err != nil {
+func (r *Rules) against(before Sum, a money.Amount, most int64) (sum, bound int64, err error) {
+	if sum, err = r.with(before, a); err != nil {
 		return 0, 0, err
 	}
-	bound, err = j.rules.threshold(most, a.Currency)
+	bound, err = r.threshold(most, a.Currency)
 	return sum, bound, err
 }
 
@@ -392,9 +419,8 @@ func (j *judge) payoutRules(f PayoutFacts) {
 		if f.LastDepositUS == nil {
 			return 0, 0, false, errMissing
 		}
-		window := rule.Window.Microseconds()
-		age := f.NowUS - *f.LastDepositUS
-		return age, window, *f.LastDepositUS > 0 && age < window, nil
+		after := f.NowUS - rule.Window.Microseconds() // instants, so that a later deposit is more than what was let pass
+		return *f.LastDepositUS, after, *f.LastDepositUS > 0 && *f.LastDepositUS > after, nil
 	})
 	nothing := money.Amount{Currency: f.Amount.Currency}
 	j.ask(ruleSum180, true, refusedFor(2), false, func(rule Rule) (int64, int64, bool, error) {

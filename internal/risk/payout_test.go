@@ -109,12 +109,12 @@ func TestPayout(t *testing.T) {
 		allowed("self-excluded", func(f *risk.PayoutFacts) { f.Restriction = "self_excluded" }),
 		held("operator-excluded", risk.CheckState, func(f *risk.PayoutFacts) { f.Restriction = "operator_excluded" }),
 		held("registry-excluded", risk.CheckState, func(f *risk.PayoutFacts) { f.Restriction = "registry_excluded" }),
-		allowed("operator-excluded, released", func(f *risk.PayoutFacts) { f.Restriction, f.Released = "operator_excluded", []string{"exclusion"} }),
+		allowed("operator-excluded, released", func(f *risk.PayoutFacts) { f.Restriction, f.Released = "operator_excluded", let("exclusion") }),
 		held("frozen", risk.CheckState, func(f *risk.PayoutFacts) { f.Restriction = "frozen" }).opening(),
-		held("frozen, released", risk.CheckState, func(f *risk.PayoutFacts) { f.Restriction, f.Released = "frozen", []string{"frozen", "A10"} }).opening(),
+		held("frozen, released", risk.CheckState, func(f *risk.PayoutFacts) { f.Restriction, f.Released = "frozen", let("frozen", "A10") }).opening(),
 		held("a restriction of which nothing is known", risk.CheckState, func(f *risk.PayoutFacts) { f.Restriction = "banished" }).opening(),
 		held("a restriction of which nothing is known, released", risk.CheckState, func(f *risk.PayoutFacts) {
-			f.Restriction, f.Released = "banished", []string{"exclusion", "restriction"}
+			f.Restriction, f.Released = "banished", let("exclusion", "restriction")
 		}).opening(),
 		{
 			name: "closed, with something left", action: risk.Decline, check: risk.CheckState, code: risk.CodePlayerRestricted, reason: risk.DeclinedByRisk, remaining: 10001,
@@ -150,7 +150,7 @@ func TestPayout(t *testing.T) {
 		held("a currency without a rate", risk.CheckKYC, func(f *risk.PayoutFacts) { f.Amount.Currency = "SEK" }).opening(),
 		held("paid out in a currency without a rate", risk.CheckKYC, func(f *risk.PayoutFacts) { f.Paid30 = risk.Sum{{Minor: 1, Currency: "SEK"}} }).opening(),
 		held("no rate, and all released", risk.CheckKYC, func(f *risk.PayoutFacts) {
-			f.Amount.Currency, f.Released = "SEK", []string{"kyc", "A03", "A11", "approval", "limits"}
+			f.Amount.Currency, f.Released = "SEK", let("kyc", "A03", "A11", "approval", "limits")
 		}).opening(),
 		held("sums that no number holds", risk.CheckKYC, func(f *risk.PayoutFacts) { f.Paid30 = risk.Sum{eur(math.MaxInt64)} }).opening(),
 
@@ -180,12 +180,12 @@ func TestPayout(t *testing.T) {
 		allowed("turnover of nothing", func(f *risk.PayoutFacts) { f.SinceDeposits, f.SinceStakes = 15000, 0 }).with("[payout]\nturnover_permille = 0\n"),
 		allowed("turnover in the shadow", func(f *risk.PayoutFacts) { f.SinceDeposits, f.SinceStakes = 15000, 0 }).with("[[rule]]\nid = \"A04\"\nshadow = true\n"),
 		allowed("turnover switched off", func(f *risk.PayoutFacts) { f.SinceDeposits, f.SinceStakes = 15000, 0 }).with("[[rule]]\nid = \"A04\"\nenabled = false\n"),
-		allowed("turnover released", func(f *risk.PayoutFacts) { f.SinceDeposits, f.SinceStakes, f.Released = 15000, 0, []string{"A04"} }),
+		allowed("turnover released", func(f *risk.PayoutFacts) { f.SinceDeposits, f.SinceStakes, f.Released = 15000, 0, let("A04") }),
 		held("turnover of less than nothing", risk.CheckWagering, func(f *risk.PayoutFacts) { f.SinceStakes = -1 }).opening(),
 
 		// Check 6.
 		held("elsewhere", risk.CheckRoute, func(f *risk.PayoutFacts) { f.Elsewhere = 1 }),
-		allowed("elsewhere, released", func(f *risk.PayoutFacts) { f.Elsewhere, f.Released = 1, []string{"A07"} }),
+		allowed("elsewhere, released", func(f *risk.PayoutFacts) { f.Elsewhere, f.Released = 1, let("A07") }),
 
 		// Check 7.
 		allowed("the least", nil).with("[payout]\nmin_minor = 10000\n"),
@@ -214,9 +214,9 @@ func TestPayout(t *testing.T) {
 		held("more than an account's day", risk.CheckLimits, func(f *risk.PayoutFacts) { f.Parts[0].AccountDay = &risk.Sum{eur(5001)} }).with("[payout]\naccount_day_max_minor = 15000\n"),
 
 		allowed("more than an account's day, released", func(f *risk.PayoutFacts) {
-			f.Parts[0].AccountDay, f.Released = &risk.Sum{eur(5001)}, []string{"account_day"}
+			f.Parts[0].AccountDay, f.Released = &risk.Sum{eur(5001)}, let(risk.AccountDay("generic", "house"))
 		}).with("[payout]\naccount_day_max_minor = 15000\n"),
-		allowed("more than a merchant's day, released", func(f *risk.PayoutFacts) { f.MerchantDay, f.Released = &risk.Sum{eur(5001)}, []string{"merchant_day"} }).with("[payout]\nmerchant_day_max_minor = 15000\n"),
+		allowed("more than a merchant's day, released", func(f *risk.PayoutFacts) { f.MerchantDay, f.Released = &risk.Sum{eur(5001)}, let("merchant_day") }).with("[payout]\nmerchant_day_max_minor = 15000\n"),
 
 		// Check 8.
 		allowed("V10: the most", func(f *risk.PayoutFacts) { f.Requests = of(3) }),
@@ -229,8 +229,8 @@ func TestPayout(t *testing.T) {
 		allowed("P04: older", func(f *risk.PayoutFacts) { f.LastDepositUS = of(*minutesAgo(10) - 1) }),
 		allowed("P04: never", func(f *risk.PayoutFacts) { f.LastDepositUS = of(0) }),
 		held("P04: not known", risk.CheckRules, func(f *risk.PayoutFacts) { f.LastDepositUS = nil }).opening(),
-		allowed("P04: released", func(f *risk.PayoutFacts) { f.LastDepositUS, f.Released = minutesAgo(1), []string{"P04"} }),
-		held("P04: another was released", risk.CheckRules, func(f *risk.PayoutFacts) { f.LastDepositUS, f.Released = minutesAgo(1), []string{"V10"} }),
+		allowed("P04: released", func(f *risk.PayoutFacts) { f.LastDepositUS, f.Released = minutesAgo(1), let("P04") }),
+		held("P04: another was released", risk.CheckRules, func(f *risk.PayoutFacts) { f.LastDepositUS, f.Released = minutesAgo(1), let("V10") }),
 		allowed("A03: just below", func(f *risk.PayoutFacts) { f.Level, f.Deposited180 = 1, risk.Sum{eur(199999)} }),
 		stepped("A03: reached", risk.CheckRules, 2, func(f *risk.PayoutFacts) { f.Level, f.Deposited180 = 1, risk.Sum{eur(200000)} }),
 		allowed("A03: reached by level 2", func(f *risk.PayoutFacts) { f.Deposited180 = risk.Sum{eur(200001)} }),
@@ -255,7 +255,7 @@ func TestPayout(t *testing.T) {
 		held("the strongest wins", risk.CheckRules, func(f *risk.PayoutFacts) { f.PEP, f.Requests = true, of(4) }),
 
 		// The score.
-		allowed("score: low", func(f *risk.PayoutFacts) { f.Elsewhere, f.Released = 1, []string{"A07"} }).with("[[rule]]\nid = \"A07\"\nweight = 100\n"),
+		allowed("score: low", func(f *risk.PayoutFacts) { f.Elsewhere, f.Released = 1, let("A07") }).with("[[rule]]\nid = \"A07\"\nweight = 100\n"),
 		stepped("score: medium", risk.CheckRules, 3, func(f *risk.PayoutFacts) { f.Requests = of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"step_up\"\nweight = 30\n"),
 		stepped("a rule asks for any better level", risk.CheckRules, 2, func(f *risk.PayoutFacts) { f.Level, f.Requests = 1, of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"step_up\"\n"),
 		held("there is no better level", risk.CheckRules, func(f *risk.PayoutFacts) { f.Level, f.Requests = 3, of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"step_up\"\n"),
@@ -263,7 +263,7 @@ func TestPayout(t *testing.T) {
 		held("score: high", risk.CheckRules, func(f *risk.PayoutFacts) { f.Requests = of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"step_up\"\nweight = 70\n"),
 		stepped("score: a rule that only weighs", risk.CheckRules, 3, func(f *risk.PayoutFacts) { f.Requests = of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"allow\"\nweight = 30\n"),
 		held("score: a rule that only weighs, and no better level", risk.CheckRules, func(f *risk.PayoutFacts) { f.Level, f.Requests = 3, of(4) }).with("[[rule]]\nid = \"V10\"\naction_payout = \"allow\"\nweight = 30\n"),
-		allowed("score: released", func(f *risk.PayoutFacts) { f.Level, f.Requests, f.Released = 3, of(4), []string{"score"} }).with("[[rule]]\nid = \"V10\"\naction_payout = \"allow\"\nweight = 30\n"),
+		allowed("score: released", func(f *risk.PayoutFacts) { f.Level, f.Requests, f.Released = 3, of(4), let("score") }).with("[[rule]]\nid = \"V10\"\naction_payout = \"allow\"\nweight = 30\n"),
 		allowed("score: a rule that only weighs, too little", func(f *risk.PayoutFacts) { f.Requests = of(1) }).with("[[rule]]\nid = \"V10\"\nweight = 70\n"),
 
 		// Check 9.
@@ -320,8 +320,8 @@ func TestAllIsRecorded(t *testing.T) {
 	if want := []string{"kyc level_payouts step_up", "wagering A04 hold", "rules V10 hold", "rules P04 hold"}; !slices.Equal(hits, want) {
 		t.Errorf("hits are %q, want %q", hits, want)
 	}
-	if want := []string{"A04", "V10"}; !slices.Equal(got.Stopped(), want) {
-		t.Errorf("a person would release %q, want %q", got.Stopped(), want)
+	if want := []string{"V10"}; !slices.Equal(stopped(got), want) || got.Approver != "" {
+		t.Errorf("%q would release %q, want %q", got.Approver, stopped(got), want)
 	}
 	if got.Rules != r.Hash || len(got.Results) != 14 {
 		t.Errorf("the decision is of rules %s and has %d results", got.Rules, len(got.Results))
@@ -332,27 +332,75 @@ func TestAllIsRecorded(t *testing.T) {
 	}
 }
 
+// let lets rules pass, whatever they find.
+func let(rules ...string) []risk.Pass {
+	var out []risk.Pass
+	for _, rule := range rules {
+		out = append(out, risk.Pass{Rule: rule, Value: math.MaxInt64})
+	}
+	return out
+}
+
+// stopped are the rules that a person would let pass who releases a hold.
+func stopped(d risk.Decision) []string {
+	var out []string
+	for _, p := range d.Stopped() {
+		out = append(out, p.Rule)
+	}
+	return out
+}
+
 // TestReleasing: who lets pass what has stopped a payout, lets it go on, and no
-// further than that.
+// further than that: what laundering looks like is another role's, a larger value than
+// that which was let pass holds again, and so does what could be judged and cannot any more.
 func TestReleasing(t *testing.T) {
 	t.Parallel()
 	r := rulesOf(t, "")
 	f := clean()
 	f.Requests, f.LastDepositUS, f.SinceStakes = of(4), nil, 0
 	first := r.DecidePayout(f)
-	if want := []string{"A04", "V10", "P04"}; first.Action != risk.Hold || !slices.Equal(first.Stopped(), want) {
-		t.Fatalf("held by %q, want %q", first.Stopped(), want)
+	if want := []string{"A04"}; first.Action != risk.Hold || first.Approver != risk.RoleAMLAnalyst || !slices.Equal(stopped(first), want) {
+		t.Fatalf("held by %q, for %q; want %q", stopped(first), first.Approver, want)
 	}
 	f.Released, f.Reserved = first.Stopped(), true
+	second := r.DecidePayout(f)
+	if want := []string{"V10", "P04"}; second.Action != risk.Hold || second.Approver != "" || !slices.Equal(stopped(second), want) {
+		t.Fatalf("then held by %q, for %q; want %q", stopped(second), second.Approver, want)
+	}
+	f.Released = append(f.Released, second.Stopped()...)
 	if got := r.DecidePayout(f); got.Action != risk.Allow || got.Case {
 		t.Errorf("released, it is %s by %s", got.Action, got.Check)
 	}
 	if got := r.Recheck(f); got.Action != risk.Allow {
 		t.Errorf("released, and looked at again, it is %s by %s", got.Action, got.Check)
 	}
-	f.Elsewhere = 1
-	if got := r.DecidePayout(f); got.Action != risk.Hold || !slices.Equal(got.Stopped(), []string{"A07"}) {
-		t.Errorf("what came up since is %s: %q", got.Action, got.Stopped())
+	for _, more := range []struct {
+		name   string
+		change func(*risk.PayoutFacts)
+		want   string
+	}{
+		{"another rule", func(f *risk.PayoutFacts) { f.Elsewhere = 1 }, "A07"},
+		{"a payout more", func(f *risk.PayoutFacts) { f.Requests = of(5) }, "V10"},
+		{"a deposit that was not played", func(f *risk.PayoutFacts) { f.SinceDeposits++ }, "A04"},
+		{"what was not known is known", func(f *risk.PayoutFacts) { f.LastDepositUS = minutesAgo(1) }, "P04"},
+		{"what was known is not any more", func(f *risk.PayoutFacts) { f.Requests = nil }, "V10"},
+	} {
+		facts := f
+		more.change(&facts)
+		if got := r.DecidePayout(facts); got.Action != risk.Hold || !slices.Equal(stopped(got), []string{more.want}) {
+			t.Errorf("%s: %s, stopped by %q, want %s", more.name, got.Action, stopped(got), more.want)
+		}
+	}
+	facts := f
+	facts.Requests = of(3) // less than was let pass
+	facts.LastDepositUS = minutesAgo(9)
+	facts.Released = append(slices.Clone(f.Released), risk.Pass{Rule: "P04", Value: *minutesAgo(9)})
+	if got := r.DecidePayout(facts); got.Action != risk.Allow {
+		t.Errorf("no more than was let pass is %s by %s", got.Action, got.Check)
+	}
+	facts.LastDepositUS = minutesAgo(8) // another deposit
+	if got := r.DecidePayout(facts); !slices.Equal(stopped(got), []string{"P04"}) {
+		t.Errorf("a later deposit than was let pass is stopped by %q", stopped(got))
 	}
 }
 
@@ -364,13 +412,13 @@ func TestReleasingAnExclusion(t *testing.T) {
 	f := clean()
 	f.Restriction, f.Requests = "operator_excluded", of(4)
 	first := r.DecidePayout(f)
-	if first.Check != risk.CheckState || first.Approver != risk.RoleRGOfficer || !slices.Equal(first.Stopped(), []string{"exclusion"}) {
-		t.Fatalf("held by %s for %q, who would release %q", first.Check, first.Approver, first.Stopped())
+	if first.Check != risk.CheckState || first.Approver != risk.RoleRGOfficer || !slices.Equal(stopped(first), []string{"exclusion"}) {
+		t.Fatalf("held by %s for %q, who would release %q", first.Check, first.Approver, stopped(first))
 	}
 	f.Released = first.Stopped()
 	second := r.DecidePayout(f)
-	if second.Check != risk.CheckRules || second.Approver != "" || !slices.Equal(second.Stopped(), []string{"V10"}) {
-		t.Fatalf("held by %s for %q, who would release %q", second.Check, second.Approver, second.Stopped())
+	if second.Check != risk.CheckRules || second.Approver != "" || !slices.Equal(stopped(second), []string{"V10"}) {
+		t.Fatalf("held by %s for %q, who would release %q", second.Check, second.Approver, stopped(second))
 	}
 	f.Released = append(f.Released, second.Stopped()...)
 	if got := r.DecidePayout(f); got.Action != risk.Allow {
@@ -392,11 +440,11 @@ func TestARuleThatBreaks(t *testing.T) {
 	}
 }
 
-// TestRecheck: state, level and rules are looked at again; what was settled at
+// TestRecheck: state, level, limits and rules are looked at again; what was settled at
 // the request is not.
 func TestRecheck(t *testing.T) {
 	t.Parallel()
-	r := rulesOf(t, "[payout]\nmanual_above_minor = 1\nmax_minor = 5000\n")
+	r := rulesOf(t, "[payout]\nmanual_above_minor = 1\nmonth_max_minor = 20000\n")
 	for _, tt := range []struct {
 		name  string
 		facts func(*risk.PayoutFacts)
@@ -405,6 +453,7 @@ func TestRecheck(t *testing.T) {
 		{"as it was", nil, ""},
 		{"frozen since", func(f *risk.PayoutFacts) { f.Restriction = "frozen" }, risk.CheckState},
 		{"level lost since", func(f *risk.PayoutFacts) { f.Level = 0 }, risk.CheckKYC},
+		{"paid much since", func(f *risk.PayoutFacts) { f.Paid30 = risk.Sum{eur(10001)} }, risk.CheckLimits},
 		{"many since", func(f *risk.PayoutFacts) { f.Requests = of(4) }, risk.CheckRules},
 		{"on a list since", func(f *risk.PayoutFacts) { f.Sanctions = of(990) }, risk.CheckRules},
 	} {

@@ -91,8 +91,8 @@ func someRecord(r *rand.Rand, rules *risk.Rules) risk.Record {
 		return record
 	}
 	record.Decision = rules.DecidePayout(f)
-	if r.IntN(2) == 0 { // and once more, with what a person has let pass
-		f.Released = record.Decision.Stopped()
+	for range r.IntN(4) { // and once more, with what people have let pass
+		f.Released = append(f.Released, record.Decision.Stopped()...)
 		record.Decision = rules.DecidePayout(f)
 	}
 	return record

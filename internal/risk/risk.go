@@ -216,7 +216,7 @@ type PayoutRules struct {
 	Cancel           bool  // whether the customer's cancel of a waiting payout is taken
 	Defer            bool  // whether a payout waits while no route is healthy; otherwise it fails
 
-	RecheckAfter time.Duration // checks 2, 3 and 8 run again at submit, if the request is older
+	RecheckAfter time.Duration // checks 2, 3, 7 and 8 run again when something leaves the queue, if the last ones are older
 	Methods      []MethodBound
 }
 

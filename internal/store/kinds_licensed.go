@@ -138,6 +138,45 @@ var auditHeads = table[operator.Head, id.Raw]{
 	compare: func(a, b operator.Head) int { return bytes.Compare(a.ID[:], b.ID[:]) },
 }
 
+var floats = table[limit.Float, id.Raw]{
+	kind: kind[limit.Float]{
+		name: "payout_float",
+		key:  byRaw(func(r *limit.Float) *id.Raw { return &r.ID }),
+		columns: []column[limit.Float]{
+			{name: "changed_us", int: func(r *limit.Float) *int64 { return &r.ChangedUS }},
+			{name: "name", text: func(r *limit.Float) *string { return &r.Name }},
+			{name: "entries", text: func(r *limit.Float) *string { return &r.Entries }},
+		},
+	},
+	keyOf:   byRaw(self[id.Raw]),
+	keys:    func(k *book.Keys) []id.Raw { return k.Floats },
+	found:   func(f *book.Found) *[]book.Stored[limit.Float] { return &f.Floats },
+	change:  func(c *book.Changes) book.Change[limit.Float, id.Raw] { return c.Floats },
+	compare: func(a, b limit.Float) int { return bytes.Compare(a.ID[:], b.ID[:]) },
+}
+
+var claims = table[limit.Claim, id.Raw]{
+	kind: kind[limit.Claim]{
+		name: "payout_claim",
+		key:  byRaw(func(r *limit.Claim) *id.Raw { return &r.ID }),
+		columns: []column[limit.Claim]{
+			{name: "payment", id: func(r *limit.Claim) *id.Raw { return (*id.Raw)(&r.Payment) }},
+			{name: "minor", int: func(r *limit.Claim) *int64 { return &r.Minor }},
+			{name: "at_us", int: func(r *limit.Claim) *int64 { return &r.AtUS }},
+			{name: "changed_us", int: func(r *limit.Claim) *int64 { return &r.ChangedUS }},
+			{name: "name", text: func(r *limit.Claim) *string { return &r.Name }},
+			{name: "state", text: func(r *limit.Claim) *string { return (*string)(&r.State) }},
+			{name: "currency", text: func(r *limit.Claim) *string { return (*string)(&r.Currency) }},
+			{name: "held_before", text: func(r *limit.Claim) *string { return &r.Before }},
+		},
+	},
+	keyOf:   byRaw(self[id.Raw]),
+	keys:    func(k *book.Keys) []id.Raw { return k.Claims },
+	found:   func(f *book.Found) *[]book.Stored[limit.Claim] { return &f.Claims },
+	change:  func(c *book.Changes) book.Change[limit.Claim, id.Raw] { return c.Claims },
+	compare: func(a, b limit.Claim) int { return bytes.Compare(a.ID[:], b.ID[:]) },
+}
+
 var customerNotes = table[customer.Note, id.Note]{
 	kind: kind[customer.Note]{
 		name: "note", logged: true,

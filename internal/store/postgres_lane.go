@@ -41,7 +41,7 @@ func pgTables() []pgOps {
 		pgOf(&refs), pgOf(&customers), pgOf(&instruments), pgOf(&payments), pgOf(&operations),
 		pgOf(&attempts), pgOf(&accounts), pgOf(&deliveries), pgOf(&inbox), pgOf(&cases), pgOf(&rounds), pgOf(&endpoints), pgOf(&dues),
 		pgOf(&transfers), pgOf(&events), pgOf(&requests), pgOf(&keys), pgOf(&answers),
-		pgOf(&windows), pgOf(&checks), pgOf(&persons), pgOf(&reviews), pgOf(&operators), pgOf(&auditHeads), pgOf(&customerNotes), pgOf(&audit),
+		pgOf(&windows), pgOf(&checks), pgOf(&persons), pgOf(&reviews), pgOf(&operators), pgOf(&auditHeads), pgOf(&floats), pgOf(&claims), pgOf(&customerNotes), pgOf(&audit),
 	}
 }
 

@@ -206,6 +206,16 @@ func (r reader) AuditHead(ctx context.Context, k id.Raw) (operator.Head, bool, e
 	return one(ctx, r.q, &auditHeads.kind, k)
 }
 
+// Float reads what its name says.
+func (r reader) Float(ctx context.Context, k id.Raw) (limit.Float, bool, error) {
+	return one(ctx, r.q, &floats.kind, k)
+}
+
+// Claim reads what its name says.
+func (r reader) Claim(ctx context.Context, k id.Raw) (limit.Claim, bool, error) {
+	return one(ctx, r.q, &claims.kind, k)
+}
+
 // Note reads what its name says.
 func (r reader) Note(ctx context.Context, k id.Note) (customer.Note, bool, error) {
 	return one(ctx, r.q, &customerNotes.kind, k.Raw())
@@ -515,6 +525,16 @@ func (r reader) ScanOperators(ctx context.Context, after id.Operator, limit int)
 // ScanAuditHeads pages through all rows of the kind.
 func (r reader) ScanAuditHeads(ctx context.Context, after id.Raw, limit int) ([]operator.Head, error) {
 	return page(ctx, r.q, &auditHeads.kind, after, limit)
+}
+
+// ScanFloats pages through all rows of the kind.
+func (r reader) ScanFloats(ctx context.Context, after id.Raw, limit int) ([]limit.Float, error) {
+	return page(ctx, r.q, &floats.kind, after, limit)
+}
+
+// ScanClaims pages through all rows of the kind.
+func (r reader) ScanClaims(ctx context.Context, after id.Raw, limit int) ([]limit.Claim, error) {
+	return page(ctx, r.q, &claims.kind, after, limit)
 }
 
 // ScanNotes pages through all rows of the kind.

@@ -33,7 +33,7 @@ func sqliteTables() []sqliteOps {
 		sqliteOf(&refs), sqliteOf(&customers), sqliteOf(&instruments), sqliteOf(&payments), sqliteOf(&operations),
 		sqliteOf(&attempts), sqliteOf(&accounts), sqliteOf(&deliveries), sqliteOf(&inbox), sqliteOf(&cases), sqliteOf(&rounds), sqliteOf(&endpoints), sqliteOf(&dues),
 		sqliteOf(&transfers), sqliteOf(&events), sqliteOf(&requests), sqliteOf(&keys), sqliteOf(&answers),
-		sqliteOf(&windows), sqliteOf(&checks), sqliteOf(&persons), sqliteOf(&reviews), sqliteOf(&operators), sqliteOf(&auditHeads), sqliteOf(&customerNotes), sqliteOf(&audit),
+		sqliteOf(&windows), sqliteOf(&checks), sqliteOf(&persons), sqliteOf(&reviews), sqliteOf(&operators), sqliteOf(&auditHeads), sqliteOf(&floats), sqliteOf(&claims), sqliteOf(&customerNotes), sqliteOf(&audit),
 	}
 }
 

@@ -170,6 +170,12 @@ func keysOf(c *book.Changes) *book.Keys {
 	for _, r := range c.AuditHeads.Insert {
 		k.AuditHeads = append(k.AuditHeads, r.ID)
 	}
+	for _, r := range c.Floats.Insert {
+		k.Floats = append(k.Floats, r.ID)
+	}
+	for _, r := range c.Claims.Insert {
+		k.Claims = append(k.Claims, r.ID)
+	}
 	return &k
 }
 

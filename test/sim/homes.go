@@ -338,9 +338,27 @@ func (h homes) AuditHead(ctx context.Context, k id.Raw) (operator.Head, bool, er
 	return h.of(k.Bucket()).AuditHead(ctx, k)
 }
 
+func (h homes) Float(ctx context.Context, k id.Raw) (limits.Float, bool, error) {
+	return h.of(k.Bucket()).Float(ctx, k)
+}
+
+func (h homes) Claim(ctx context.Context, k id.Raw) (limits.Claim, bool, error) {
+	return h.of(k.Bucket()).Claim(ctx, k)
+}
+
 func (h homes) ScanAuditHeads(ctx context.Context, after id.Raw, limit int) ([]operator.Head, error) {
 	order := func(a, b operator.Head) int { return compareRaw(a.ID, b.ID) }
 	return scan(ctx, h, after, limit, order, (*book.Memory).ScanAuditHeads)
+}
+
+func (h homes) ScanFloats(ctx context.Context, after id.Raw, limit int) ([]limits.Float, error) {
+	order := func(a, b limits.Float) int { return compareRaw(a.ID, b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanFloats)
+}
+
+func (h homes) ScanClaims(ctx context.Context, after id.Raw, limit int) ([]limits.Claim, error) {
+	order := func(a, b limits.Claim) int { return compareRaw(a.ID, b.ID) }
+	return scan(ctx, h, after, limit, order, (*book.Memory).ScanClaims)
 }
 
 func (h homes) Note(ctx context.Context, k id.Note) (customer.Note, bool, error) {

@@ -258,7 +258,7 @@ func (p *process) work(d due.Due) {
 	}
 	var err error
 	switch d.Kind {
-	case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link:
+	case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link, due.Float:
 		err = p.flows.Handle(context.Background(), d)
 	case due.Deliver:
 		err = p.callbacks.Handle(context.Background(), d)
@@ -306,6 +306,7 @@ func (w *world) label(d due.Due) string {
 	case due.Payout:
 		name = fmt.Sprint(w.nameOf(id.Payment(d.ID)), "/goes on")
 	case due.Check, due.Link: // of customers, who have no name here
+	case due.Float: // of a merchant or a PSP account
 	case due.Deliver:
 		if x, ok, err := w.store.Delivery(ctx, id.Delivery(d.ID)); ok && err == nil {
 			switch {

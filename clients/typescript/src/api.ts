@@ -758,7 +758,8 @@ export type AllTransferKind =
   | "debit"
   | "credit"
   | "bonus_grant"
-  | "bonus_release";
+  | "bonus_release"
+  | "bonus_forfeit";
 
 /** Later versions may have more. */
 export type CheckStatus =
@@ -1511,6 +1512,8 @@ export interface PayoutInitParams {
   description?: string | undefined;
   /** Of a licensed project: the customer's instrument that what they have won goes to. What they have paid in goes back where it came from all the same. */
   destination?: string | undefined;
+  /** Of a licensed project: the customer agrees to lose the bonus that they have in the currency. Without it a payout is refused while there is one. */
+  forfeit_bonus?: boolean | undefined;
   /** Your name for the payout, unique in the project whatever the case of its letters, together with your names of payments. */
   merchant_payout_id?: string | undefined;
   /** What you want to find beside the payout again. */

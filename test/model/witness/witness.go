@@ -649,7 +649,18 @@ func (w *Witness) review(r payment.Review) model.Review {
 }
 
 func (w *Witness) decision(atUS int64, again bool, f risk.PayoutFacts, d risk.Decision) model.Decision {
-	stopped, released := slices.Sorted(slices.Values(d.Stopped())), slices.Sorted(slices.Values(f.Released))
+	var stopped, released []string
+	for _, p := range d.Stopped() {
+		stopped = append(stopped, p.Rule)
+	}
+	for _, h := range d.Results { // of what was let pass only that which covers what was found
+		if h.Released {
+			released = append(released, h.Rule)
+		}
+	}
+	slices.Sort(stopped)
+	slices.Sort(released)
+	stopped, released = slices.Compact(stopped), slices.Compact(released)
 	out := model.Decision{
 		AtUS: atUS, Again: again, Reserved: f.Reserved, Restriction: f.Restriction, Reviews: f.Reviews, Level: f.Level,
 		PaidEver: w.sum(f.PaidEver), Paid180: w.sum(f.Paid180), Paid30: w.sum(f.Paid30), Day: w.sum(f.Day), Available: f.Available, Bonus: f.Bonus,
