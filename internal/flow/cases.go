@@ -306,7 +306,7 @@ type settlement struct {
 // settlement reads what a case is about.
 func (f *Flows) settlement(p *book.Page, row payment.Case, told endpoints) *settlement {
 	s := &settlement{about: row}
-	s.application = application{page: p, projects: f.opts.Projects, licence: f.licence, endpoints: told, settling: true}
+	s.application = application{page: p, projects: f.opts.Projects, licence: f.ofProject, endpoints: told, settling: true}
 	var details struct {
 		Attempt id.Attempt    `json:"attempt"`
 		Said    *money.Amount `json:"said"`

@@ -34,9 +34,11 @@ type Flows struct {
 	read reads
 	opts Options
 
-	recent   recent
-	answers  running
-	licences sync.Map // by *risk.Rules
+	recent    recent
+	answers   running
+	licences  sync.Map                       // by *risk.Rules
+	ofProject func(projectID int64) *licence // is licence: made of the method anew, it would take memory in each act
+
 	licensed sync.Map // merchants, as texts, of whose projects this process has begun payments
 	routes   routes
 }
@@ -83,7 +85,9 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 	if o.Behind == nil {
 		o.Behind = func(string) bool { return false }
 	}
-	return &Flows{book: b, read: reads{r}, opts: o}
+	f := &Flows{book: b, read: reads{r}, opts: o}
+	f.ofProject = f.licence
+	return f
 }
 
 // errBehind is book.ErrBusy before the book is asked.

@@ -22,7 +22,7 @@ import (
 // PSP is asked at once.
 func (f *Flows) TryAgain(ctx context.Context, known payment.Payment, declined id.Operation, person connector.Person) (Begun, error) {
 	done := make(chan struct{})
-	again := retry{payment: known.ID, declined: declined, person: person, done: done, licence: f.licence, endpoints: f.opts.Endpoints()}
+	again := retry{payment: known.ID, declined: declined, person: person, done: done, licence: f.ofProject, endpoints: f.opts.Endpoints()}
 	if pr, ok := f.opts.Projects(known.ProjectID); ok {
 		again.limit = pr.LimitTime
 	}

@@ -52,7 +52,7 @@ func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
 		},
 		Decide: func(p *book.Page) (struct{}, error) {
 			pay, ok := p.Payments.Get(known.Payment)
-			x := application{page: p, licence: f.licence, endpoints: told, pay: pay}
+			x := application{page: p, licence: f.ofProject, endpoints: told, pay: pay}
 			x.attempt, _ = p.Attempts.Get(known.ID)
 			x.op, _ = p.Operations.Get(known.Operation)
 			switch {
