@@ -19,6 +19,7 @@ type history struct {
 	exists     bool            // its own row has come by
 	due        bool            // something will be done about a payout that waits
 	review     *payment.Review // of a payout of a project with rules
+	forfeit    *int64          // and the bonus that its customer gave up by it; nil: none
 	operations []payment.Operation
 	attempts   []attempt
 	events     []event.Event
@@ -56,6 +57,7 @@ func (c *checker) takePayment(p *payment.Payment) {
 	c.report.Payments++
 	h := c.history(p.ID)
 	h.payment, h.exists, h.due, h.review = *p, true, c.isDue(p.ID.Raw(), due.Payout), c.reviewOf(p)
+	h.forfeit = forfeitOf(h.review)
 	c.whole(p.ID, h)
 }
 

@@ -148,7 +148,7 @@ func (h *house) pump() {
 		h.work = h.work[1:]
 		var err error
 		switch d.Kind {
-		case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link:
+		case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link, due.Float:
 			err = h.flows.Handle(h.t.Context(), d)
 		case due.Deliver:
 			err = h.callbacks.Handle(h.t.Context(), d)
@@ -542,6 +542,8 @@ func allRows(t *testing.T, m *book.Memory) rows {
 	c.Reviews.Insert = read(t, m.ScanReviews)
 	c.Operators.Insert = read(t, m.ScanOperators)
 	c.AuditHeads.Insert = read(t, m.ScanAuditHeads)
+	c.Floats.Insert = read(t, m.ScanFloats)
+	c.Claims.Insert = read(t, m.ScanClaims)
 	c.Notes = read(t, m.ScanNotes)
 	c.Audit = read(t, m.ScanAudit)
 	c.Transfers = read(t, m.ScanTransfers)

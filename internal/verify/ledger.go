@@ -148,7 +148,7 @@ func between(k ledger.Kind, a *payment.Attempt) (debit, credit id.Account) {
 	case ledger.KindPayoutRelease:
 		return account(a.Payee, ledger.Reserved), payee
 	case ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit,
-		ledger.KindBonusGrant, ledger.KindBonusRelease: // of no attempt
+		ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit: // of no attempt
 	}
 	return debit, credit
 }
@@ -200,6 +200,10 @@ func (c *checker) judgeTransfers(h *history) {
 		op := h.operation(t.Operation)
 		if op == nil {
 			c.violation(C3, "Transfer %s of payment %s names operation %q, which is not the payment's.", t.ID, h.payment.ID, t.Operation)
+			continue
+		}
+		if t.Kind == ledger.KindBonusForfeit {
+			c.judgeForfeit(h, t)
 			continue
 		}
 		kind, known := transferKind[t.Kind]
@@ -276,7 +280,11 @@ func (h *history) calledFor(op *payment.Operation) []call {
 			release = 1
 		case payment.OperationProcessing, payment.OperationAwaitingCustomer:
 		}
-		return []call{{ledger.KindPayoutReserve, 1}, {ledger.KindPayoutSettle, settle}, {ledger.KindPayoutRelease, release}}
+		forfeit := 0
+		if h.forfeit != nil && op.Prev.IsZero() {
+			forfeit = 1 // by the first part
+		}
+		return []call{{ledger.KindPayoutReserve, 1}, {ledger.KindPayoutSettle, settle}, {ledger.KindPayoutRelease, release}, {ledger.KindBonusForfeit, forfeit}}
 	case payment.KindManualChange: // its transfer belongs to the sale
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"aorta/internal/id"
+	"aorta/internal/ledger"
 	"aorta/internal/limit"
 	"aorta/internal/money"
 	"aorta/internal/payment"
@@ -187,13 +188,26 @@ func (c *checker) judgePart(h *history, op *payment.Operation, seen *standing) {
 
 // decision is what of a recorded decision is judged here.
 type decision struct {
-	AtUS     int64 `json:"at_us"`
-	Again    bool  `json:"again"`
+	AtUS   int64 `json:"at_us"`
+	Again  bool  `json:"again"`
+	Payout struct {
+		Bonus       int64           `json:"bonus"`
+		MerchantDay json.RawMessage `json:"merchant_day"`
+		Parts       []partOf        `json:"parts"`
+	} `json:"payout"`
 	Decision struct {
 		Rules     string `json:"rules"`
 		Action    string `json:"action"`
 		Approvals int    `json:"approvals"`
+		Forfeit   bool   `json:"forfeit"`
 	} `json:"decision"`
+}
+
+// partOf is a part that a decision was about.
+type partOf struct {
+	Connector  string          `json:"connector"`
+	Account    string          `json:"account"`
+	AccountDay json.RawMessage `json:"account_day"`
 }
 
 // judgeAllowed: what was sent had been allowed, and approved by as many different
@@ -228,6 +242,7 @@ func (c *checker) judgeAllowed(h *history) {
 			AtUS int64  `json:"at_us"`
 		} `json:"approved"`
 	}
+	c.needClaims(h, last)
 	if err := json.Unmarshal([]byte(cmp.Or(h.review.Approvals, "{}")), &given); err != nil {
 		c.violation(C13, "The approvals of payout %s cannot be read.", p.ID)
 	}
@@ -239,6 +254,32 @@ func (c *checker) judgeAllowed(h *history) {
 	}
 	if len(people) < last.Decision.Approvals {
 		c.violation(C5, "Payout %s was sent with the approval of %d people, but needs %d.", p.ID, len(people), last.Decision.Approvals)
+	}
+}
+
+// forfeitOf is the bonus that was given up when a payout was asked for; nil if none was.
+func forfeitOf(r *payment.Review) *int64 {
+	var log []decision
+	if r == nil || json.Unmarshal([]byte(r.Log), &log) != nil || len(log) == 0 || !log[0].Decision.Forfeit {
+		return nil
+	}
+	return &log[0].Payout.Bonus
+}
+
+// judgeForfeit: a bonus is lost to the merchant who gave it, once, and by a payout whose
+// customer had agreed (limits-and-risk.md section 4.5).
+func (c *checker) judgeForfeit(h *history, t *ledger.Transfer) {
+	if h.forfeit == nil {
+		c.violation(C3, "Transfer %s takes a bonus, and nobody agreed to that with payout %s.", t.ID, h.payment.ID)
+		return
+	}
+	who := c.customers[h.review.Customer]
+	account := func(owner string, p ledger.Purpose) id.Account {
+		return ledger.AccountID(t.ID.Bucket(), owner, p, h.payment.Amount.Currency)
+	}
+	a := money.Amount{Minor: *h.forfeit, Currency: h.payment.Amount.Currency}
+	if !moves(t, account(who.owner, ledger.Bonus), account(who.merchant, ledger.Payable), a) {
+		c.violation(C3, "Transfer %s does not move the bonus of %d minor units that was lost by payout %s to the merchant.", t.ID, a.Minor, h.payment.ID)
 	}
 }
 
@@ -256,9 +297,10 @@ type flowOf struct {
 
 // licensed is what payments say of sources and windows.
 type licensed struct {
-	ways map[way]*flowOf
-	open map[id.Operation]openPart // parts that have not ended
-	paid map[paidOut]*paidSum
+	ways  map[way]*flowOf
+	open  map[id.Operation]openPart // parts that have not ended
+	paid  map[paidOut]*paidSum
+	asked map[paidOut]map[entry]int // when payouts were asked for, and of how much
 }
 
 type openPart struct {
@@ -278,7 +320,7 @@ type paidSum struct {
 }
 
 func newLicensed() licensed {
-	return licensed{ways: map[way]*flowOf{}, open: map[id.Operation]openPart{}, paid: map[paidOut]*paidSum{}}
+	return licensed{ways: map[way]*flowOf{}, open: map[id.Operation]openPart{}, paid: map[paidOut]*paidSum{}, asked: map[paidOut]map[entry]int{}}
 }
 
 // takeWays adds up what a payment's attempts say of the instruments that they name.
@@ -327,6 +369,10 @@ func (c *checker) takeWays(h *history) {
 		s = &paidSum{open: map[id.Payment]int64{}}
 		c.licensed.paid[of] = s
 	}
+	if c.licensed.asked[of] == nil {
+		c.licensed.asked[of] = map[entry]int{}
+	}
+	c.licensed.asked[of][entry{h.payment.CreatedUS, h.payment.Amount.Minor}]++
 	if h.payment.Status.Final() {
 		s.ever += h.payment.CapturedMinor
 	} else {
@@ -423,10 +469,44 @@ func (c *checker) judgePayoutWindows(ctx context.Context) error {
 			c.violation(C3, "Customer %s was paid %d %s and has %d payouts under way, but no window says so.", k.customer, s.ever, k.currency, len(s.open))
 		}
 	}
+	for k, asked := range c.licensed.asked {
+		c.violation(C3, "Customer %s has asked for payouts in %s %d times, but no window has them as asked for.", k.customer, k.currency, len(asked))
+	}
 	return nil
 }
 
+// takeRequests: a customer's window has every payout that was asked for within the time
+// that it is kept, and no other (C3).
+func (c *checker) takeRequests(w *limit.Window) {
+	e, err := limit.DecodeEntries(w.Entries)
+	if err != nil || w.ID != limit.WindowID(w.Customer, w.Kind, w.Currency) {
+		c.violation(C13, "Window %s of customer %s cannot be read, or lies elsewhere: %v.", w.ID, w.Customer, err)
+		return
+	}
+	k := paidOut{w.Customer, w.Currency}
+	asked := c.licensed.asked[k]
+	delete(c.licensed.asked, k)
+	if len(e.List) >= limit.MaxEntries {
+		return // older ones have become one
+	}
+	for _, x := range e.List {
+		if at := (entry{x.AtUS, x.Minor}); asked[at] > 0 && !x.Reserved() {
+			asked[at]--
+			continue
+		}
+		c.violation(C3, "Customer %s has %d minor units at %d as asked for, and no such payout.", w.Customer, x.Minor, x.AtUS)
+	}
+	for at, n := range asked {
+		if n > 0 && at.atUS > w.ChangedUS-limit.KeptFor.Microseconds() {
+			c.violation(C3, "Customer %s has asked for %d minor units at %d, which their window does not have as asked for.", w.Customer, at.minor, at.atUS)
+		}
+	}
+}
+
 func (c *checker) takePayoutWindow(w *limit.Window) {
+	if w.Kind == limit.Requests {
+		c.takeRequests(w)
+	}
 	if w.Kind != limit.Payouts {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 
 	"aorta/internal/connector"
 	"aorta/internal/customer"
+	"aorta/internal/due"
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
@@ -49,6 +50,8 @@ func (c *cashDesk) Refund(_ context.Context, o connector.Order) connector.Outcom
 const licensedRules = `
 profile = "generic"
 [payout]
+merchant_day_max_minor = 10000000
+account_day_max_minor = 10000000
 turnover_permille = 0
 manual_above_minor = 30000
 dual_above_minor = 60000
@@ -102,12 +105,15 @@ func cashed(t *testing.T) rows {
 	}
 	pay := func(name string, minor int64) id.Payment {
 		h.later(time.Second)
-		b, err := h.flows.BeginPayout(t.Context(), flow.PayoutRequest{Project: pr, Door: "api", PayoutID: name, CustomerID: "c", Amount: eur(minor)})
+		b, err := h.flows.BeginPayout(t.Context(), flow.PayoutRequest{Project: pr, Door: "api", PayoutID: name, CustomerID: "c", Amount: eur(minor), ForfeitBonus: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.pump()
 		return b.Payment.ID
+	}
+	if _, err := h.flows.GrantBonus(t.Context(), flow.WalletMove{Project: pr, CustomerID: "c", TxnID: "gift", Amount: eur(40)}); err != nil {
+		t.Fatal(err)
 	}
 	pay("paid", 25_000)
 	desk.payouts = map[string]connector.Outcome{"generic-bank": {Kind: connector.Pending}}
@@ -132,6 +138,9 @@ func (r rows) review(name string) *payment.Review {
 	return pick(r.Reviews.Insert, func(x *payment.Review) bool { return x.ID == p.ID.Raw() })
 }
 
+// theirs is the float of what the merchant pays out.
+var theirs = fmt.Sprint("merchant:", wallets)
+
 // changeSource changes the source of a method.
 func (r rows) changeSource(method string, change func(*limit.Source)) {
 	row := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Sources != "" })
@@ -149,6 +158,22 @@ func (r rows) changeSource(method string, change func(*limit.Source)) {
 
 func (r rows) payoutWindow() *limit.Window {
 	return pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == limit.Payouts })
+}
+
+func (r rows) claim(name, float string) *limit.Claim {
+	p := r.payment(name)
+	return pick(r.Claims.Insert, func(c *limit.Claim) bool { return c.Payment == p.ID && c.Name == float })
+}
+
+// changeFloat changes what a float holds in euros.
+func (r rows) changeFloat(name string, change func(limit.Outflow) limit.Outflow) {
+	f := pick(r.Floats.Insert, func(f *limit.Float) bool { return f.Name == name })
+	out, err := f.Outflows()
+	if err != nil {
+		panic(err)
+	}
+	out["EUR"] = change(out["EUR"])
+	*f = f.With(out, f.ChangedUS)
 }
 
 // partOf is the last part of a payout.
@@ -278,6 +303,70 @@ func TestCorruptionsOfLicensedPayouts(t *testing.T) {
 				r.Customers.Insert[n].Limits = limits.Encode()
 			}
 		}, "which their limits do not count"},
+		{"a bonus taken that nobody gave up", verify.C3, func(r rows) {
+			r.review("paid").Log = strings.ReplaceAll(r.review("paid").Log, `"forfeit":true`, `"forfeit":false`)
+		}, "nobody agreed|bonus_forfeit.*is one too many"},
+		{"a bonus taken twice", verify.C3, func(r rows) {
+			x := *r.transfer("paid", ledger.KindBonusForfeit)
+			x.ID = mint(x.ID)
+			r.Transfers = append(r.Transfers, x)
+		}, "bonus_forfeit"},
+		{"a bonus given up, and not taken", verify.C3, func(r rows) {
+			k := r.transfer("paid", ledger.KindBonusForfeit).ID
+			drop(&r.Transfers, func(x *ledger.Transfer) bool { return x.ID == k })
+		}, "has 0 transfers of kind bonus_forfeit"},
+		{"another bonus than was given up", verify.C3, func(r rows) {
+			x := r.transfer("paid", ledger.KindBonusForfeit)
+			x.Postings = []ledger.Posting{x.Postings[0], x.Postings[1]}
+			x.Postings[0].Minor, x.Postings[1].Minor = 41, -41
+		}, "does not move the bonus of 40"},
+		{"a merchant's float that holds less", verify.C3, func(r rows) { r.changeFloat(theirs, func(o limit.Outflow) limit.Outflow { o.Reserved--; return o }) }, "the claims on it"},
+		{"an account's float that has paid less", verify.C3, func(r rows) {
+			r.changeFloat("psp:generic:generic-card", func(o limit.Outflow) limit.Outflow { o.Minutes[0][1]--; return o })
+		}, "the claims on it"},
+		{"a request that does not count", verify.C3, func(r rows) {
+			w := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == limit.Requests })
+			e, err := limit.DecodeEntries(w.Entries)
+			if err != nil {
+				panic(err)
+			}
+			e.List = e.List[1:]
+			w.Entries = e.Encode()
+		}, "as asked for"},
+		{"a request that nobody made", verify.C3, func(r rows) {
+			w := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == limit.Requests })
+			e, err := limit.DecodeEntries(w.Entries)
+			if err != nil {
+				panic(err)
+			}
+			e.Add(5, w.ChangedUS)
+			w.Entries = e.Encode()
+		}, "as asked for"},
+		{"turnover of more than was paid in", verify.C3, func(r rows) {
+			w := pick(r.Windows.Insert, func(w *limit.Window) bool { return w.Kind == limit.Deposits })
+			w.SinceMinor = w.EverMinor + 1
+		}, "since"},
+		{"a float lost", verify.C13, func(r rows) { r.Floats.Insert = nil }, "which does not exist"},
+		{"a claim that nothing ends", verify.C11, func(r rows) {
+			k := r.Claims.Insert[0].ID
+			drop(&r.Due.Insert, func(d *due.Due) bool { return d.ID == k })
+		}, "will not be ended"},
+		{"a claim of less than was paid", verify.C3, func(r rows) {
+			r.claim("paid", theirs).Minor--
+			r.changeFloat(theirs, func(o limit.Outflow) limit.Outflow { o.Minutes[0][1]--; return o })
+		}, `of which merchant:\d+ (has|counts)`},
+		{"a claim of less than is under way", verify.C3, func(r rows) {
+			r.claim("open", theirs).Minor--
+			r.changeFloat(theirs, func(o limit.Outflow) limit.Outflow { o.Reserved--; return o })
+		}, `of which merchant:\d+ has`},
+		{"used by one that is under way", verify.C3, func(r rows) { r.claim("open", theirs).State = limit.ClaimUsed }, "has not ended"},
+		{"sent without a place", verify.C3, func(r rows) {
+			for _, p := range []string{"paid", "open"} {
+				x := *r.claim(p, theirs)
+				drop(&r.Claims.Insert, func(c *limit.Claim) bool { return c.ID == x.ID })
+				drop(&r.Due.Insert, func(d *due.Due) bool { return d.ID == x.ID })
+			}
+		}, "has no place in merchant"},
 		{"another customer's review", verify.C3, func(r rows) { r.review("paid").Customer = id.Customer{} }, "the payout is customer"},
 	}
 	for n, test := range tests {

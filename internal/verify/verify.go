@@ -34,6 +34,7 @@ import (
 	"aorta/internal/event"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/payment"
 )
 
@@ -125,6 +126,7 @@ type checker struct {
 	review   *payment.Review        // the newest, until its payout comes by
 	licensed licensed               // what payments say of sources and windows
 	windows  windows                // of deposits and play
+	floats   floats                 // what merchants and PSP accounts paid out
 	owners   map[string]id.Customer // of wallets
 	verified map[id.Customer]*verified
 	linking  map[id.Customer]bool // whose restrictions are to be told
@@ -159,6 +161,7 @@ func (c *checker) run(ctx context.Context) error {
 		&pages[event.Event, id.Event]{scan: c.read.ScanEvents, key: eventKey, take: c.takeEvent},
 		&pages[event.Delivery, id.Delivery]{scan: c.read.ScanDeliveries, key: deliveryKey, take: c.takeDelivery},
 		&pages[customer.Check, id.Check]{scan: c.read.ScanChecks, key: func(x *customer.Check) id.Check { return x.ID }, take: c.takeCheck},
+		&pages[limit.Claim, id.Raw]{scan: c.read.ScanClaims, key: func(x *limit.Claim) id.Raw { return x.ID }, take: c.takeClaim},
 		&pages[payment.Inbox, id.Inbox]{scan: c.read.ScanInbox, key: func(n *payment.Inbox) id.Inbox { return n.ID }, take: c.takeInbox},
 		&pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: transferKey, take: c.takeTransfer},
 	)
@@ -186,6 +189,9 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	if err := c.judgeWindows(ctx); err != nil {
+		return err
+	}
+	if err := c.judgeFloats(ctx); err != nil {
 		return err
 	}
 	if err := c.judgeRounds(ctx); err != nil {

@@ -204,7 +204,7 @@ func (c *checker) moved(t *ledger.Transfer, who person, tell func(r id.Round, wh
 		ways = map[way]string{{bonus, available}: ""}
 	case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit,
 		ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
-		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease: // of payments
+		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindBonusForfeit: // of payments
 	}
 	if !t.Round.IsZero() {
 		tell(t.Round, ofRound(t.Project, t.Customer, t.Currency()), 1)

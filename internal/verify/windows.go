@@ -140,7 +140,7 @@ func (c *checker) takeWindow(w *limit.Window) {
 		}
 		x.Entries = ""
 		c.windows.plays[k] = x
-	case limit.Payouts:
+	case limit.Payouts, limit.Requests:
 	}
 }
 
@@ -188,7 +188,7 @@ func (x *paidIn) count(t *ledger.Transfer) {
 		}
 	case ledger.KindLateSuccess, ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease, ledger.KindPayoutReserve,
 		ledger.KindPayoutRelease, ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit,
-		ledger.KindBonusGrant, ledger.KindBonusRelease: // give no room, and take none
+		ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit: // give no room, and take none
 	}
 }
 
@@ -219,7 +219,7 @@ func (x *playedIn) count(t *ledger.Transfer, available id.Account) {
 			}
 		case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit, ledger.KindRefundReserve, ledger.KindRefundSettle,
 			ledger.KindRefundRelease, ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindDebit,
-			ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease: // no play
+			ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit: // no play
 		}
 	}
 }
@@ -283,6 +283,9 @@ func (c *checker) judgeDeposits(k holder, x *paidIn) {
 	if x.EverMinor != x.ever {
 		c.violation(C3, "Customer %s has paid in %d minor units of %s by their window, and %d by their transfers.", k.customer, x.EverMinor, k.currency, x.ever)
 	}
+	if x.SinceMinor > x.EverMinor {
+		c.violation(C3, "Customer %s has paid in %d minor units since they were paid out, %d in all.", k.customer, x.SinceMinor, x.EverMinor)
+	}
 	if !x.paidOut && x.SinceMinor != x.EverMinor {
 		c.violation(C3, "Customer %s was never paid out, and has paid in %d minor units since, %d in all.", k.customer, x.SinceMinor, x.EverMinor)
 	}
@@ -311,7 +314,11 @@ func (c *checker) judgePlay(ctx context.Context, k holder, x *playedIn) error {
 				hour, k.customer, h.staked-said.staked, h.won-said.won, h.back-said.back, h.taken-said.taken)
 		}
 	}
-	if all := x.said.staked + x.early.staked; !x.paidOut && x.said.staked >= 0 && x.StakedMinor != x.said.staked && x.StakedMinor != max(0, all) {
+	all := x.said.staked + x.early.staked
+	if x.said.staked >= 0 && x.EverMinor != x.said.staked && x.EverMinor != max(0, all) {
+		c.violation(C3, "Customer %s has staked %d minor units of %s ever by their window, %d by their transfers.", k.customer, x.EverMinor, k.currency, x.said.staked)
+	}
+	if !x.paidOut && x.said.staked >= 0 && x.StakedMinor != x.said.staked && x.StakedMinor != max(0, all) {
 		c.violation(C3, "Customer %s was never paid out, and has staked %d minor units of %s by their window, %d by their transfers.", k.customer, x.StakedMinor, k.currency, x.said.staked)
 	}
 	return nil
