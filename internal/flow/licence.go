@@ -297,7 +297,7 @@ func stricter(a, b *risk.Refusal) bool {
 func (t *tally) over(b bound, used int64, a money.Amount) *risk.Refusal {
 	asked, err := t.rules.Convert(a, b.amount.Currency)
 	counts := err == nil && used != math.MaxInt64
-	if counts && asked.Minor <= b.amount.Minor && used <= b.amount.Minor-asked.Minor {
+	if counts && used <= b.amount.Minor-asked.Minor { // who has won more than staked may stake more than their limit of losses
 		return nil
 	}
 	out := &risk.Refusal{Code: risk.CodeLimitExceeded, Reason: risk.LimitReached, Limit: risk.LimitKind(b.kind), Period: ruledPeriod(b.period)}

@@ -670,6 +670,9 @@ func TestLimitsOfPlay(t *testing.T) {
 	}
 	h.pass(24*time.Hour + time.Minute)
 	p.must("stake", "s8", "r4", 500)
+	p.must("win", "w8", "r4", 2_000)
+	h.set(customer.LimitLoss, limit.Day, 300)
+	p.must("stake", "s9", "r5", 400) // more than the limit, of what was won
 }
 
 // A refusal of a door that tells of it by callback is a payment that is declined.
