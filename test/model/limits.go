@@ -241,6 +241,7 @@ func (m *Model) admitted(begun []*payment, events []Event) {
 		}
 	}
 	m.lookSales(freed)
+	m.lookAll() // at stakes, for which a limit or restriction may be new
 }
 
 // aheadUS is how far apart the platform's clocks may be, and how long ago what is

@@ -141,6 +141,16 @@ var Spoilers = map[string]Spoiler{
 			}
 		}
 	}},
+	"a payout's case without an end": {Says: "is open in the end", with: each(cases, isReview, func(c *payment.Case) { c.State = payment.CaseOpen })},
+	"a part of a payout that nobody paid": {
+		Says: "and the provider has paid it 0 times",
+		with: each(operations, isPart, func(o *payment.Operation) { o.Status = payment.OperationSuccess }),
+	},
+	"a part of a payout that is paid and given back": {
+		Says: "and the provider has paid it 1 times",
+		with: each(operations, isPart, func(o *payment.Operation) { o.Status = payment.OperationDecline }),
+	},
+	"a payout that says that more was paid": {Says: "back; the provider has paid", with: each(payments, isPayout, func(p *payment.Payment) { p.CapturedMinor++ })},
 	"a refund without an end": {
 		Says: "The refund att_",
 		with: each(attempts, func(a payment.Attempt) bool { return a.Kind == payment.KindRefund }, func(a *payment.Attempt) { a.Status = payment.AttemptUnknown }),
@@ -208,6 +218,11 @@ func events(x *rows) []event.Event        { return x.events }
 func deliveries(x *rows) []event.Delivery { return x.deliveries }
 func notices(x *rows) []payment.Inbox     { return x.inbox }
 
+func cases(x *rows) []payment.Case           { return x.cases }
+func operations(x *rows) []payment.Operation { return x.operations }
+
+func isReview(c payment.Case) bool          { return c.Kind == flow.CasePayoutReview }
+func isPart(o payment.Operation) bool       { return o.Kind == payment.KindPayout }
 func isPayout(p payment.Payment) bool       { return p.Type == payment.TypePayout }
 func isPurchase(p payment.Payment) bool     { return !isPayout(p) }
 func isFailedPayout(p payment.Payment) bool { return p.Status == payment.StatusFailed }

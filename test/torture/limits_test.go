@@ -58,9 +58,9 @@ type rush struct {
 
 func newRush(t *testing.T, db storetest.DB) *rush {
 	t.Helper()
-	rules, ok := risk.Profile("generic")
-	if !ok {
-		t.Fatal("no generic profile")
+	rules, err := risk.Load("rules.toml", []byte(rushRules))
+	if err != nil {
+		t.Fatal(err)
 	}
 	h := &rush{db: db, pr: project.Project{
 		ID: 300, MerchantID: 3, Wallet: true, WalletOnly: true, LateSuccess: project.LateHold, LimitTime: time.Hour,
@@ -80,11 +80,44 @@ func newRush(t *testing.T, db storetest.DB) *rush {
 		t.Cleanup(b.Close)
 		h.flows = append(h.flows, flow.New(b, db, flow.Options{
 			Projects:   func(int64) (project.Project, bool) { return h.pr, true },
-			Connectors: func(string, string) (connector.Connector, bool) { return nil, false }, // nobody is asked: the test says what comes
+			Connectors: func(string, string) (connector.Connector, bool) { return mute{}, true }, // nobody is asked: the test says what comes
 			NotifyURL:  func(string, string) string { return "" }, Now: time.Now, Rules: func(int64) *risk.Rules { return rules },
 		}))
 	}
 	return h
+}
+
+// rushRules hold up no payout but for what it takes from a wallet.
+const rushRules = `profile = "generic"
+[kyc.l0]
+payouts = "agreed"
+[payout]
+turnover_permille = 0
+[[rule]]
+id = "V10"
+params = { count = 1000 }
+[[rule]]
+id = "P04"
+enabled = false
+`
+
+// mute is a provider that is never asked.
+type mute struct{}
+
+func (mute) Capabilities() connector.Capabilities {
+	return connector.Capabilities{Methods: []string{"card"}, Refund: true, PartialRefund: true, SaleMovesMoney: true, PayoutBeyond: true}
+}
+
+func (mute) Sale(context.Context, connector.Order) connector.Outcome {
+	return connector.Outcome{Kind: connector.Unknown}
+}
+
+func (mute) Payout(context.Context, connector.Order) connector.Outcome {
+	return connector.Outcome{Kind: connector.Unknown}
+}
+
+func (mute) LookupPayout(context.Context, connector.Order) connector.Outcome {
+	return connector.Outcome{Kind: connector.Unknown}
 }
 
 // randomness is the same in every run.

@@ -53,7 +53,7 @@ var faults = []struct {
 	{"T21", "one name, many at once", both, ""},
 	{"T22", "payout submitted twice", slices.Concat(memory, both), ""},
 	{"T23", "unknown for days", memory, ""},
-	{"T24", "payout against refund, exclusion, limit change", memory, ""}, // chargebacks wait for their issue
+	{"T24", "payout against refund, exclusion, limit change", slices.Concat(memory, both), ""}, // chargebacks wait for their issue
 	{"T25", "network: loss, delay, DNS, certificates", nil, "its issue"},
 	{"T26", "memory and files run out", both, ""},
 	{"T27", "restore from a backup", nil, "backups"},
