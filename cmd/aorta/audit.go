@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
@@ -34,9 +35,10 @@ const headsFile = "audit-heads.jsonl"
 // auditVerifyCmd checks the log.
 type auditVerifyCmd struct {
 	where
-	Heads  []string `help:"Files of signed heads, as servers keep them; may be repeated. Default: audit-heads.jsonl in --data, if it is there." placeholder:"FILE"`
-	Public string   `help:"Public key of the signed heads, in hexadecimal. Default: that of the master key, from AORTA_MASTER_KEY or --data." placeholder:"KEY"`
-	JSON   bool     `help:"Print the report as one line of JSON." name:"json"`
+	Heads   []string `help:"Files of signed heads, as servers keep them; may be repeated. Default: audit-heads.jsonl in --data. None to be found is a violation." placeholder:"FILE" xor:"heads"`
+	NoHeads bool     `help:"There are no signed heads: check the chains by themselves, which does not see a log that was written anew, or cut with its heads." name:"no-heads" xor:"heads"`
+	Public  string   `help:"Public key of the signed heads, in hexadecimal. Default: that of the master key, from AORTA_MASTER_KEY or --data." placeholder:"KEY"`
+	JSON    bool     `help:"Print the report as one line of JSON." name:"json"`
 }
 
 // auditReport is what was found.
@@ -45,7 +47,16 @@ type auditReport struct {
 	Entries    int      `json:"entries"`
 	Buckets    int      `json:"buckets"` // that have entries
 	Signed     int      `json:"signed"`  // statements of heads that were compared
+	Torn       []string `json:"torn"`    // files of heads whose last line was not written whole
 	Violations []string `json:"violations"`
+}
+
+// compared tells a person what the chains were held against.
+func (r auditReport) compared() string {
+	if r.Signed == 0 {
+		return "nothing to compare with: no signed heads"
+	}
+	return fmt.Sprintf("compared with %d signed heads", r.Signed)
 }
 
 // Run verifies. It reads one moment's rows, whether or not a server writes.
@@ -57,7 +68,10 @@ func (c auditVerifyCmd) Run(ctx context.Context, s streams) error {
 	if c.JSON {
 		err = json.NewEncoder(s.out).Encode(report)
 	} else {
-		fmt.Fprintf(s.out, "%d entries in %d chains, compared with %d signed heads\n", report.Entries, report.Buckets, report.Signed)
+		fmt.Fprintf(s.out, "%d entries in %d chains, %s\n", report.Entries, report.Buckets, report.compared())
+		for _, path := range report.Torn {
+			fmt.Fprintf(s.out, "torn: the last line of %s is not whole, as a crash while it was written leaves it; it is left out here, and cut when a server next signs\n", path)
+		}
 		for _, v := range report.Violations {
 			fmt.Fprintln(s.out, "VIOLATED:", v)
 		}
@@ -72,10 +86,13 @@ func (c auditVerifyCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c auditVerifyCmd) verify(ctx context.Context) (auditReport, error) {
-	report := auditReport{Violations: []string{}}
+	report := auditReport{Torn: []string{}, Violations: []string{}}
 	signed, err := c.statements(&report)
 	if err != nil {
 		return report, err
+	}
+	if len(signed) == 0 && !c.NoHeads {
+		report.Violations = append(report.Violations, "There is nothing to compare with: no signed heads were found, so a log that was written anew, or cut, would not be seen. Give them by --heads, or say by --no-heads that there are none.")
 	}
 	snapshot, end, err := c.snapshot(ctx)
 	if err != nil {
@@ -101,6 +118,9 @@ func (c auditVerifyCmd) verify(ctx context.Context) (auditReport, error) {
 // violation, and tells nothing.
 func (c auditVerifyCmd) statements(report *auditReport) ([]operator.Statement, error) {
 	files := c.Heads
+	if c.NoHeads {
+		return nil, nil
+	}
 	if len(files) == 0 {
 		path := filepath.Join(c.Data, headsFile)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -114,7 +134,7 @@ func (c auditVerifyCmd) statements(report *auditReport) ([]operator.Statement, e
 	}
 	var all []operator.Statement
 	for _, path := range files {
-		some, err := readStatements(path)
+		some, err := readStatements(path, report)
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +177,10 @@ func knownMasterKey(dir string) ([32]byte, error) {
 // maxStatement bounds a line of signed heads: each of 256 buckets has some 100 bytes.
 const maxStatement = 256 << 10
 
-func readStatements(path string) ([]operator.Statement, error) {
+// readStatements reads a file of signed heads. A last line that is none was torn by a
+// crash while it was written, and is left out; another one is a violation, and the
+// rest is read all the same.
+func readStatements(path string, report *auditReport) ([]operator.Statement, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("signed heads: %w", err)
@@ -166,15 +189,23 @@ func readStatements(path string) ([]operator.Statement, error) {
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, maxStatement)
 	var all []operator.Statement
-	for lines.Scan() {
+	bad := ""
+	for n := 1; lines.Scan(); n++ {
+		if bad != "" { // it was not the last
+			report.Violations = append(report.Violations, bad)
+		}
 		var st operator.Statement
 		if err := json.Unmarshal(lines.Bytes(), &st); err != nil {
-			return nil, fmt.Errorf("signed heads %s, line %d: %w", path, len(all)+1, err)
+			bad = fmt.Sprintf("%s, line %d, is no statement of heads: %v.", path, n, err)
+			continue
 		}
-		all = append(all, st)
+		bad, all = "", append(all, st)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("signed heads %s: %w", path, err)
+	}
+	if bad != "" {
+		report.Torn = append(report.Torn, path)
 	}
 	return all, nil
 }
@@ -260,8 +291,8 @@ func (c auditExportCmd) Run(ctx context.Context, s streams) error {
 // sealEvery is how often a server signs how far the log is (security.md S34).
 const sealEvery = time.Hour
 
-// sealLog signs how far the log is, at the start and then every hour, and once more
-// when ctx ends. A line that says the same as the one before is not written.
+// sealLog signs how far the log is, at the start, be it empty, and then every hour, and
+// once more when ctx ends. A line that says the same as the one before is not written.
 func (h *house) sealLog(ctx context.Context, flows *flow.Flows, sealer operator.Sealer) {
 	tick := time.NewTicker(sealEvery)
 	defer tick.Stop()
@@ -270,8 +301,11 @@ func (h *house) sealLog(ctx context.Context, flows *flow.Flows, sealer operator.
 	for {
 		ended := ctx.Err() != nil
 		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), sealLimit)
-		st, err := sealOnce(once, flows, sealer, path, last)
+		st, cut, err := sealOnce(once, flows, sealer, path, last)
 		cancel()
+		if cut > 0 {
+			h.log.Warn("the file of signed heads ended in a line that was not whole, which is cut", "file", path, "bytes", cut)
+		}
 		if err != nil {
 			h.log.Error("the log's heads could not be signed", "error", err)
 		} else {
@@ -290,26 +324,72 @@ func (h *house) sealLog(ctx context.Context, flows *flow.Flows, sealer operator.
 // sealLimit bounds one signing, and so what it adds to the end of a process.
 const sealLimit = 2 * time.Second
 
-func sealOnce(ctx context.Context, flows *flow.Flows, sealer operator.Sealer, path string, last []operator.SignedHead) (operator.Statement, error) {
+// sealOnce signs how far the log is, unless that is what last says, which is nil before
+// the first time. It tells how many bytes of a torn line it has cut.
+func sealOnce(ctx context.Context, flows *flow.Flows, sealer operator.Sealer, path string, last []operator.SignedHead) (st operator.Statement, cut int64, err error) {
 	heads, err := flows.AuditHeads(ctx)
 	if err != nil {
-		return operator.Statement{}, err
+		return st, 0, err
 	}
-	st := sealer.Seal(time.Now().UnixMicro(), heads)
-	if len(heads) == 0 || slices.Equal(st.Heads, last) {
-		return st, nil
+	st = sealer.Seal(time.Now().UnixMicro(), heads)
+	if last != nil && slices.Equal(st.Heads, last) {
+		return st, 0, nil
 	}
 	text, err := json.Marshal(st)
 	if err != nil {
-		return st, fmt.Errorf("encode signed heads: %w", err)
+		return st, 0, fmt.Errorf("encode signed heads: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	cut, err = appendLine(path, string(text))
 	if err != nil {
-		return st, fmt.Errorf("signed heads: %w", err)
+		return st, cut, fmt.Errorf("write signed heads: %w", err)
 	}
-	_, err = io.WriteString(f, string(text)+"\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return st, fmt.Errorf("write signed heads: %w", err)
+	return st, cut, nil
+}
+
+// appendLine adds a line of JSON to a file, durably. A last line that a crash has torn
+// is cut before: the new one would go on in the midst of it, and neither could be
+// read. One that is whole and lacks its end alone is given that. No other process
+// writes it: the data directory is this one's.
+func appendLine(path, line string) (cut int64, err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return 0, err
 	}
-	return st, nil
+	defer func() { err = errors.Join(err, f.Close()) }()
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	start, tail, err := lastLine(f, end)
+	if err != nil {
+		return 0, err
+	}
+	switch whole := json.Valid(tail); {
+	case len(tail) == 0:
+	case whole && tail[len(tail)-1] != '\n':
+		line = "\n" + line
+	case !whole:
+		cut = end - start
+		if err := f.Truncate(start); err != nil {
+			return 0, err
+		}
+		end = start
+	}
+	_, err = f.WriteAt([]byte(line+"\n"), end)
+	return cut, errors.Join(err, f.Sync())
+}
+
+// lastLine gives the last line of a file that ends at end, with what ends it, and
+// where it begins: as far back as a statement can reach.
+func lastLine(f io.ReaderAt, end int64) (start int64, line []byte, err error) {
+	from := max(0, end-maxStatement)
+	tail := make([]byte, end-from)
+	if _, err := f.ReadAt(tail, from); err != nil && !errors.Is(err, io.EOF) {
+		return 0, nil, err
+	}
+	n := bytes.LastIndexByte(bytes.TrimSuffix(tail, []byte("\n")), '\n') + 1
+	if n == 0 && from > 0 {
+		return 0, nil, errors.New("its last line is longer than any that we write")
+	}
+	return from + int64(n), tail[n:], nil
 }

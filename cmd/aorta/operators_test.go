@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -206,9 +207,50 @@ func TestAuditCommand(t *testing.T) {
 					t.Fatalf("after %s: %+v, %v", spoil.back, report, err)
 				}
 			}
-			heads, err := os.ReadFile(filepath.Join(data, headsFile))
+			file := filepath.Join(data, headsFile)
+			heads, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
+			}
+			write := func(text string) {
+				t.Helper()
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Heads that were taken away, be it with their file, are missed.
+			for _, take := range []func(){func() { write("") }, func() { _ = os.Remove(file) }} {
+				take()
+				report, err := verify()
+				if !errors.Is(err, errViolated) || report.OK || report.Signed != 0 || !strings.Contains(strings.Join(report.Violations, " "), "nothing to compare with") {
+					t.Errorf("without signed heads: %+v, %v", report, err)
+				}
+				out, _, err := aorta(t, append([]string{"audit", "verify", "--no-heads"}, args...)...)
+				if err != nil || !strings.Contains(out, "nothing to compare with") || !strings.Contains(out, "every chain holds") {
+					t.Errorf("with --no-heads: %q, %v", out, err)
+				}
+			}
+			// A last line that a crash has torn takes nothing from the others.
+			newest := string(heads[bytes.LastIndexByte(heads[:len(heads)-1], '\n')+1:])
+			for _, torn := range []string{`{"at_us":17`, "\x00\x00\x00", newest[:len(newest)-9]} {
+				write(string(heads) + torn)
+				if report, err := verify(); err != nil || report.Signed != bytes.Count(heads, []byte("\n")) || len(report.Torn) != 1 {
+					t.Errorf("with a torn last line: %+v, %v", report, err)
+				}
+			}
+			write("{}x\n" + string(heads))
+			if report, err := verify(); !errors.Is(err, errViolated) || report.Signed == 0 || !strings.Contains(strings.Join(report.Violations, " "), "line 1, is no statement") {
+				t.Errorf("with a line that is none: %+v, %v", report, err)
+			}
+			write(string(heads) + `{"at_us":17`)
+			if cut, err := appendLine(file, strings.TrimSpace(newest)); err != nil || cut != 11 {
+				t.Errorf("a torn line of 11 bytes was cut by %d, %v", cut, err)
+			}
+			if report, err := verify(); err != nil || len(report.Torn) != 0 || report.Signed != bytes.Count(heads, []byte("\n"))+1 {
+				t.Errorf("with the torn line cut: %+v, %v", report, err)
+			}
+			if _, _, err := aorta(t, append([]string{"audit", "verify", "--no-heads", "--heads", file}, args...)...); err == nil {
+				t.Error("heads are given and said to be none, and that is taken")
 			}
 			forged := strings.Replace(string(heads), `"number":`, `"number":1`, 1)
 			if err := os.WriteFile(filepath.Join(data, headsFile), []byte(forged), 0o600); err != nil {
@@ -226,6 +268,41 @@ func TestAuditCommand(t *testing.T) {
 				t.Errorf("without any log: %+v, %v", report, err)
 			}
 		})
+	}
+}
+
+// TestAppendLine: what a crash has left of a last line is cut, and nothing else.
+func TestAppendLine(t *testing.T) {
+	t.Parallel()
+	long := `{"x":"` + strings.Repeat("y", 100) + `"}`
+	for name, test := range map[string]struct{ was, want string }{
+		"no file":              {was: "", want: ""},
+		"whole":                {was: "{}\n" + long + "\n", want: "{}\n" + long + "\n"},
+		"without its end":      {was: "{}\n" + long, want: "{}\n" + long + "\n"},
+		"torn":                 {was: long + "\n" + long[:20], want: long + "\n"},
+		"torn, and alone":      {was: long[:20], want: ""},
+		"zeros":                {was: "{}\n\x00\x00\x00\x00", want: "{}\n"},
+		"zeros, with its end":  {was: "{}\n\x00\x00\x00}\n", want: "{}\n"},
+		"an empty line behind": {was: "{}\n\n", want: "{}\n"},
+	} {
+		path := filepath.Join(t.TempDir(), "lines")
+		if test.was != "" {
+			if err := os.WriteFile(path, []byte(test.was), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cut, err := appendLine(path, `{"n":1}`)
+		got, _ := os.ReadFile(path)
+		if want := test.want + `{"n":1}` + "\n"; err != nil || string(got) != want || cut != max(0, int64(len(test.was)-len(test.want))) {
+			t.Errorf("%s: %q with %d bytes cut, %v, want %q", name, got, cut, err, want)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "lines")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), maxStatement+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := appendLine(path, "{}"); err == nil {
+		t.Error("a line of the length of none is cut")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"aorta/internal/book"
 	"aorta/internal/id"
@@ -148,19 +149,136 @@ func (f *Flows) OperatorKey(name string) id.Operator {
 
 // ConfirmOperator lets an operator in whom a person has made, by a second person.
 // ErrNoOperator, ErrSamePerson; ErrState: nobody needs to agree.
+//
+// Who signs by ops_token is no person, and agrees to one thing alone: an admin whom the
+// only admin there is has made, when nobody else could for AdminAlone (see alone).
+// ErrNoPerson for any other operator; *AloneError: others can, or it is too early.
 func (f *Flows) ConfirmOperator(ctx context.Context, k id.Operator, by operator.Actor) (operator.Operator, error) {
+	if by.Name == operator.Bootstrap {
+		return f.confirmAlone(ctx, k, by)
+	}
 	return f.changeOperator(ctx, k, "operator.confirm", by, func(_ *book.Page, row *operator.Operator) error {
-		switch {
-		case row.Hash == "":
-			return ErrNoOperator
-		case row.RevokedUS != 0 || !row.Waiting():
-			return ErrState
-		case by.Is(row.CreatedBy) || by.Is(row.Name) || !by.Person():
+		if err := undecided(*row); err != nil {
+			return err
+		}
+		if by.Is(row.CreatedBy) || by.Is(row.Name) || !by.Person() {
 			return ErrSamePerson
 		}
 		row.CreatedBy += " " + by.Name
 		return nil
 	})
+}
+
+// undecided refuses an operator to whom nobody needs to agree.
+func undecided(row operator.Operator) error {
+	switch {
+	case row.Hash == "":
+		return ErrNoOperator
+	case row.RevokedUS != 0 || !row.Waiting():
+		return ErrState
+	}
+	return nil
+}
+
+// AdminAlone is how long an admin waits, whom the only one left has made, before
+// ops_token can stand for the second person: longer than a weekend, so that whoever
+// can object to it does.
+const AdminAlone = 72 * time.Hour
+
+// An AloneError says why ops_token cannot stand for a second admin.
+type AloneError struct{ Why string }
+
+func (e *AloneError) Error() string { return e.Why }
+
+// confirmAlone is the way out when one of two admins has lost their token, so that
+// nobody can agree to a third: the other one makes an admin, and whoever has ops_token,
+// which is the owner of the machine, lets them in. It is no way around four eyes while
+// there are four: no admin but the one may have done anything since, and each of them
+// can still revoke the new one.
+func (f *Flows) confirmAlone(ctx context.Context, k id.Operator, by operator.Actor) (operator.Operator, error) {
+	for range beginnerTries {
+		made, head, err := f.alone(ctx, k)
+		if err != nil {
+			f.opts.Log.Warn("ops_token was refused as the second person towards an operator", "operator", k.String(), "error", err)
+			return operator.Operator{}, fmt.Errorf("operator.recover: %w", err)
+		}
+		row, err := f.changeOperator(ctx, k, "operator.recover", by, func(p *book.Page, row *operator.Operator) error {
+			if at, _ := p.AuditHeads.Get(operator.HeadID(p.Bucket())); at.Number != head || *row != made {
+				return errLogMoved
+			}
+			row.CreatedBy += " " + by.Name
+			return nil
+		})
+		if errors.Is(err, errLogMoved) {
+			continue
+		}
+		if err == nil {
+			f.opts.Log.Error("ALARM: an admin was let in by one admin and ops_token, since no second admin is there", "admin", row.Name, "made_by", made.CreatedBy)
+		}
+		return row, err
+	}
+	return operator.Operator{}, fmt.Errorf("operator.recover: %w", book.ErrBusy)
+}
+
+// alone reads an admin who waits, if the one who made them is the only admin who has
+// done anything since, and how far the log was before.
+func (f *Flows) alone(ctx context.Context, k id.Operator) (made operator.Operator, head int64, err error) {
+	at, _, err := f.read.from.AuditHead(ctx, operator.HeadID(operator.Bucket(f.book.Buckets())))
+	if err != nil {
+		return made, 0, fmt.Errorf("read head of the log: %w", unread(err))
+	}
+	all, err := f.Operators(ctx)
+	if err != nil {
+		return made, 0, err
+	}
+	if n := slices.IndexFunc(all, func(o operator.Operator) bool { return o.ID == k }); n >= 0 {
+		made = all[n]
+	}
+	if err := undecided(made); err != nil {
+		return made, 0, err
+	}
+	if operator.Roles(made.Roles) != operator.Roles(operator.Admin) {
+		return made, 0, ErrNoPerson
+	}
+	others := map[string]bool{}
+	for _, o := range all {
+		others[o.Name] = o.Good() && operator.Roles(o.Roles).Has(operator.Admin)
+	}
+	if !others[made.CreatedBy] {
+		return made, 0, &AloneError{"who has made them is no admin any more"}
+	}
+	delete(others, made.CreatedBy)
+	if from := time.UnixMicro(made.CreatedUS).Add(AdminAlone).UTC(); f.opts.Now().Before(from) {
+		return made, 0, &AloneError{"ops_token can stand for a second admin from " + from.Format(time.RFC3339) + " on, if none has been there by then"}
+	}
+	who, err := f.loggedSince(ctx, made.CreatedUS, func(e operator.Entry) bool { return others[e.Who] })
+	if err != nil {
+		return made, 0, err
+	}
+	if who != "" {
+		return made, 0, &AloneError{who + " is an admin, and has been there since: they can agree. If that was not them, revoke them"}
+	}
+	return made, at.Number, nil
+}
+
+// loggedSince gives who did the first thing in the log, from an instant on, that fits;
+// "" if there is none.
+func (f *Flows) loggedSince(ctx context.Context, us int64, fits func(operator.Entry) bool) (string, error) {
+	for after := id.Audit(id.At(time.UnixMicro(us))); ; {
+		rows, err := f.read.from.ScanAudit(ctx, after, operatorPage)
+		if err != nil {
+			return "", fmt.Errorf("read log: %w", unread(err))
+		}
+		for _, e := range rows {
+			after = e.ID
+			if fits(e) {
+				return e.Who, nil
+			}
+		}
+		if len(rows) < operatorPage {
+			return "", nil
+		}
+	}
 }
 
 // RevokeOperator ends an operator's token at once; one who is revoked stays so.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"aorta/internal/book"
 	"aorta/internal/flow"
@@ -74,7 +75,10 @@ func TestOperators(t *testing.T) {
 	if err != nil || next.Good() || !next.Waiting() {
 		t.Fatalf("made by a person = %+v, %v, want one who waits", next, err)
 	}
-	for name, by := range map[string]operator.Actor{"the same": ann, "who it is": {Name: "cid"}, "no person": token} {
+	if _, err := h.flows.ConfirmOperator(t.Context(), next.ID, token); !errors.Is(err, flow.ErrNoPerson) {
+		t.Errorf("confirmed by no person = %v, want ErrNoPerson", err)
+	}
+	for name, by := range map[string]operator.Actor{"the same": ann, "who it is": {Name: "cid"}, "a rule": operator.Automatic("rule", "x")} {
 		if _, err := h.flows.ConfirmOperator(t.Context(), next.ID, by); !errors.Is(err, flow.ErrSamePerson) {
 			t.Errorf("confirmed by %s = %v, want ErrSamePerson", name, err)
 		}
@@ -111,6 +115,133 @@ func TestOperators(t *testing.T) {
 	}
 	if all, err := h.flows.Operators(t.Context()); err != nil || len(all) != 2 || all[0].Name != "ann" {
 		t.Errorf("Operators = %v, %v", all, err)
+	}
+}
+
+// TestAdminAlone: when one of two admins has lost their token, ops_token stands for
+// them towards one admin whom the other has made, and only then: after three days
+// without a word of theirs.
+func TestAdminAlone(t *testing.T) {
+	t.Parallel()
+	// left gives a house where ann has made cid, an admin, whom bob does not confirm.
+	left := func(t *testing.T, roles operator.Roles) (*house, id.Operator) {
+		t.Helper()
+		h := newHouse(t, 1, nil)
+		for _, name := range []string{"ann", "bob"} {
+			if _, err := h.flows.MakeOperator(t.Context(), name, "admin", "1:"+name, token); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.signIn(bob)
+		h.pass(time.Hour)
+		made, err := h.flows.MakeOperator(t.Context(), "cid", roles, "1:cid", ann)
+		if err != nil || !made.Waiting() {
+			t.Fatalf("made by ann: %+v, %v, want one who waits", made, err)
+		}
+		return h, made.ID
+	}
+	confirm := func(t *testing.T, h *house, k id.Operator) error {
+		t.Helper()
+		row, err := h.flows.ConfirmOperator(t.Context(), k, token)
+		if (err == nil) != row.Good() {
+			t.Errorf("confirmed by ops_token = %+v, %v", row, err)
+		}
+		return err
+	}
+	t.Run("lost", func(t *testing.T) {
+		t.Parallel()
+		h, k := left(t, "admin")
+		h.signIn(ann)
+		h.pass(flow.AdminAlone - time.Second)
+		if err := confirm(t, h, k); !errors.As(err, new(*flow.AloneError)) {
+			t.Errorf("before three days = %v, want *AloneError", err)
+		}
+		h.pass(time.Second)
+		if err := confirm(t, h, k); err != nil {
+			t.Fatal(err)
+		}
+		if err := confirm(t, h, k); !errors.Is(err, flow.ErrState) {
+			t.Errorf("again = %v, want ErrState", err)
+		}
+		log := h.audited()
+		if e := log[len(log)-1]; e.Who != operator.Bootstrap || e.What != "operator.recover" || e.About != k.String() {
+			t.Errorf("the log ends with %+v", e)
+		}
+		// By them four eyes are there again.
+		cid := operator.Actor{Name: "cid", Roles: "admin"}
+		made, err := h.flows.MakeOperator(t.Context(), "dora", "finance", "1:dora", ann)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if made, err = h.flows.ConfirmOperator(t.Context(), made.ID, cid); err != nil || !made.Good() {
+			t.Errorf("confirmed by who was let in = %+v, %v", made, err)
+		}
+	})
+	for name, test := range map[string]struct {
+		roles operator.Roles
+		does  func(t *testing.T, h *house, k id.Operator)
+		want  error
+	}{
+		"not an admin":            {roles: "payout_approver", want: flow.ErrNoPerson},
+		"more than an admin":      {roles: "admin finance", want: flow.ErrNoPerson},
+		"the other has been seen": {roles: "admin", does: func(_ *testing.T, h *house, _ id.Operator) { h.signIn(bob) }, want: new(flow.AloneError)},
+		"the other objects": {roles: "admin", does: func(t *testing.T, h *house, k id.Operator) {
+			if _, err := h.flows.RevokeOperator(t.Context(), k, bob); err != nil {
+				t.Error(err)
+			}
+		}, want: flow.ErrState},
+		"the maker was revoked": {roles: "admin", does: func(t *testing.T, h *house, _ id.Operator) {
+			if _, err := h.flows.RevokeOperator(t.Context(), h.flows.OperatorKey("ann"), bob); err != nil {
+				t.Error(err)
+			}
+		}, want: new(flow.AloneError)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, k := left(t, test.roles)
+			h.pass(time.Hour)
+			if test.does != nil {
+				test.does(t, h, k)
+			}
+			h.pass(flow.AdminAlone)
+			err := confirm(t, h, k)
+			if alone := new(*flow.AloneError); !errors.Is(err, test.want) && !(errors.As(test.want, alone) && errors.As(err, alone)) {
+				t.Errorf("confirmed by ops_token = %v, want %v (%T)", err, test.want, test.want)
+			}
+		})
+	}
+	t.Run("seen, and then revoked", func(t *testing.T) {
+		t.Parallel()
+		h, k := left(t, "admin")
+		h.signIn(bob) // or whoever has found their token
+		h.pass(flow.AdminAlone)
+		if err := confirm(t, h, k); !errors.As(err, new(*flow.AloneError)) {
+			t.Errorf("while bob is there = %v, want *AloneError", err)
+		}
+		if _, err := h.flows.RevokeOperator(t.Context(), h.flows.OperatorKey("bob"), ann); err != nil {
+			t.Fatal(err)
+		}
+		if err := confirm(t, h, k); err != nil {
+			t.Errorf("with bob revoked: %v", err)
+		}
+	})
+	t.Run("seen meanwhile", func(t *testing.T) {
+		t.Parallel()
+		h, k := left(t, "admin")
+		h.pass(flow.AdminAlone)
+		b, _ := h.process(2, nil)
+		var once sync.Once
+		slow := flow.New(b, meddled{h.read, func() { once.Do(func() { h.signIn(bob) }) }}, flow.Options{Now: h.clock})
+		if _, err := slow.ConfirmOperator(t.Context(), k, token); !errors.As(err, new(*flow.AloneError)) {
+			t.Errorf("signed in after the log was read = %v, want *AloneError", err)
+		}
+	})
+}
+
+func (h *house) signIn(who operator.Actor) {
+	h.t.Helper()
+	if err := h.flows.Audit(h.t.Context(), who, "signin", "", nil); err != nil {
+		h.t.Error(err)
 	}
 }
 

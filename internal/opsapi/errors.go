@@ -96,6 +96,7 @@ func refusalOf(err error) (int, errorBody) {
 	var fields invalid
 	var unread *sign.ParseError
 	var stands *flow.CaseStateError
+	var alone *flow.AloneError
 	switch {
 	case errors.Is(err, errUnauthenticated):
 		return http.StatusUnauthorized, errorBody{Error: "unauthenticated", Message: err.Error()}
@@ -126,6 +127,8 @@ func refusalOf(err error) (int, errorBody) {
 		return http.StatusNotFound, errorBody{Error: "not_found", Message: err.Error()}
 	case errors.As(err, &stands):
 		return http.StatusConflict, errorBody{Error: "state_conflict", Message: stands.Why}
+	case errors.As(err, &alone):
+		return http.StatusConflict, errorBody{Error: "state_conflict", Message: alone.Why}
 	case errors.Is(err, flow.ErrOperatorKnown), errors.Is(err, flow.ErrState), errors.Is(err, flow.ErrCaseFull), errors.Is(err, flow.ErrNotAllowed),
 		errors.Is(err, flow.ErrNoRules), errors.Is(err, flow.ErrNoWallet), errors.Is(err, customer.ErrRestricted), errors.As(err, new(*payment.CaseMoveError)):
 		return http.StatusConflict, errorBody{Error: "state_conflict", Message: err.Error()}
