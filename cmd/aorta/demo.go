@@ -200,7 +200,7 @@ func (c demoCmd) settings(sandboxURL string, house demoHouse) settings {
 			Name: "generic", Account: licensedAccount, BaseURL: sandboxURL + "/generic", Key: house.psp,
 		}},
 		KYC: []kycConfig{
-			{Name: sandbox.DemoAccountName, Type: "hosted", Levels: []int64{1, 2}, BaseURL: sandboxURL + "/kyc", Key: house.kyc},
+			{Name: sandbox.DemoAccountName, Type: "hosted", Levels: []int64{1, 2}, BaseURL: sandboxURL + "/kyc", Key: house.kyc, Screening: true},
 			{Name: "operators", Type: "manual", Levels: []int64{3}},
 		},
 		PersonKey: house.persons,

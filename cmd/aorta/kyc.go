@@ -22,6 +22,8 @@ type kycConfig struct {
 	BaseURL string  `toml:"base_url"`
 	Account string  `toml:"account"` // the provider's name of the account; as name if empty
 	Key     string  `toml:"key"`     // the secret that signs both ways
+
+	Screening bool `toml:"screening"` // it searches lists of sanctions for whom it has passed, every day and at payouts
 }
 
 // maxProviders bounds the list.
@@ -72,17 +74,21 @@ func (c kycConfig) provider(transport http.RoundTripper) (verification.Provider,
 	}
 	switch c.Type {
 	case "manual":
-		if c.BaseURL != "" || c.Account != "" || c.Key != "" {
-			return nil, errors.New("a manual one has neither base_url nor account nor key: an operator decides")
+		if c.BaseURL != "" || c.Account != "" || c.Key != "" || c.Screening {
+			return nil, errors.New("a manual one has neither base_url nor account nor key nor screening: an operator decides")
 		}
 		return manual.Manual{}, nil
 	case "hosted":
 		if c.Account == "" {
 			c.Account = c.Name
 		}
-		return hosted.New(hosted.Config{
+		h, err := hosted.New(hosted.Config{
 			BaseURL: c.BaseURL, Account: c.Account, Secret: exchange.NewSecret(c.Key), Now: time.Now, Transport: transport,
 		})
+		if err == nil && c.Screening {
+			return hosted.Screening{Hosted: h}, nil
+		}
+		return h, err
 	}
 	return nil, fmt.Errorf("type %q does not exist; there are hosted and manual", c.Type)
 }

@@ -110,6 +110,35 @@ func TestKYCGuide(t *testing.T) {
 	if person := post(d.Public, "/v1/customers/42/kyc", "three", `{"level":3}`); !strings.Contains(person, `"status":"open"`) || strings.Contains(person, `"url"`) {
 		t.Errorf("a check by a person: %s", person)
 	}
+	// The provider tells a name. Nothing of ours can be read for it, only for its hash.
+	check := post(d.Public, "/v1/customers/43/kyc", "named", `{"level":1}`)
+	_, page, _ := strings.Cut(check, `"url":"`)
+	page, _, _ = strings.Cut(page, `"`)
+	_, token, _ := strings.Cut(page, "token=")
+	pressed, err := http.PostForm(page, url.Values{ //nolint:noctx // it is on this machine
+		"action": {"approve"}, "token": {token}, "name": {"Zebulon Quagmire"}, "birth": {"1980-02-03"}, "number": {"Z 1"}, "until": {"2090-01-01"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = pressed.Body.Close()
+	hashed := false
+	for end := time.Now().Add(20 * time.Second); !hashed; time.Sleep(20 * time.Millisecond) {
+		files, err := filepath.Glob(filepath.Join(data, "aorta.db*"))
+		if err != nil || len(files) == 0 || time.Now().After(end) {
+			t.Fatalf("no hash of a name is stored in %v, %v: was none told?", files, err)
+		}
+		for _, file := range files {
+			rows, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(rows, []byte("Quagmire")) {
+				t.Fatalf("%s has a customer's name", filepath.Base(file))
+			}
+			hashed = hashed || bytes.Contains(rows, []byte(check[strings.Index(check, "kyc_"):][:30]+`","check_id":"chk_`))
+		}
+	}
 	// Whoever has not got the secret changes nothing.
 	resp, err := http.DefaultClient.PostForm(d.Public+"/n/kyc/demo", url.Values{})
 	if err != nil {

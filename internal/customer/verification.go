@@ -50,11 +50,37 @@ type Verification struct {
 	Open    []Proof     // checks under way, at most one for each level
 	Last    id.Check    // the newest that was decided
 	Persons []id.Person // who they were known as, the newest first
+	Listed  Screening   // what lists of sanctions say of them
 	Warned  int64       // the level that they were told they will soon need; 0: none above what they have
 
 	Day     int64 // of unix time, when a check was last begun
 	Started int64 // how many were begun on that day
 }
+
+// Screening is what lists of sanctions and of politically exposed persons last said of
+// a customer. The zero value: nobody asks them.
+type Screening struct {
+	On       bool // who bears their level asks, every day
+	AtUS     int64
+	Permille int64 // of the best match, 0 to 1000
+	Cleared  int64 // a match of no more than this was looked at, and is not them
+	PEP      bool
+}
+
+// Match is what counts of the best match: nothing of one that was looked at.
+func (s Screening) Match() int64 {
+	if s.Permille <= s.Cleared {
+		return 0
+	}
+	return s.Permille
+}
+
+// exposedWord is how the text of a row ends that is about a politically exposed person.
+const exposedWord = "/pep"
+
+// Exposed reports whether the customer is a politically exposed person, as far as
+// lists that were searched say. It reads no more of the row than it must.
+func (c Customer) Exposed() bool { return strings.Contains(c.Checks, exposedWord) }
 
 // Bounds of what a row keeps.
 const (
@@ -165,8 +191,9 @@ func (c Customer) LevelAt(nowUS int64) int64 {
 }
 
 // Encode writes the verification as the stores keep it: a word for each proof, check
-// under way, person, the last check, the level that was told and the count of the
-// day: "2/kyc_…/1893456000000000 ?3/kyc_… @per_… !kyc_… ~3 #20780/1"; nothing is "".
+// under way, person, the last check, the screening, the level that was told and the
+// count of the day: "2/kyc_…/1893456000000000 ?3/kyc_… @per_… !kyc_… *1/1767…/0/0/pep
+// ~3 #20780/1"; nothing is "".
 func (v Verification) Encode() string {
 	var words []string
 	for _, p := range v.Proofs {
@@ -180,6 +207,9 @@ func (v Verification) Encode() string {
 	}
 	if !v.Last.IsZero() {
 		words = append(words, "!"+v.Last.String())
+	}
+	if v.Listed != (Screening{}) {
+		words = append(words, v.Listed.encode())
 	}
 	if v.Warned > 0 {
 		words = append(words, "~"+strconv.FormatInt(v.Warned, 10))
@@ -211,6 +241,8 @@ func (v *Verification) read(word string) (err error) {
 		v.Persons = append(v.Persons, who)
 	case '!':
 		v.Last, err = id.ParseCheck(word[1:])
+	case '*':
+		v.Listed, err = screening(word[1:])
 	case '~':
 		v.Warned, err = strconv.ParseInt(word[1:], 10, 64)
 	case '#':
@@ -229,6 +261,32 @@ func (v *Verification) read(word string) (err error) {
 		v.Proofs = append(v.Proofs, p)
 	}
 	return err
+}
+
+func (s Screening) encode() string {
+	on := "0"
+	if s.On {
+		on = "1"
+	}
+	text := "*" + on + "/" + strconv.FormatInt(s.AtUS, 10) + "/" + strconv.FormatInt(s.Permille, 10) + "/" + strconv.FormatInt(s.Cleared, 10)
+	if s.PEP {
+		text += exposedWord
+	}
+	return text
+}
+
+func screening(word string) (s Screening, err error) {
+	word, s.PEP = strings.CutSuffix(word, exposedWord)
+	parts := strings.Split(word, "/")
+	if len(parts) != 4 || parts[0] != "0" && parts[0] != "1" {
+		return s, errVerification
+	}
+	s.On = parts[0] == "1"
+	var errs [3]error
+	for n, to := range []*int64{&s.AtUS, &s.Permille, &s.Cleared} {
+		*to, errs[n] = strconv.ParseInt(parts[n+1], 10, 64)
+	}
+	return s, errors.Join(errs[:]...)
 }
 
 func proof(word string) (p Proof, err error) {

@@ -124,6 +124,10 @@ type CaseChange struct {
 	Note string // why, or what was found
 }
 
+// moreProposals is how many proposals a full log still takes: where it takes two people
+// to settle a case, nobody could settle a full one without.
+const moreProposals = 20
+
 // maxNote bounds a note, in bytes.
 const maxNote = 4096
 
@@ -166,7 +170,11 @@ func logged(p *book.Page, row payment.Case, c CaseChange, s payment.CaseStep) (p
 	if row.State.Back(s.To) && c.Note == "" {
 		return row, ErrNote
 	}
-	if steps, err := row.Steps(); err != nil || len(steps) >= payment.MaxCaseSteps && !s.To.Settled() {
+	most := payment.MaxCaseSteps
+	if s.Did == "propose" {
+		most += moreProposals
+	}
+	if steps, err := row.Steps(); err != nil || len(steps) >= most && !s.To.Settled() {
 		return row, errors.Join(err, ErrCaseFull)
 	}
 	s.AtUS, s.By, s.Note = p.NowUS(), c.By.Name, c.Note
@@ -210,11 +218,14 @@ func (f *Flows) changeCase(ctx context.Context, c CaseChange, what string, chang
 	return row, nil
 }
 
-// reviewed counts the open reviews of a customer's deposits, which their payouts wait
-// for, when a case of that kind ends or is taken up again; the payouts are checked once
-// more then.
+// ofCustomers are the kinds of case for which a customer's payouts wait while one of
+// them is open: their row counts those.
+var ofCustomers = map[string]bool{caseDepositReview: true, caseOtherPerson: true, caseSanctions: true}
+
+// reviewed counts the open cases that a customer's payouts wait for, when one of them
+// ends or is taken up again; the payouts are checked once more then.
 func reviewed(p *book.Page, was, row payment.Case) error {
-	if row.Kind != caseDepositReview || was.State.Settled() == row.State.Settled() {
+	if !ofCustomers[row.Kind] || was.State.Settled() == row.State.Settled() {
 		return nil
 	}
 	c, ok := p.Customers.Get(row.Customer)
@@ -225,6 +236,12 @@ func reviewed(p *book.Page, was, row payment.Case) error {
 		c.Review--
 	} else {
 		c.Review++
+	}
+	if row.Kind == caseSanctions {
+		var err error
+		if c, err = cleared(c, row.State.Settled()); err != nil {
+			return err
+		}
 	}
 	p.Customers.Put(c)
 	return checkPayoutsAgain(p, c)

@@ -95,8 +95,16 @@ func TestLateMoneyByHand(t *testing.T) {
 		if _, err := h.resolve(c, flow.SettleClose, dan); !errors.As(err, new(*flow.CaseStateError)) {
 			t.Errorf("closed while the money is owed = %v, want *CaseStateError", err)
 		}
+		first, err := h.resolve(c, flow.SettleCredit, dan)
+		if err != nil || first.State != payment.CaseInvestigating {
+			t.Fatalf("credited by the first = %+v, %v, want one that waits for a second", first, err)
+		}
+		if _, err := h.resolve(c, flow.SettleCredit, dan); !errors.Is(err, flow.ErrSamePerson) {
+			t.Errorf("credited by the same = %v, want ErrSamePerson", err)
+		}
+		h.wantStatus(b.Payment.ID, payment.StatusDeclined, payment.CodeAutoDecline)
 		for range 2 {
-			if _, err := h.resolve(c, flow.SettleCredit, dan); err != nil {
+			if _, err := h.resolve(c, flow.SettleCredit, erin); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -437,8 +445,10 @@ func TestCaseWork(t *testing.T) {
 			t.Fatalf("step %d: %v, want that the log is full in the end", n, err)
 		}
 	}
-	if _, err := h.resolve(c, flow.SettleCredit, dan); err != nil {
-		t.Errorf("a full case is settled = %v", err)
+	for _, who := range []operator.Actor{dan, erin} { // it takes two, and both must fit into the log
+		if _, err := h.resolve(c, flow.SettleCredit, who); err != nil {
+			t.Errorf("a full case is settled by %s = %v", who.Name, err)
+		}
 	}
 	log := map[string]int{}
 	for _, e := range h.audited() {

@@ -39,6 +39,7 @@ type checks struct {
 	rules     *risk.Rules
 	pr        project.Project
 	pays      func(connectorName, account string) (connector.Capabilities, bool)
+	screened  bool             // somebody screens customers, so that a screening can be asked for
 	down      map[string]int64 // PSP accounts that take no payouts, and until when
 	endpoints endpoints
 	claims    *claimed      // of a payout that takes places in floats; nil: it has none
@@ -47,7 +48,7 @@ type checks struct {
 
 func (f *Flows) checks(pr project.Project, rules *risk.Rules, done chan struct{}) *checks {
 	return &checks{
-		rules: rules, pr: pr, pays: f.PaysOut, down: f.routes.down(f.opts.Now()), endpoints: f.opts.Endpoints(), done: done,
+		rules: rules, pr: pr, pays: f.PaysOut, screened: f.opts.Verifiers.Screens(), down: f.routes.down(f.opts.Now()), endpoints: f.opts.Endpoints(), done: done,
 	}
 }
 
@@ -67,6 +68,7 @@ func (f *Flows) beginChecked(ctx context.Context, r PayoutRequest, rules *risk.R
 	done := make(chan struct{})
 	c := f.checks(r.Project, rules, done)
 	owner := r.Project.Payee(r.CustomerID)
+	f.screenNow(ctx, walletOf(want.Bucket(), owner).customer, rules, screenBudget)
 	begun, err := f.startClaimed(ctx, c, start{
 		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done, guarded: bounded(rules), opening: r.Opening,
 		hint: func(p *book.Page) { hintPayout(p, walletOf(p.Bucket(), owner), r.Amount.Currency) },
@@ -312,6 +314,11 @@ func (c *checks) facts(p *book.Page, w wallet, pay payment.Payment, reserved boo
 	f := risk.PayoutFacts{
 		NowUS: now, Amount: pay.Amount, Reserved: reserved, Restriction: string(held.Restriction), RestrictedUntilUS: held.UntilUS,
 		Reviews: row.Review, Level: row.LevelAt(now), LastDepositUS: &last, Requests: &requests,
+	}
+	if c.rules != nil {
+		if err := c.listed(row, &f); err != nil {
+			return f, fmt.Errorf("screening of %s: %w", w.customer, err)
+		}
 	}
 	available := account(p, ledger.AccountID(p.Bucket(), w.owner, ledger.Available, cur), accountName{w.owner, ledger.Available}, cur)
 	bonus := account(p, ledger.AccountID(p.Bucket(), w.owner, ledger.Bonus, cur), accountName{w.owner, ledger.Bonus}, cur)

@@ -24,6 +24,7 @@ import (
 	"aorta/internal/payment"
 	"aorta/internal/project"
 	"aorta/internal/risk"
+	"aorta/internal/verification"
 )
 
 // house is a platform in memory whose clock and PSP the test moves by hand.
@@ -43,8 +44,10 @@ type house struct {
 	mute   atomic.Value // string: a connector that can do nothing but sales
 	gone   atomic.Bool  // no PSP account is configured
 	rules  *risk.Rules  // nil: the project is not licensed
-	forged bool         // the test has written rows that no flow would
-	desk   *cashier     // in place of psp
+
+	verifiers verification.Directory
+	forged    bool     // the test has written rows that no flow would
+	desk      *cashier // in place of psp
 }
 
 // reader reads from whichever home has the row.
@@ -228,6 +231,7 @@ func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flo
 		NotifyURL: func(string, string) string { return "https://pay.example/n/paytm/demo" },
 		Now:       h.clock,
 		Rules:     func(int64) *risk.Rules { return h.rules },
+		Verifiers: h.verifiers,
 		Behind:    func(string) bool { return h.behind.Load() },
 		Sleep:     func(_ context.Context, d time.Duration) { h.mu.Lock(); h.now = h.now.Add(d); h.mu.Unlock() },
 	})

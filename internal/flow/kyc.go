@@ -69,6 +69,7 @@ type checkFacts struct {
 	URL     string `json:"url,omitempty"`    // its page, while the check is open
 	Person  string `json:"person,omitempty"` // keyed hash
 	Holder  string `json:"holder,omitempty"` // keyed hash of the name alone
+	Screen  bool   `json:"screen,omitempty"` // passed, and looked at every day for whether its person is on a list
 }
 
 func (c checkFacts) encode() string {
@@ -264,6 +265,9 @@ func (f *Flows) check(ctx context.Context, d due.Due) error {
 	if err != nil || !ok {
 		return fmt.Errorf("read check (found %t): %w", ok, err)
 	}
+	if row.State == customer.CheckPassed && f.screens(row.Provider) {
+		return f.screenDaily(ctx, row)
+	}
 	if row.State != customer.CheckOpen {
 		return f.applyCheck(ctx, row.ID, verification.Outcome{Kind: verification.Unknown}, operator.Actor{})
 	}
@@ -286,6 +290,27 @@ func (f *Flows) check(ctx context.Context, d due.Due) error {
 		return f.startCheck(ctx, row, c.Name)
 	}
 	return f.applyCheck(ctx, row.ID, out, operator.Actor{})
+}
+
+// screenDaily screens the person of a check that was passed, if it is the one by which
+// the customer is screened; what has ended is ended.
+func (f *Flows) screenDaily(ctx context.Context, row customer.Check) error {
+	c, ok, err := f.read.Customer(ctx, row.Customer)
+	if err != nil || !ok {
+		return fmt.Errorf("read customer of check %s (found %t): %w", row.ID, ok, err)
+	}
+	known, err := customer.DecodeVerification(c.Checks)
+	if err != nil {
+		return err
+	}
+	of, by, err := f.screener(ctx, known)
+	switch {
+	case err != nil:
+		return err
+	case by == nil || of.ID != row.ID:
+		return f.applyCheck(ctx, row.ID, verification.Outcome{Kind: verification.Unknown}, operator.Actor{})
+	}
+	return f.screen(ctx, row, c.Name, by, f.opts.CallLimit, false)
 }
 
 // startCheck asks the provider for a check, and books its answer.
@@ -353,6 +378,7 @@ const (
 	reasonAbandoned = "abandoned"        // nobody has decided it in openFor
 	reasonNotTaken  = "not_taken"        // the provider refused to take it
 	reasonEnded     = "document_expired" // what it proved has ended
+	reasonOther     = "other_person"     // it was passed as somebody else than an earlier one
 )
 
 // nextLook is when an open check is looked up again: soon at first, then rarer, since
@@ -444,7 +470,12 @@ func (v *verdict) book() error {
 			v.row.Facts, v.row.ChangedUS = facts.encode(), now
 			p.Checks.Put(v.row)
 		}
-		v.plan()
+		if on := v.flows.screens(v.row.Provider); to == customer.CheckPassed && on != facts.Screen { // it is set up otherwise now
+			facts.Screen = on
+			v.row.Facts, v.row.ChangedUS = facts.encode(), now
+			p.Checks.Put(v.row)
+		}
+		v.plan(facts.Screen, false)
 		return nil
 	}
 	c, ok := p.Customers.Get(v.row.Customer)
@@ -456,12 +487,24 @@ func (v *verdict) book() error {
 		return err
 	}
 	was := c.Level
+	var earlier id.Check
+	if to == customer.CheckPassed {
+		if earlier, err = v.other(known); err != nil {
+			return err
+		}
+		if !earlier.IsZero() {
+			to, reason = customer.CheckFailed, reasonOther
+		}
+	}
 	v.row.State, v.row.Reason, v.row.ChangedUS = to, reason, now
 	facts.URL, facts.Return = "", ""
 	if to == customer.CheckPassed {
 		known = v.pass(c.MerchantID, known, &facts)
 	} else {
 		known = known.Fail(v.row.ID)
+	}
+	if !earlier.IsZero() { // evidence for the case
+		facts.Person, facts.Holder = v.out.Result.Person, v.holder()
 	}
 	v.row.Facts = facts.encode()
 	if name := v.out.Result.ProviderID; name != "" {
@@ -470,12 +513,15 @@ func (v *verdict) book() error {
 	p.Checks.Put(v.row)
 	c = c.Verified(known, now)
 	p.Customers.Put(c)
-	v.plan()
+	if !earlier.IsZero() {
+		v.suspect(c, earlier)
+	}
+	v.plan(facts.Screen, true)
 	if to == customer.CheckPassed && facts.Person != "" {
 		linkNow(p, c.ID)
 	}
 	v.tell(c, facts.Project, was)
-	if c.Level != was || to == customer.CheckPassed { // the level may have ended, and no act noticed before it is given anew
+	if c.Level != was || to == customer.CheckPassed || !earlier.IsZero() { // the level may have ended, and no act noticed before it is given anew
 		return checkPayoutsAgain(p, c)
 	}
 	return nil
@@ -492,15 +538,79 @@ func (v *verdict) pass(merchant int64, known customer.Verification, facts *check
 	if r.Person != "" {
 		facts.Person, who = r.Person, personID(v.flows.book.Buckets(), merchant, r.Person)
 	}
-	facts.Holder = v.flows.opts.Persons.Holder(r.Holder)
+	facts.Holder = v.holder()
+	if facts.Screen = v.flows.screens(v.row.Provider); facts.Screen {
+		known.Listed.On = true
+	}
 	return known.Pass(customer.Proof{Level: v.row.Level, Check: v.row.ID, UntilUS: v.row.UntilUS}, who)
 }
 
-// plan writes when the check must be looked at again, if ever.
-func (v *verdict) plan() {
+// holder is the keyed hash of the name that was told.
+func (v *verdict) holder() string {
+	if hash := v.out.Result.HolderHash; hash != "" {
+		return hash
+	}
+	return v.flows.HolderHash(v.out.Result.Holder)
+}
+
+// HolderHash gives the keyed hash of a name, which is what is kept of it; of no name
+// it is empty.
+func (f *Flows) HolderHash(name string) string { return f.opts.Persons.Holder(name) }
+
+// other gives an earlier check that was passed as somebody else, of whom this one does
+// not speak: by another name, or, where no names were told, by another hash of a
+// person. Who shows another document under the same name is who they were.
+func (v *verdict) other(known customer.Verification) (id.Check, error) {
+	person, holder := v.out.Result.Person, v.holder()
+	for _, proof := range known.Proofs {
+		row, ok := v.page.Checks.Get(proof.Check)
+		if !ok {
+			continue
+		}
+		was, err := factsOf(row)
+		if err != nil {
+			return id.Check{}, err
+		}
+		switch named := holder != "" && was.Holder != ""; {
+		case person != "" && person == was.Person:
+		case named && holder != was.Holder, !named && person != "" && was.Person != "":
+			return proof.Check, nil
+		}
+	}
+	return id.Check{}, nil
+}
+
+// caseOtherPerson: a check was passed by somebody else than an earlier one of the same
+// customer. It gives no level, and payouts wait until people have looked at it.
+const caseOtherPerson = "other_person"
+
+// suspect opens that case. Who it is after all is checked anew, once an operator has
+// taken the wrong check back.
+func (v *verdict) suspect(c customer.Customer, earlier id.Check) {
+	if openCase(v.page, id.Payment{}, c.ID, caseOtherPerson, v.row.ID.String(), map[string]any{"check": v.row.ID, "level": v.row.Level, "earlier": earlier}) {
+		await(v.page, c.ID, 1)
+	}
+}
+
+// await counts an open case for which a customer's payouts wait, or with -1 one that
+// has ended.
+func await(p *book.Page, k id.Customer, cases int64) {
+	if c, ok := p.Customers.Get(k); ok {
+		c.Review += cases
+		p.Customers.Put(c)
+	}
+}
+
+// plan writes when the check must be looked at again, if ever: screen has its person
+// looked for on the lists every day, and at once when it was passed just now.
+func (v *verdict) plan(screen, fresh bool) {
 	p, k := v.page, v.row.ID.Raw()
 	_, waits := p.Due.Get(k)
 	switch {
+	case v.row.State == customer.CheckPassed && screen && fresh:
+		p.Due.Put(due.Now(k, due.Check, p.NowUS(), p.Epoch(), nil))
+	case v.row.State == customer.CheckPassed && screen:
+		p.Due.Put(due.At(k, due.Check, untilAtMost(v.row, p.NowUS()+screenEvery.Microseconds())))
 	case v.row.State == customer.CheckOpen:
 		p.Due.Put(due.At(k, due.Check, v.flows.nextLook(v.row.CreatedUS, p.NowUS())))
 	case v.row.State == customer.CheckPassed && v.row.UntilUS != 0:
@@ -653,7 +763,7 @@ func (t *tally) verified(a money.Amount) (risk.Decision, error) {
 	if err != nil {
 		return risk.Decision{}, err
 	}
-	f := risk.DepositFacts{NowUS: now, Amount: a, Level: t.customer.LevelAt(now)}
+	f := risk.DepositFacts{NowUS: now, Amount: a, Level: t.customer.LevelAt(now), PEP: t.customer.Exposed()}
 	if n := len(deposits); n > 0 {
 		all := make(risk.Sum, 3*n)
 		f.Ever, f.Days180, f.Days30 = all[:n:n], all[n:2*n:2*n], all[2*n:]
@@ -689,7 +799,7 @@ func (t *tally) heed(d risk.Decision, pay id.Payment, a money.Amount, told []eve
 	}
 	if d.Action == risk.Review {
 		if openCase(t.page, pay, t.customer.ID, caseDepositReview, pay.String(), map[string]any{"amount": a, "rules": d.Rules, "results": d.Results}) {
-			t.customer.Review++ // SettleCase takes it back
+			t.customer.Review++ // reviewed takes it back
 			t.page.Customers.Put(t.customer)
 		}
 	}

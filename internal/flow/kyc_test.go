@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -26,6 +27,7 @@ import (
 	"aorta/internal/store/storetest"
 	"aorta/internal/verification"
 	"aorta/internal/verification/manual"
+	"aorta/internal/verify"
 )
 
 // bureau checks customers as it is told, and keeps its own records.
@@ -76,6 +78,10 @@ func (b *bureau) ReadNotification(connector.Notification) (verification.News, er
 
 func (b *bureau) NewsHeaders() []string { return nil }
 
+func (b *bureau) Kept(n connector.Notification, _ string) (connector.Notification, error) {
+	return n, nil
+}
+
 // says has the bureau know of a check from now on.
 func (b *bureau) says(k id.Check, out verification.Outcome) {
 	b.mu.Lock()
@@ -99,6 +105,12 @@ type bureauHouse struct {
 const rulesProject, sister, plainProject, otherHouse = 300, 301, 200, 400
 
 func newBureauHouse(t *testing.T, db storetest.DB) *bureauHouse {
+	t.Helper()
+	return newBureauHouseOf(t, db, func(b *bureau) verification.Provider { return b })
+}
+
+// newBureauHouseOf makes one whose bureau is what of makes of it.
+func newBureauHouseOf(t *testing.T, db storetest.DB, of func(*bureau) verification.Provider) *bureauHouse {
 	t.Helper()
 	l := &bureauHouse{t: t, db: db, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), bureau: &bureau{knows: map[string]verification.Outcome{}}}
 	b, err := book.New(t.Context(), []book.Home{{Store: db}}, book.Options{
@@ -133,7 +145,7 @@ func newBureauHouse(t *testing.T, db storetest.DB) *bureauHouse {
 			return rules
 		},
 		Verifiers: verification.Directory{
-			{Name: "bureau", Levels: []int64{1, 2}, Provider: l.bureau}, {Name: "people", Levels: []int64{3}, Provider: manual.Manual{}},
+			{Name: "bureau", Levels: []int64{1, 2}, Provider: of(l.bureau)}, {Name: "people", Levels: []int64{3}, Provider: manual.Manual{}},
 		},
 		Persons: persons,
 	})
@@ -622,6 +634,158 @@ func TestOnePersonIsExcludedEverywhere(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A check that is passed as somebody else than an earlier one gives no level: people look
+// at it, and payouts wait meanwhile. Another document under the same name is no other
+// person.
+func TestAnotherPerson(t *testing.T) {
+	t.Parallel()
+	as := func(person int, name string) verification.Outcome {
+		out := passes("", time.Time{})
+		if out.Result.Holder = name; person != 0 {
+			out.Result.Person = hashOf(person)
+		}
+		return out
+	}
+	tests := []struct {
+		name        string
+		first, then verification.Outcome
+		other       bool
+	}{
+		{name: "the same", first: as(1, "Ann Example"), then: as(1, "Ann Example")},
+		{name: "another document", first: as(1, "Ann Example"), then: as(2, "EXAMPLE, Ann")},
+		{name: "the same papers, another way to write the name", first: as(1, "Ann Example"), then: as(1, "Anne Example")},
+		{name: "who it is was not told first", first: as(0, ""), then: as(2, "Bob Other")},
+		{name: "another name", first: as(1, "Ann Example"), then: as(2, "Bob Other"), other: true},
+		{name: "another name alone", first: as(0, "Ann Example"), then: as(0, "Bob Other"), other: true},
+		{name: "another hash, and no names", first: as(1, ""), then: as(2, ""), other: true},
+		{name: "another hash, and one name", first: as(1, ""), then: as(2, "Bob Other"), other: true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			l := newBureauHouse(t, book.NewMemory())
+			one, two := l.begun(rulesProject, "ann", 1), id.Check{}
+			if err := l.hear(one, test.first); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second time, of a check that is anew
+				two = l.begun(rulesProject, "ann", 2)
+				if err := l.hear(two, test.then); err != nil {
+					t.Fatal(err)
+				}
+				if !test.other {
+					break
+				}
+			}
+			cases, err := l.db.Cases(t.Context(), id.Case{}, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !test.other {
+				if l.want(two, customer.CheckPassed, rulesProject, "ann", 2); len(cases) != 0 {
+					t.Errorf("cases %+v, want none", cases)
+				}
+				return
+			}
+			l.want(two, customer.CheckFailed, rulesProject, "ann", 1)
+			l.want(one, customer.CheckPassed, rulesProject, "ann", 1)
+			c := l.customer(rulesProject, "ann")
+			if row := l.check(two); row.Reason != "other_person" || len(cases) != 2 || c.Review != 2 || cases[0].Kind != "other_person" || cases[0].Customer != c.ID || !cases[0].Payment.IsZero() {
+				t.Fatalf("failed as %q; %d open cases: %+v", row.Reason, c.Review, cases)
+			}
+			l.sound()
+			for _, found := range cases {
+				if _, err := l.flows.SettleCase(t.Context(), flow.CaseChange{Case: found.ID, By: paul, Note: "x"}, flow.SettleClose); !errors.Is(err, flow.ErrRole) {
+					t.Errorf("closed by %s: %v, want ErrRole", paul.Name, err)
+				}
+				by := operator.Actor{Name: "mia", Roles: "mlro"}
+				if _, err := l.flows.SettleCase(t.Context(), flow.CaseChange{Case: found.ID, By: by, Note: "married"}, flow.SettleClose); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c := l.customer(rulesProject, "ann"); c.Review != 0 {
+				t.Errorf("%d open cases when all are closed", c.Review)
+			}
+			// The way out: the earlier check is taken back, and the customer is checked anew.
+			if _, err := l.flows.DecideCheck(t.Context(), one, flow.Decision{Reason: "mismatch"}, ann); err != nil {
+				t.Fatal(err)
+			}
+			anew := l.begun(rulesProject, "ann", 2)
+			if err := l.hear(anew, test.then); err != nil {
+				t.Fatal(err)
+			}
+			l.want(anew, customer.CheckPassed, rulesProject, "ann", 2)
+			l.sound()
+		})
+	}
+}
+
+// sound fails the test unless every invariant holds.
+func (l *bureauHouse) sound() {
+	l.t.Helper()
+	report, err := verify.Run(l.t.Context(), l.db, verify.Options{})
+	if err != nil || !report.OK {
+		l.t.Errorf("verify: %v %v", report.Violations, err)
+	}
+}
+
+// One customer of a person who cannot be told keeps none of the others from hearing, and
+// is told again and again, alone.
+func TestLinkGoesOn(t *testing.T) {
+	t.Parallel()
+	l := newBureauHouse(t, book.NewMemory())
+	names := []string{"a1", "a2", "a3", "a4", "a5"}
+	for _, name := range names {
+		l.verified(rulesProject, name, 1)
+	}
+	k := l.customer(rulesProject, "a1").Person
+	ghost := customer.KeyOf(3, "3", "ghost") // the first of them, and nobody
+	if _, err := book.Do(t.Context(), l.book, book.Act[struct{}]{Name: "test.ghost", Bucket: k.Bucket(), Decide: func(p *book.Page) (struct{}, error) {
+		row, ok := p.Persons.Get(id.Person(k))
+		members, err := customer.MembersOf(row)
+		if err != nil || !ok || len(members) != len(names) {
+			return struct{}{}, fmt.Errorf("person %+v (found %t): %w", row, ok, err)
+		}
+		text, err := json.Marshal(append([]customer.Member{{Customer: ghost, Joined: true}}, members...))
+		row.Members = string(text)
+		p.Persons.Put(row)
+		return struct{}{}, err
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	out := flow.CustomerChange{Project: l.project(rulesProject), CustomerID: "a3", By: operator.Actor{Name: "one", Roles: "rg_officer"}}
+	if err := l.flows.Restrict(t.Context(), out, customer.Restraint{Restriction: customer.OperatorExcluded}); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	l.work = nil
+	l.mu.Unlock()
+	own := due.Due{ID: l.customer(rulesProject, "a3").ID.Raw(), Kind: due.Link}
+	if err := l.flows.Handle(t.Context(), own); err == nil || !strings.Contains(err.Error(), ghost.String()) {
+		t.Errorf("linked with nobody: %v, want an error that names them", err)
+	}
+	for _, name := range names {
+		l.restricted(rulesProject, name, customer.OperatorExcluded)
+	}
+	if _, waits := l.due(own.ID); !waits {
+		t.Error("who was not told will not be told")
+	}
+	// Told again, those who have heard are not even asked to change.
+	acts := 0
+	l.db.(*book.Memory).Fail = func(s book.Step) book.Fault {
+		if s == book.StepCommit {
+			acts++
+		}
+		return book.FaultNone
+	}
+	if err := l.flows.Handle(t.Context(), own); err == nil {
+		t.Error("linked with nobody")
+	}
+	if acts > 1 { // that of joining
+		t.Errorf("%d acts to tell those again who have heard", acts)
+	}
 }
 
 // A process that dies at any point of linking leaves a due row, and whoever takes it

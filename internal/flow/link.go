@@ -65,10 +65,12 @@ func (f *Flows) link(ctx context.Context, d due.Due) error {
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, person := range v.Persons {
-		if err := f.linkTo(ctx, person, k); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, f.linkTo(ctx, person, k))
+	}
+	if failed != nil {
+		return failed // the due row has it done again: by then it is for those alone who have not heard
 	}
 	_, err = book.Do(ctx, f.book, book.Act[struct{}]{
 		Name: "link.end", Bucket: k.Bucket(), Background: true,
@@ -88,29 +90,29 @@ func (f *Flows) link(ctx context.Context, d due.Due) error {
 }
 
 // linkTo makes a customer a member of a person, and has the restrictions of each told
-// to the other: the new member's to all, and all theirs to a new member.
+// to the other: the new member's to all, and all theirs to a new member. One who cannot
+// be told keeps nobody else from hearing.
 func (f *Flows) linkTo(ctx context.Context, person id.Person, k id.Customer) error {
 	members, err := f.join(ctx, person, k, false)
 	if err != nil {
 		return err
 	}
 	joined := slices.ContainsFunc(members, func(m customer.Member) bool { return m.Customer == k && m.Joined })
+	var failed error
 	for _, m := range members {
 		if m.Customer == k {
 			continue
 		}
-		if err := f.restrictAs(ctx, m.Customer, k); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return errors.Join(failed, ctx.Err())
 		}
-		if joined {
-			continue
-		}
-		if err := f.restrictAs(ctx, k, m.Customer); err != nil {
-			return err
+		failed = errors.Join(failed, f.restrictAs(ctx, m.Customer, k))
+		if !joined {
+			failed = errors.Join(failed, f.restrictAs(ctx, k, m.Customer))
 		}
 	}
-	if joined {
-		return nil
+	if joined || failed != nil {
+		return failed
 	}
 	_, err = f.join(ctx, person, k, true)
 	return err
@@ -171,6 +173,9 @@ func (f *Flows) restrictAs(ctx context.Context, k, as id.Customer) error {
 	if len(from.Restraints)+len(from.Gone) == 0 || mutation == "unlinked" {
 		return nil
 	}
+	if known, err := f.hasHeard(ctx, k, as, from); known || err != nil {
+		return err
+	}
 	_, err = book.Do(ctx, f.book, book.Act[struct{}]{
 		Name: "person.restrict", Bucket: k.Bucket(), Background: true,
 		Hint: func(p *book.Page) { p.Customers.Get(k) },
@@ -207,6 +212,26 @@ func (f *Flows) restrictAs(ctx context.Context, k, as id.Customer) error {
 		return fmt.Errorf("restrict %s as %s: %w", k, as, err)
 	}
 	return nil
+}
+
+// hasHeard reports whether a customer's row says already what restrictAs would make of
+// it. Whoever tells many of which one failed asks again, and the others cost no act.
+func (f *Flows) hasHeard(ctx context.Context, k, as id.Customer, from customer.Limits) (bool, error) {
+	c, ok, err := f.read.Customer(ctx, k)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("read customer %s: %w", k, err)
+	case !ok:
+		return false, fmt.Errorf("customer %s: %w", k, errNobody)
+	}
+	own, err := customer.DecodeLimits(c.Limits)
+	if err != nil {
+		return false, fmt.Errorf("limits of %s: %w", k, err)
+	}
+	now := f.opts.Now().UnixMicro()
+	next, limits, _ := c.RestrictAs(own, as, from, now)
+	next, _, _ = next.LiftAs(limits, from, now)
+	return next == c, nil
 }
 
 var errNobody = errors.New("no such customer")

@@ -138,6 +138,7 @@ func (c *checks) resume(p *book.Page, k id.Payment, owner string) (*waiting, err
 // ResumePayout goes on with a payout that waited: its PSP account may take it again,
 // its customer may be verified now. The worker holds the lease of d.
 func (f *Flows) ResumePayout(ctx context.Context, d due.Due) error {
+	f.screenPayout(ctx, id.Payment(d.ID), f.opts.CallLimit)
 	_, _, err := f.onPayout(ctx, deed{name: "payout.resume", payout: id.Payment(d.ID), goesOn: true, decide: func(w *waiting) error {
 		w.x.forgetPayoutDue()
 		switch {
@@ -318,6 +319,7 @@ func (w *waiting) giveBack(t part) error {
 // of them it goes on, and the checks run again. Errors: ErrState, ErrSamePerson,
 // ErrNoPerson.
 func (f *Flows) ApprovePayout(ctx context.Context, k id.Payment, who operator.Actor, why string) (payment.Payment, payment.Review, error) {
+	f.screenPayout(ctx, k, screenBudget)
 	return f.onPayout(ctx, deed{name: "payout.approve", payout: k, who: who, why: why, goesOn: true, decide: func(w *waiting) error {
 		switch {
 		case !who.Person():
@@ -341,6 +343,7 @@ func (f *Flows) ApprovePayout(ctx context.Context, k id.Payment, who operator.Ac
 // such as for approval. Errors: ErrState, ErrNoPerson; ErrRole if the hold is for
 // another role to end.
 func (f *Flows) ReleaseHold(ctx context.Context, k id.Payment, who operator.Actor, why string) (payment.Payment, payment.Review, error) {
+	f.screenPayout(ctx, k, screenBudget)
 	return f.onPayout(ctx, deed{name: "payout.release", payout: k, who: who, why: why, goesOn: true, releases: true, decide: func(w *waiting) error {
 		d := w.last().Decision
 		switch {

@@ -19,8 +19,9 @@ import (
 )
 
 // Checks answers /n/kyc/{account}: what those tell who check customers. It is taken
-// as a PSP's news is, verified or nothing, stored as it came, answered and then
-// applied; and it is the provider's own word, so that nobody is asked once more.
+// as a PSP's news is, verified or nothing, stored, answered and then applied; and it
+// is the provider's own word, so that nobody is asked once more. Unlike a PSP's it is
+// not stored as it came: a name in it is written nowhere.
 func (n *Inbox) Checks() http.Handler { return http.HandlerFunc(n.takeCheck) }
 
 func (n *Inbox) takeCheck(w http.ResponseWriter, r *http.Request) {
@@ -46,20 +47,24 @@ func (n *Inbox) takeCheck(w http.ResponseWriter, r *http.Request) {
 		n.unavailable(w, flow.KYC, false)
 		return
 	}
-	news, err := reader.ReadNotification(connector.Notification{Method: r.Method, Header: r.Header, Body: body})
+	came := connector.Notification{Method: r.Method, Header: r.Header, Body: body}
+	news, err := reader.ReadNotification(came)
+	if err == nil {
+		came, err = reader.Kept(came, n.opts.Flows.HolderHash(news.Outcome.Result.Holder))
+	}
 	switch {
 	case errors.Is(err, connector.ErrSignature):
 		n.count(flow.KYC, "forged")
 		n.neutral(w, false, http.StatusUnauthorized)
 		return
-	case err != nil, !utf8.Valid(body), bytes.IndexByte(body, 0) >= 0: // a database would refuse the last two
+	case err != nil, !storable(body), !storable(came.Body):
 		n.count(flow.KYC, "malformed")
 		n.neutral(w, false, http.StatusBadRequest)
 		return
 	}
 	crash.At(crash.NewsVerified)
 	named := connector.News{Final: true, EventID: news.EventID} // what it is known by
-	if err := n.store(r.Context(), flow.KYC, account, kept(r.Header, reader.NewsHeaders()), body, named); err != nil {
+	if err := n.store(r.Context(), flow.KYC, account, kept(came.Header, reader.NewsHeaders()), came.Body, named); err != nil {
 		n.opts.Log.Error("store notification", "connector", flow.KYC, "error", err)
 		n.unavailable(w, flow.KYC, false)
 		return
@@ -68,6 +73,9 @@ func (n *Inbox) takeCheck(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, `{"status":"ok"}`)
 }
+
+// storable refuses what a database would.
+func storable(body []byte) bool { return utf8.Valid(body) && bytes.IndexByte(body, 0) < 0 }
 
 // checker gives who reads the news of a provider.
 func (n *Inbox) checker(account string) (verification.NewsReader, bool) {

@@ -51,8 +51,16 @@ func (b bureau) ReadNotification(n connector.Notification) (verification.News, e
 	}
 	return verification.News{
 		EventID: v.Get("event"), Reference: v.Get("check"), Level: level,
-		Outcome: verification.Outcome{Kind: verification.Kind(v.Get("kind")), Result: verification.Result{Reason: v.Get("reason")}},
+		Outcome: verification.Outcome{Kind: verification.Kind(v.Get("kind")), Result: verification.Result{Reason: v.Get("reason"), Holder: v.Get("holder")}},
 	}, nil
+}
+
+func (b bureau) Kept(n connector.Notification, _ string) (connector.Notification, error) {
+	v, err := url.ParseQuery(string(n.Body))
+	v.Del("holder")
+	n.Body = []byte(v.Encode())
+	n.Header = http.Header{"X-Bureau": {b.seal(string(n.Body))}}
+	return n, err
 }
 
 // checked gives a house whose customer c1 has a check of level 1 under way.
@@ -127,9 +135,12 @@ func (h *house) wantCheck(k id.Check, state customer.CheckState, level int64) {
 func TestNewsOfACheck(t *testing.T) {
 	t.Parallel()
 	h, b, k := checked(t)
-	passed := "event=e1&check=" + k.String() + "&level=1&kind=passed"
+	passed := "event=e1&check=" + k.String() + "&level=1&kind=passed&holder=Ann+Example"
 	h.heard(b, passed)
 	h.wantRow(payment.InboxApplied, "final: passed", 1)
+	if rows := h.rows(); strings.Contains(rows[0].Body+rows[0].Header, "Ann") {
+		t.Errorf("a name is stored: %+v", rows[0])
+	}
 	h.wantCheck(k, customer.CheckPassed, 1)
 	h.heard(b, passed)
 	h.heard(b, passed+"&again=yes") // the same nonce, dressed up

@@ -160,6 +160,7 @@ func TestCases(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db storetest.DB) {
 		o := shop(t, db)
 		o.hire(operator.Viewer, operator.Support, operator.Finance, operator.PayoutApprover, operator.Admin)
+		o.name("erin", operator.Finance)
 		b, name := o.late("c1", 5000)
 		path := "/admin/cases/" + name
 		seen := o.want("viewer", "GET", path, "", 200)
@@ -196,8 +197,12 @@ func TestCases(t *testing.T) {
 			t.Errorf("assigned = %v", got)
 		}
 		o.want("finance", "POST", path+"/evidence", `{"note":"seen in their books","reference":"TCK-7"}`, 200)
+		if got := o.want("finance", "POST", path+"/resolve", `{"resolution":"credit","note":"theirs"}`, 200); got["state"] != "investigating" || got["proposed"] == nil {
+			t.Errorf("resolved by the first = %v", got)
+		}
+		o.want("finance", "POST", path+"/resolve", `{"resolution":"credit","note":"theirs"}`, 403)
 		for range 2 {
-			if got := o.want("finance", "POST", path+"/resolve", `{"resolution":"credit","note":"theirs"}`, 200); got["state"] != "resolved" || got["resolution"] != "credit" || len(got["log"].([]any)) != 3 {
+			if got := o.want("erin", "POST", path+"/resolve", `{"resolution":"credit","note":"theirs"}`, 200); got["state"] != "resolved" || got["resolution"] != "credit" || len(got["log"].([]any)) != 4 {
 				t.Errorf("resolved = %v", got)
 			}
 		}
@@ -212,7 +217,7 @@ func TestCases(t *testing.T) {
 		}
 		o.want("finance", "GET", "/admin/cases?state=lost", "", 422)
 		for what, want := range map[[2]string]int{
-			{"viewer", "case.read"}: 1, {"support", "case.assign"}: 1, {"finance", "case.evidence"}: 1, {"finance", "case.credit"}: 1, {"finance", "case.list"}: 2,
+			{"viewer", "case.read"}: 1, {"support", "case.assign"}: 1, {"finance", "case.evidence"}: 1, {"finance", "case.credit"}: 1, {"erin", "case.credit"}: 1, {"finance", "case.list"}: 2,
 		} {
 			if got := o.logged(what[0], what[1]); got != want {
 				t.Errorf("%s by %s is logged %d times, want %d", what[1], what[0], got, want)

@@ -18,10 +18,16 @@ import (
 // speaking is a provider that decides by itself: its checks are no operator's.
 type speaking struct{ manual.Manual }
 
+var _ verification.NewsReader = speaking{}
+
 func (speaking) ReadNotification(connector.Notification) (verification.News, error) {
 	return verification.News{}, connector.ErrMalformed
 }
 func (speaking) NewsHeaders() []string { return nil }
+
+func (speaking) Kept(n connector.Notification, _ string) (connector.Notification, error) {
+	return n, nil
+}
 
 // check begins one of customer c8's, with a worker beside it.
 func (o *office) check(p project.Project, level int64) string {

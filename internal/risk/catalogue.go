@@ -42,7 +42,7 @@ var catalogue = []entry{
 	{id: ruleElsewhere, built: true, payout: true},
 	{id: "A08"},
 	{id: "A09"},
-	{id: "A10", built: true, mandatory: true, params: []string{"unclear_permille"}, payout: true},
+	{id: "A10", built: true, mandatory: true, params: []string{"unclear_permille", "freeze_permille"}, payout: true},
 	{id: ruleSum30, built: true, params: []string{"sum_minor"}, deposit: true, payout: true},
 	{id: "A12"},
 	{id: "A13"},

@@ -17,6 +17,7 @@ type DepositFacts struct {
 	Restriction       string       `json:"restriction,omitempty"` // in force now: cool_off, self_excluded, …
 	RestrictedUntilUS int64        `json:"restricted_until_us,omitempty"`
 	Level             int64        `json:"level"`
+	PEP               bool         `json:"pep,omitempty"` // a politically exposed person
 	Ever              Sum          `json:"ever,omitempty"`
 	Days180           Sum          `json:"days_180,omitempty"`
 	Days30            Sum          `json:"days_30,omitempty"`
@@ -38,7 +39,7 @@ func (r *Rules) DecideDeposit(f DepositFacts) Decision {
 // all are, and this is found without writing down what each rule has found.
 func (r *Rules) PassesDeposit(f *DepositFacts) bool {
 	level, err := levelOf(f.Level)
-	if err != nil || f.Restriction != "" {
+	if err != nil || f.Restriction != "" || f.PEP {
 		return false
 	}
 	m, err := r.measure(r.KYC.Levels[level].Deposits, sums{f.Ever, f.Days180, f.Days30}, f.Amount)
@@ -124,6 +125,7 @@ func (j *judge) depositRules(f DepositFacts) {
 	j.ask(ruleSum180, false, refusedFor(2), false, func(rule Rule) (int64, int64, bool, error) {
 		return j.rules.cumulative(&rule, f.Level < 2, f.Days180, f.Amount)
 	})
+	j.exposed(f.PEP, f.Level)
 	j.ask(ruleSum30, false, refusedFor(3), false, func(rule Rule) (int64, int64, bool, error) {
 		return j.rules.cumulative(&rule, f.Level < 3, f.Days30, f.Amount)
 	})

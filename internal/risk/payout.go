@@ -59,6 +59,7 @@ type PayoutFacts struct {
 	Countries     []string `json:"countries,omitempty"` // of IP, card, verification, bank, as far as known
 	Sanctions     *int64   `json:"sanctions,omitempty"` // permille of the best match of a screening newer than the level; nil: there was none, and the level stands for the last
 	PEP           bool     `json:"pep,omitempty"`
+	Unscreened    bool     `json:"unscreened,omitempty"` // who screens has not answered in time, and the last answer is too old
 
 	// Check 9, approval.
 	Approvals int `json:"approvals,omitempty"` // by different people, none of them the last editor
@@ -453,7 +454,10 @@ func (j *judge) payoutRules(f PayoutFacts) {
 func (j *judge) sanctions(f PayoutFacts) {
 	j.ask("A10", true, waits, true, func(rule Rule) (int64, int64, bool, error) {
 		threshold := rule.Params["unclear_permille"]
-		if f.Sanctions == nil {
+		switch {
+		case f.Unscreened: // limits-and-risk.md section 0: what is not heard within its time holds a payout
+			return 0, 0, false, errUnscreened
+		case f.Sanctions == nil:
 			return 0, threshold, false, nil
 		}
 		if *f.Sanctions < 0 || *f.Sanctions > 1000 {
@@ -461,8 +465,15 @@ func (j *judge) sanctions(f PayoutFacts) {
 		}
 		return *f.Sanctions, threshold, *f.Sanctions >= threshold, nil
 	})
-	if f.PEP && f.Level < Levels-1 {
-		j.note(finding{Hit: Hit{Rule: "A10_pep", Value: f.Level, Threshold: Levels - 1, Action: StepUp}, says: refusedFor(Levels - 1)})
+	j.exposed(f.PEP, f.Level)
+}
+
+var errUnscreened = errors.New("the lists of sanctions have not been searched in time")
+
+// exposed asks for the highest level of a politically exposed person.
+func (j *judge) exposed(pep bool, level int64) {
+	if pep && level < Levels-1 {
+		j.note(finding{Hit: Hit{Rule: "A10_pep", Value: level, Threshold: Levels - 1, Action: StepUp}, says: refusedFor(Levels - 1)})
 	}
 }
 

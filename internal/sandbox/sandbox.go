@@ -118,6 +118,7 @@ func New(opts Options) (*Sandbox, error) {
 		"paytm":    {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: paytm.Operations},
 		"generic":  {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: generic.Operations},
 		"kyc":      {faults: &fault.Queue{}, behaviours: kyc.Behaviours},
+		"lists":    {faults: &fault.Queue{}, behaviours: kyc.ListBehaviours},
 		"merchant": {faults: &fault.Queue{}, behaviours: merchant.Behaviours, operations: merchant.Operations},
 	}}
 	s.public.Store(&opts.PublicURL)
@@ -163,7 +164,7 @@ func (s *Sandbox) assemble(opts Options) (http.Handler, error) {
 		return nil, err
 	}
 	s.kyc, err = kyc.New(opts.KYC, opts.Clock, kyc.Options{
-		Prefix: "/kyc", Own: func() string { return *s.own.Load() }, Faults: s.connectors["kyc"].faults, Append: appendFor("kyc"), Rand: opts.Rand,
+		Prefix: "/kyc", Own: func() string { return *s.own.Load() }, Faults: s.connectors["kyc"].faults, Lists: s.connectors["lists"].faults, Append: appendFor("kyc"), Rand: opts.Rand,
 		Log: opts.Log, Transport: opts.Transport, Roots: opts.Roots, DecideAfter: opts.DecideAfter, LateAfter: opts.LateAfter,
 		SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, NotifyUnit: opts.NotifyUnit, MaxRecords: opts.MaxRecords,
 	})

@@ -290,7 +290,7 @@ func TestGuideNamesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for connector, behaviours := range map[string][]fault.Behaviour{"paytm": desk.Behaviours, "generic": desk.Behaviours, "kyc": kyc.Behaviours, "merchant": merchant.Behaviours} {
+	for connector, behaviours := range map[string][]fault.Behaviour{"paytm": desk.Behaviours, "generic": desk.Behaviours, "kyc": kyc.Behaviours, "lists": kyc.ListBehaviours, "merchant": merchant.Behaviours} {
 		_, part, found := strings.Cut(string(guide), "### `next` of `"+connector+"`")
 		part, _, _ = strings.Cut(part, "\n##")
 		if rows := strings.Count(part, "\n| `") - 1; !found || rows != len(behaviours) {

@@ -54,6 +54,29 @@ type NewsReader interface {
 	// NewsHeaders are the headers of a notification, Content-Type aside, without which
 	// it cannot be verified again.
 	NewsHeaders() []string
+
+	// Kept gives a notification that ReadNotification has read in the form in which it
+	// is stored, and is read again: nothing in it says to a reader who somebody is
+	// (security.md S41). holder is the keyed hash of the name that it told, which
+	// comes back as Result.HolderHash. What was signed is there as the signature
+	// alone, which proves the bytes as they came to whoever has them.
+	Kept(n connector.Notification, holder string) (connector.Notification, error)
+}
+
+// Screener holds persons whom it has passed against the lists of today: of sanctions,
+// and of politically exposed persons (limits-and-risk.md section 2, rule A10).
+type Screener interface {
+	// Screen asks about the person of a check that was passed. It changes nothing.
+	Screen(ctx context.Context, o Order) Screening
+}
+
+// Screening is what a Screener says, or that we could not hear it.
+type Screening struct {
+	Heard    bool
+	Permille int64  // of the best match with a list of sanctions, 0 to 1000
+	PEP      bool   // a politically exposed person
+	Message  string // for the record
+	Alarm    string // not empty: our configuration is wrong, an operator must look
 }
 
 // Order is one check as the provider must know it.
@@ -93,6 +116,18 @@ func (d Directory) Of(name string) (Provider, bool) {
 	return d[n].Provider, true
 }
 
+// Screener gives the screening of the provider of a name; false if it has none.
+func (d Directory) Screener(name string) (Screener, bool) {
+	by, _ := d.Of(name)
+	s, ok := by.(Screener)
+	return s, ok
+}
+
+// Screens reports whether any of them screens.
+func (d Directory) Screens() bool {
+	return slices.ContainsFunc(d, func(each Named) bool { _, ok := each.Provider.(Screener); return ok })
+}
+
 // Kind is what an Outcome says.
 type Kind string
 
@@ -123,6 +158,7 @@ type Result struct {
 	Until      time.Time // Passed: when it stops to hold; zero: never
 	Person     string    // Passed: PersonKey's hash; empty: the provider gives none
 	Holder     string    // Passed: the name of the person as their document has it
+	HolderHash string    // Passed: PersonKey's hash of the name, where that was not kept
 }
 
 // News is what a verified notification says.

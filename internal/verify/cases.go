@@ -30,6 +30,10 @@ var caseNext = map[payment.CaseState][]payment.CaseState{
 	"closed":        {"open"},
 }
 
+// waitedFor are the kinds of case for which a customer's payouts wait; alone: it is
+// about them, and about no payment.
+var waitedFor = map[string]struct{ alone bool }{"deposit_review": {}, "other_person": {alone: true}, "sanctions_match": {alone: true}}
+
 // judgeCase checks a case by itself: its log leads from open to where it stands, and
 // what it says of its end is so (C5, C13).
 func (c *checker) judgeCase(ctx context.Context, x *payment.Case, about id.Attempt) error {
@@ -43,7 +47,11 @@ func (c *checker) judgeCase(ctx context.Context, x *payment.Case, about id.Attem
 	case want.ended != (x.Resolution != ""):
 		c.violation(C5, "Case %s is %s, and was settled by %q.", x.ID, x.State, x.Resolution)
 	}
-	if x.Kind == "deposit_review" && !want.ended {
+	if held, known := waitedFor[x.Kind]; known && !want.ended {
+		if _, there := c.customers[x.Customer]; held.alone && !there {
+			c.violation(C13, "Case %s is about customer %s, who does not exist.", x.ID, x.Customer)
+			return nil
+		}
 		p := c.customers[x.Customer]
 		p.reviews--
 		c.customers[x.Customer] = p
@@ -55,12 +63,12 @@ func (c *checker) judgeCase(ctx context.Context, x *payment.Case, about id.Attem
 	return nil
 }
 
-// judgeReviews: a customer's payouts wait for as many reviews of their deposits as
-// there are open ones (C13).
+// judgeReviews: a customer's payouts wait for as many cases as there are open ones of
+// the kinds that they wait for (C13).
 func (c *checker) judgeReviews() {
 	for _, k := range slices.SortedFunc(maps.Keys(c.customers), id.Customer.Compare) {
 		if n := c.customers[k].reviews; n != 0 {
-			c.violation(C13, "Customer %q counts %d open reviews of deposits more than there are cases.", k, n)
+			c.violation(C13, "Customer %q counts %d open reviews more than there are cases.", k, n)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"testing"
 
+	"aorta/internal/id"
 	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/verify"
@@ -94,6 +95,11 @@ func TestCasesAndTheLog(t *testing.T) {
 			other(r, "deposit_review", payment.CaseOpen, "", "")
 			r.Cases.Insert[len(r.Cases.Insert)-1].Customer = r.Customers.Insert[0].ID
 		}, want: "counts -1 open reviews"},
+		{name: "other person, of a payment", check: verify.C13, corrupt: func(r rows) { other(r, "other_person", payment.CaseClosed, "close", "") }, want: "is about payment pay_"},
+		{name: "other person, of nobody", check: verify.C13, corrupt: func(r rows) {
+			other(r, "other_person", payment.CaseOpen, "", "")
+			r.Cases.Insert[len(r.Cases.Insert)-1].Payment = id.Payment{}
+		}, want: "is about customer , who does not exist"},
 		{name: "review that there is not", check: verify.C13, corrupt: func(r rows) { r.Customers.Insert[0].Review += 2 }, want: "counts 2 open reviews"},
 		{name: "entry changed", check: verify.C9, corrupt: func(r rows) { r.Audit[1].Who = "bob" }, want: "not what was written"},
 		{name: "entry lost", check: verify.C9, corrupt: func(r rows) { drop(&r.Audit, func(e *operator.Entry) bool { return e.Number == 2 }) }, want: "missing"},

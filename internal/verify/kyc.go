@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 
@@ -67,7 +68,13 @@ func (c *checker) takeCheck(x *customer.Check) {
 	case x.Level < 1 || x.Level > 3:
 		c.violation(C5, "Check %s is for level %d, which does not exist.", x.ID, x.Level)
 	}
-	if want := must == "always" || must == "with an end" && x.UntilUS != 0; want != waits {
+	var facts struct {
+		Screen bool `json:"screen"`
+	}
+	if err := json.Unmarshal([]byte(x.Facts), &facts); err != nil && x.Facts != "" {
+		c.violation(C5, "The facts of check %s cannot be read.", x.ID)
+	}
+	if want := must == "always" || must == "with an end" && (x.UntilUS != 0 || facts.Screen); want != waits {
 		c.violation(C11, "Check %s is %s until %d, and work is due of it: %t.", x.ID, x.State, x.UntilUS, waits)
 	}
 	v := c.verified[x.Customer]

@@ -332,7 +332,7 @@ func (c *checker) takeInbox(n *payment.Inbox) {
 // caseLate is the kind of case that late money is.
 const caseLate = "late_success"
 
-// judgeCases: a case is about a payment that exists, and late money and the
+// judgeCases: a case is about a payment that exists, or a customer, and late money and the
 // cases that tell of it are the same set (C13).
 func (c *checker) judgeCases(ctx context.Context) error {
 	var after id.Case
@@ -346,7 +346,7 @@ func (c *checker) judgeCases(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("read payment of a case: %w", err)
 			}
-			if !ok {
+			if alone := waitedFor[rows[n].Kind].alone; ok == alone || alone && !rows[n].Payment.IsZero() {
 				c.violation(C13, "Case %s is about payment %s, which does not exist.", rows[n].ID, rows[n].Payment)
 			}
 			if err := c.judgeCase(ctx, &rows[n], c.takeCase(&rows[n])); err != nil {

@@ -23,7 +23,7 @@ type person struct {
 	counted         []money.Currency // those of windows that their limits count
 	paid            []money.Currency // and of windows of payouts
 	lastNote        id.Note
-	reviews         int64 // open reviews of their deposits, as the row counts them, less the cases met
+	reviews         int64 // open cases that their payouts wait for, as the row counts them, less the cases met
 }
 
 // scanCustomers reads all customers: the owners of wallets.

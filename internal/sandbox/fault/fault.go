@@ -34,6 +34,9 @@ const (
 	Slow           Behaviour = "slow"
 	Redirect       Behaviour = "redirect"
 	Expire         Behaviour = "expire"
+	Match          Behaviour = "match"
+	Unclear        Behaviour = "unclear"
+	PEP            Behaviour = "pep"
 )
 
 // Bounds of one rule and of the queue.

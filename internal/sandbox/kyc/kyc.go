@@ -39,6 +39,10 @@ var Behaviours = []fault.Behaviour{
 	fault.Timeout, fault.Duplicate, fault.WrongSignature, fault.HTTP500, fault.Slow,
 }
 
+// ListBehaviours are those of the lists that a person is held against: one who was
+// passed is on none, unless a rule says so.
+var ListBehaviours = []fault.Behaviour{fault.Match, fault.Unclear, fault.PEP, fault.Timeout, fault.HTTP500, fault.Slow}
+
 // Account is one platform at the provider.
 type Account struct {
 	Name      string
@@ -52,6 +56,7 @@ type Options struct {
 	Prefix      string                  // of every path, without a trailing slash
 	Own         func() string           // where the simulator is, as a browser reaches it; nil or "": as the platform does
 	Faults      *fault.Queue            // nil: nobody asks for faults
+	Lists       *fault.Queue            // of screenings; nil: nobody is on a list
 	Append      func(line []byte) error // remembers one line before it is answered for; nil keeps memory only
 	Rand        io.Reader               // trace ids; must bear concurrent use
 	Log         *slog.Logger            // nil discards
@@ -92,6 +97,9 @@ func New(accounts []Account, clock func() time.Time, opts Options) (*Simulator, 
 	if opts.Faults == nil {
 		opts.Faults = &fault.Queue{}
 	}
+	if opts.Lists == nil {
+		opts.Lists = &fault.Queue{}
+	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -123,10 +131,11 @@ func New(accounts []Account, clock func() time.Time, opts Options) (*Simulator, 
 		Secret:  func(a *account) string { return a.Secret },
 	}
 	for pattern, h := range map[string]http.HandlerFunc{
-		"POST /v1/checks":                   door.Handler(s.begin),
-		"GET /v1/checks/{reference}":        door.Handler(s.find),
-		"GET /check/{account}/{reference}":  s.page,
-		"POST /check/{account}/{reference}": s.page,
+		"POST /v1/checks":                      door.Handler(s.begin),
+		"GET /v1/checks/{reference}":           door.Handler(s.find),
+		"GET /v1/checks/{reference}/screening": door.Handler(s.screen),
+		"GET /check/{account}/{reference}":     s.page,
+		"POST /check/{account}/{reference}":    s.page,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		s.mux.HandleFunc(method+" "+opts.Prefix+path, h)

@@ -187,3 +187,39 @@ func (s *Simulator) find(c call) (answer, crash) {
 	}
 	return s.about(c, found)
 }
+
+// screening is what is said of a person whom the lists were searched for.
+type screening struct {
+	Reference string `json:"reference"`
+	Permille  int64  `json:"match_permille"`
+	PEP       bool   `json:"pep"`
+	Timestamp string `json:"timestamp"`
+}
+
+// screen is GET /v1/checks/{reference}/screening: the lists of today have whom a rule
+// says, and nobody else.
+func (s *Simulator) screen(c call) (answer, crash) {
+	reference := c.HTTP.PathValue("reference")
+	s.desk.Lock()
+	found := s.known[key{c.Account.Name, reference}]
+	passed := found != nil && found.State == desk.Paid
+	s.desk.Unlock()
+	if !passed {
+		return signed.Refuse(http.StatusNotFound, "not_found", "There is no check of that reference that was passed."), nil
+	}
+	rule := s.opts.Lists.Take("screening")
+	fate := desk.Fate{Next: rule.Next, Delay: rule.Delay}
+	if rule.Next == fault.HTTP500 {
+		return answer{}, func(w http.ResponseWriter, r *http.Request) { s.desk.Crash(w, r, rule) }
+	}
+	if rule.Next == fault.Timeout {
+		return answer{}, func(_ http.ResponseWriter, r *http.Request) { s.desk.Unanswered(r, &fate) }
+	}
+	s.desk.Drag(c.HTTP, &fate)
+	return signed.OK(screening{
+		Reference: reference, Permille: alike[rule.Next], PEP: rule.Next == fault.PEP, Timestamp: instant(s.clock()),
+	}), nil
+}
+
+// alike is how much the best match is like the person, in a thousand.
+var alike = map[fault.Behaviour]int64{fault.Match: 980, fault.Unclear: 900}

@@ -36,6 +36,9 @@ const (
 	scheme          = "sha256="
 )
 
+// keptHeader is not of the protocol: our signature of a webhook as it is stored.
+const keptHeader = "X-Kept"
+
 // Config is one account at a provider. All but the marked ones are needed.
 type Config struct {
 	BaseURL string // "https://kyc.example/aorta"; /v1/checks follows
@@ -89,8 +92,9 @@ func New(c Config) (*Hosted, error) {
 }
 
 // key is an HMAC-SHA256 that has read its secret and nothing else. What is signed
-// begins differently in each of the three uses: a webhook is an object of JSON, a
-// request begins with its time, an answer with its status.
+// begins differently in each of the four uses: a webhook is an object of JSON, a
+// request begins with its time, an answer with its status, and what we store of a
+// webhook with "kept".
 type key struct{ keyed hash.Cloner }
 
 func (k key) sign(parts ...string) string {
@@ -148,10 +152,18 @@ type reply struct {
 	refusal refusal
 }
 
-// call sends one signed request; path is from "v1/" on, and body is nil for a GET.
-// What it gives is verified: an answer without the right signature, of whatever
-// status, is nobody's word.
+// call asks for a check.
 func (h *Hosted) call(ctx context.Context, path string, body *asked) (reply, *exchange.Lost) {
+	var t told
+	r, lost := h.ask(ctx, path, body, &t)
+	r.told = t
+	return r, lost
+}
+
+// ask sends one signed request; path is from "v1/" on, and body is nil for a GET. What
+// it gives is verified: an answer without the right signature, of whatever status, is
+// nobody's word. One of 200 is read into said.
+func (h *Hosted) ask(ctx context.Context, path string, body *asked, said any) (reply, *exchange.Lost) {
 	method, content := http.MethodGet, []byte(nil)
 	if body != nil {
 		var err error
@@ -181,7 +193,7 @@ func (h *Hosted) call(ctx context.Context, path string, body *asked) (reply, *ex
 			}
 			return l
 		}
-		into := any(&r.told)
+		into := said
 		if a.Status != http.StatusOK {
 			into = &r.refusal
 		}
@@ -238,6 +250,40 @@ func (h *Hosted) Lookup(ctx context.Context, o verification.Order) verification.
 		return verification.Outcome{Kind: verification.Unknown, Message: "asked too often"}
 	}
 	return r.unclear()
+}
+
+// Screening is a Hosted whose provider also screens.
+type Screening struct{ *Hosted }
+
+var _ verification.Screener = Screening{}
+
+// screened is what the provider says of a screening.
+type screened struct {
+	Reference string `json:"reference"`
+	Permille  *int64 `json:"match_permille"`
+	PEP       bool   `json:"pep"`
+}
+
+// Screen asks for the person of a check. What is not a signed answer about that very
+// check, with a figure, says nothing: nobody is cleared by it.
+func (s Screening) Screen(ctx context.Context, o verification.Order) verification.Screening {
+	if !exchange.IsName(o.Reference, 64) {
+		return verification.Screening{Alarm: "kyc: a screening without a reference"}
+	}
+	var said screened
+	r, lost := s.ask(ctx, "v1/checks/"+o.Reference+"/screening", nil, &said)
+	switch {
+	case lost != nil:
+		return verification.Screening{Message: lost.Reason, Alarm: lost.Alarm}
+	case r.status == http.StatusTooManyRequests:
+		return verification.Screening{Message: "asked too often"}
+	case r.status != http.StatusOK:
+		no := r.unclear()
+		return verification.Screening{Message: no.Message, Alarm: no.Alarm}
+	case said.Reference != o.Reference || said.Permille == nil || *said.Permille < 0 || *said.Permille > 1000:
+		return verification.Screening{Alarm: "kyc: a screening is about another reference, or has no match_permille of 0 to 1000"}
+	}
+	return verification.Screening{Heard: true, Permille: *said.Permille, PEP: said.PEP}
 }
 
 // unclear is a signed answer that no rule of ours reads.
@@ -343,7 +389,12 @@ func (h *Hosted) ReadNotification(n connector.Notification) (verification.News, 
 		return verification.News{}, malformed("method is not POST")
 	}
 	// The signature first: a stranger is told that he is one, whatever else is wrong.
-	if !h.key.verify(n.Header.Get(signatureHeader), string(n.Body)) {
+	stored := n.Header.Get(keptHeader) != ""
+	good := h.key.verify(n.Header.Get(signatureHeader), string(n.Body))
+	if stored {
+		good = h.key.verify(n.Header.Get(keptHeader), keptMark, string(n.Body))
+	}
+	if !good {
 		return verification.News{}, connector.ErrSignature
 	}
 	if kind := n.Header.Get("Content-Type"); kind != "" {
@@ -351,7 +402,7 @@ func (h *Hosted) ReadNotification(n connector.Notification) (verification.News, 
 			return verification.News{}, malformed("content type is not application/json")
 		}
 	}
-	var t told
+	var t kept
 	if err := json.Unmarshal(n.Body, &t); err != nil {
 		return verification.News{}, malformed("body is not JSON of the agreed shape")
 	}
@@ -372,15 +423,51 @@ func (h *Hosted) ReadNotification(n connector.Notification) (verification.News, 
 	case at.Sub(received) > maxAhead:
 		return verification.News{}, malformed("timestamp is in the future")
 	}
-	out, why := h.read(t)
+	out, why := h.read(t.told)
 	if why != "" {
 		return verification.News{}, malformed(why)
+	}
+	if stored {
+		out.Result.HolderHash = t.HolderHash
 	}
 	return verification.News{EventID: t.EventID, Reference: t.Reference, Level: t.Level, Outcome: out}, nil
 }
 
-// NewsHeaders names the signature.
-func (h *Hosted) NewsHeaders() []string { return []string{signatureHeader} }
+// NewsHeaders names the signatures: the provider's, and ours of what is stored.
+func (h *Hosted) NewsHeaders() []string { return []string{signatureHeader, keptHeader} }
+
+// kept is a webhook as it is stored.
+type kept struct {
+	told
+	HolderHash string `json:"holder_hash,omitempty"`
+}
+
+// keptMark begins what is signed of one.
+const keptMark = "kept"
+
+// Kept gives a webhook without the name, and without whatever the provider says
+// beyond the protocol. Its bytes are others than those that were signed, so it is
+// signed anew; the signature of the bytes that came stays beside it. A plain digest
+// of them would tell the name to whoever tries the names there are.
+func (h *Hosted) Kept(n connector.Notification, holder string) (connector.Notification, error) {
+	var t kept
+	if err := json.Unmarshal(n.Body, &t.told); err != nil {
+		return n, malformed("body is not JSON of the agreed shape")
+	}
+	t.Holder, t.HolderHash, t.URL = "", holder, ""
+	if t.Reason != "" {
+		t.Reason = reasonOf(t.Reason)
+	}
+	body, err := json.Marshal(t)
+	if err != nil {
+		return n, malformed(err.Error())
+	}
+	n.Header = http.Header{
+		"Content-Type": {"application/json"}, signatureHeader: n.Header.Values(signatureHeader), keptHeader: {h.key.sign(keptMark, string(body))},
+	}
+	n.Body = body
+	return n, nil
+}
 
 func malformed(why string) error { return fmt.Errorf("%w: %s", connector.ErrMalformed, why) }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -433,5 +434,55 @@ func TestForeignNews(t *testing.T) {
 	n.Header.Set("X-Signature", "sha256="+strings.ToUpper(strings.TrimPrefix(sign(body), "sha256=")))
 	if news, err := h.ReadNotification(n); err != nil || news.Outcome.Kind != verification.Passed {
 		t.Errorf("ReadNotification of a good one = %+v, %v", news, err)
+	}
+}
+
+// TestKept: what is stored of a webhook tells nobody's name, is read again as what came,
+// and is nothing that anybody else can have written.
+func TestKept(t *testing.T) {
+	t.Parallel()
+	h := connect(t, config("https://kyc.example"))
+	person := strings.Repeat("0a", 32)
+	body := `{"event_id":"e1","reference":"kyc_1","check_id":"c1","level":2,"status":"passed","person":"` + person +
+		`","holder":"Ann Example","holder_hash":"forged","date_of_birth":"1990-01-01","expires_at":"2090-01-01T00:00:00Z","timestamp":"` + time.Now().UTC().Format(time.RFC3339) + `"}`
+	came := connector.Notification{Method: http.MethodPost, Header: http.Header{"X-Signature": {sign(body)}}, Body: []byte(body)}
+	news, err := h.ReadNotification(came)
+	if err != nil || news.Outcome.Result.Holder != "Ann Example" || news.Outcome.Result.HolderHash != "" {
+		t.Fatalf("as it came: %+v, %v", news, err)
+	}
+	stored, err := h.Kept(came, "a hash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"Ann", "Example", "1990", "forged"} {
+		if strings.Contains(string(stored.Body), secret) || strings.Contains(fmt.Sprint(stored.Header), secret) {
+			t.Errorf("%q is stored: %s %v", secret, stored.Body, stored.Header)
+		}
+	}
+	if stored.Header.Get("X-Signature") != sign(body) {
+		t.Error("the signature of what came is not kept")
+	}
+	again, err := h.ReadNotification(stored)
+	want := news
+	want.Outcome.Result.Holder, want.Outcome.Result.HolderHash = "", "a hash"
+	if err != nil || again != want {
+		t.Errorf("read again: %+v, %v, want %+v", again, err, want)
+	}
+	for name, spoil := range map[string]func(*connector.Notification){
+		"another person": func(n *connector.Notification) {
+			n.Body = bytes.Replace(n.Body, []byte("0a0a"), []byte("0b0b"), 1)
+		},
+		"signed as a webhook": func(n *connector.Notification) { n.Header = http.Header{"X-Kept": {sign(string(n.Body))}} },
+		"by its first signature": func(n *connector.Notification) {
+			n.Header = http.Header{"X-Signature": n.Header.Values("X-Signature")}
+		},
+		"for a webhook": func(n *connector.Notification) { n.Header = http.Header{"X-Signature": n.Header.Values("X-Kept")} },
+	} {
+		n := stored
+		n.Header = stored.Header.Clone()
+		spoil(&n)
+		if news, err := h.ReadNotification(n); !errors.Is(err, connector.ErrSignature) {
+			t.Errorf("%s: %+v, %v, want ErrSignature", name, news, err)
+		}
 	}
 }
