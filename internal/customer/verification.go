@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"aorta/internal/id"
 )
@@ -51,6 +52,8 @@ type Verification struct {
 	Last    id.Check    // the newest that was decided
 	Persons []id.Person // who they were known as, the newest first
 	Listed  Screening   // what lists of sanctions say of them
+	Age     int64       // in full years, when it was last told; 0: it was not
+	AgeUS   int64       // when that was
 	Warned  int64       // the level that they were told they will soon need; 0: none above what they have
 
 	Day     int64 // of unix time, when a check was last begun
@@ -74,6 +77,35 @@ func (s Screening) Match() int64 {
 	}
 	return s.Permille
 }
+
+// AgeAt is how old the customer is at least, in full years; 0: nobody has told. Who was
+// told of in years alone has their birthday a year later at the latest.
+func (v Verification) AgeAt(nowUS int64) int64 {
+	if v.Age == 0 {
+		return 0
+	}
+	from, now := time.UnixMicro(v.AgeUS).UTC(), time.UnixMicro(nowUS).UTC()
+	years := now.Year() - from.Year()
+	if from.AddDate(years, 0, 0).After(now) {
+		years--
+	}
+	return v.Age + int64(max(0, years))
+}
+
+// AgeAt is Verification.AgeAt, of a row that says nothing without being read.
+func (c Customer) AgeAt(nowUS int64) int64 {
+	if !strings.Contains(c.Checks, ageMark) {
+		return 0
+	}
+	v, err := DecodeVerification(c.Checks)
+	if err != nil {
+		return 0 // it is wrong, and verify says so; who they are is not known
+	}
+	return v.AgeAt(nowUS)
+}
+
+// ageMark begins the word that tells an age.
+const ageMark = "^"
 
 // exposedWord is how the text of a row ends that is about a politically exposed person.
 const exposedWord = "/pep"
@@ -191,9 +223,9 @@ func (c Customer) LevelAt(nowUS int64) int64 {
 }
 
 // Encode writes the verification as the stores keep it: a word for each proof, check
-// under way, person, the last check, the screening, the level that was told and the
-// count of the day: "2/kyc_…/1893456000000000 ?3/kyc_… @per_… !kyc_… *1/1767…/0/0/pep
-// ~3 #20780/1"; nothing is "".
+// under way, person, the last check, the screening, the age, the level that was told
+// and the count of the day: "2/kyc_…/1893456000000000 ?3/kyc_… @per_… !kyc_…
+// *1/1767…/0/0/pep ^34/1767… ~3 #20780/1"; nothing is "".
 func (v Verification) Encode() string {
 	var words []string
 	for _, p := range v.Proofs {
@@ -210,6 +242,9 @@ func (v Verification) Encode() string {
 	}
 	if v.Listed != (Screening{}) {
 		words = append(words, v.Listed.encode())
+	}
+	if v.Age > 0 {
+		words = append(words, ageMark+strconv.FormatInt(v.Age, 10)+"/"+strconv.FormatInt(v.AgeUS, 10))
 	}
 	if v.Warned > 0 {
 		words = append(words, "~"+strconv.FormatInt(v.Warned, 10))
@@ -243,14 +278,12 @@ func (v *Verification) read(word string) (err error) {
 		v.Last, err = id.ParseCheck(word[1:])
 	case '*':
 		v.Listed, err = screening(word[1:])
+	case '^':
+		v.Age, v.AgeUS, err = pair(word[1:])
 	case '~':
 		v.Warned, err = strconv.ParseInt(word[1:], 10, 64)
 	case '#':
-		day, count, _ := strings.Cut(word[1:], "/")
-		var err2 error
-		v.Day, err = strconv.ParseInt(day, 10, 64)
-		v.Started, err2 = strconv.ParseInt(count, 10, 64)
-		err = errors.Join(err, err2)
+		v.Day, v.Started, err = pair(word[1:])
 	case '?':
 		var p Proof
 		p, err = proof(word[1:] + "/0")
@@ -261,6 +294,14 @@ func (v *Verification) read(word string) (err error) {
 		v.Proofs = append(v.Proofs, p)
 	}
 	return err
+}
+
+// pair reads two numbers with a stroke between them.
+func pair(text string) (a, b int64, err error) {
+	first, second, _ := strings.Cut(text, "/")
+	a, err = strconv.ParseInt(first, 10, 64)
+	b, err2 := strconv.ParseInt(second, 10, 64)
+	return a, b, errors.Join(err, err2)
 }
 
 func (s Screening) encode() string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"time"
 
 	"aorta/internal/customer"
 	"aorta/internal/id"
@@ -85,15 +86,34 @@ func TestChecksUnderWay(t *testing.T) {
 	if _, ok := v.Under(1); ok || v.Last != checkID(8) {
 		t.Errorf("still under way, or the last is %v", v.Last)
 	}
-	v.Warned = 3
+	v.Warned, v.Age, v.AgeUS = 3, 34, 5*dayUS
+	v.Listed = customer.Screening{On: true, AtUS: 5 * dayUS, Permille: 900, Cleared: 870, PEP: true}
 	again, err := customer.DecodeVerification(v.Encode())
 	if err != nil || !reflect.DeepEqual(again, v) {
 		t.Errorf("%+v is read back as %+v, %v", v, again, err)
 	}
-	for _, bad := range []string{"x", "9/" + checkID(1).String() + "/0", "1/kyc_/0", "@", "@per_1", "!kyc_1", "#1", "~", "?1"} {
+	for _, bad := range []string{"x", "9/" + checkID(1).String() + "/0", "1/kyc_/0", "@", "@per_1", "!kyc_1", "#1", "~", "?1", "*1/2/3", "*2/1/2/3", "*1/x/2/3", "^", "^34"} {
 		if got, err := customer.DecodeVerification(bad); err == nil {
 			t.Errorf("%q is read as %+v", bad, got)
 		}
+	}
+}
+
+// TestAge: who was told of in years is at least so old, and a year older a year later.
+func TestAge(t *testing.T) {
+	t.Parallel()
+	told := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
+	c := customer.Customer{Checks: customer.Verification{Age: 24, AgeUS: told.UnixMicro()}.Encode()}
+	for at, want := range map[time.Time]int64{
+		told: 24, told.AddDate(0, 0, -1): 24, told.AddDate(0, 11, 20): 24, told.AddDate(1, 0, 0).Add(-time.Second): 24,
+		told.AddDate(1, 0, 0): 25, told.AddDate(10, 0, 0): 34,
+	} {
+		if got := c.AgeAt(at.UnixMicro()); got != want {
+			t.Errorf("at %s: %d years, want %d", at, got, want)
+		}
+	}
+	if got := (customer.Customer{}).AgeAt(told.UnixMicro()); got != 0 {
+		t.Errorf("of whom nothing is known: %d years", got)
 	}
 }
 

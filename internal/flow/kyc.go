@@ -539,6 +539,9 @@ func (v *verdict) pass(merchant int64, known customer.Verification, facts *check
 		facts.Person, who = r.Person, personID(v.flows.book.Buckets(), merchant, r.Person)
 	}
 	facts.Holder = v.holder()
+	if r.Age > 0 {
+		known.Age, known.AgeUS = r.Age, v.page.NowUS()
+	}
 	if facts.Screen = v.flows.screens(v.row.Provider); facts.Screen {
 		known.Listed.On = true
 	}

@@ -731,6 +731,48 @@ func (l *bureauHouse) sound() {
 	}
 }
 
+// A maximum for the young is for all whose age nobody has told, and for nobody else who
+// is older.
+func TestMaximumOfTheYoung(t *testing.T) {
+	t.Parallel()
+	h := licensed(t, 1)
+	h.rules = rulesOf(t, "[[limits.maximum]]\nkind = \"deposit\"\nperiod = \"day\"\nminor = 5000\ncurrency = \"INR\"\nunder_age = 25\n")
+	h.paid("one", 4000)
+	refused := func(what string, want bool) {
+		t.Helper()
+		_, err := h.deposit(what, inr(2000))
+		if no := new(*risk.Refusal); errors.As(err, no) != want || want && (*no).Code != risk.CodeLimitExceeded {
+			t.Errorf("%s: %v, want a refusal: %t", what, err, want)
+		}
+	}
+	refused("nobody knows", true)
+	aged := func(age int64, since time.Time) {
+		t.Helper()
+		k := h.flows.CustomerOf(h.pr, "c1")
+		h.act(k.Bucket(), func(p *book.Page) {
+			c, _ := p.Customers.Get(k)
+			v, _ := customer.DecodeVerification(c.Checks)
+			v.Age, v.AgeUS = age, since.UnixMicro()
+			c.Checks = v.Encode()
+			p.Customers.Put(c)
+		})
+	}
+	aged(24, h.clock())
+	refused("24", true)
+	aged(24, h.clock().AddDate(-1, 0, 0))
+	refused("24 a year ago", false)
+
+	l := newBureauHouse(t, book.NewMemory())
+	out := passes(hashOf(1), time.Time{})
+	out.Result.Age = 31
+	if err := l.hear(l.begun(rulesProject, "ann", 1), out); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.customer(rulesProject, "ann").AgeAt(l.clock().UnixMicro()); got != 31 {
+		t.Errorf("told of 31 years, kept are %d", got)
+	}
+}
+
 // One customer of a person who cannot be told keeps none of the others from hearing, and
 // is told again and again, alone.
 func TestLinkGoesOn(t *testing.T) {

@@ -211,7 +211,7 @@ type bound struct {
 
 // bounds gives all limits of a customer that choose finds, one by one, until use has an
 // error: their own, those that the house has set for them, and those of the rules for
-// everybody. How old somebody is nobody has told us, so the limits of the young are for all.
+// everybody. Those of the young are for all whose age nobody has told.
 func (t *tally) bounds(choose func(customer.LimitKind) bool, use func(bound) error) error {
 	own := func(x customer.Limit) error { return use(bound{x.Kind, x.Period, x.Amount, x.LowerUS}) }
 	if t.headOnly {
@@ -229,7 +229,7 @@ func (t *tally) bounds(choose func(customer.LimitKind) bool, use func(bound) err
 	}
 	for _, m := range t.rules.Limits.Maxima {
 		k := customer.LimitKind(m.Kind)
-		if !choose(k) {
+		if !choose(k) || m.UnderAge > 0 && t.customer.AgeAt(t.nowUS) >= m.UnderAge {
 			continue
 		}
 		if err := use(bound{kind: k, period: periodOf(m.Period), amount: m.Amount}); err != nil {

@@ -114,7 +114,7 @@ func (d door) decision(req checkRequest) (flow.Decision, error) {
 	if out.Result.Person, err = d.Operators.Flows.Person(req.Name, birth, req.Document); err != nil {
 		return out, badRequest{verification.ErrFacts.Error()}
 	}
-	out.Result.Holder = req.Name
+	out.Result.Holder, out.Result.Age = req.Name, verification.AgeOf(birth, d.Operators.Now())
 	return out, nil
 }
 

@@ -39,7 +39,7 @@ func (r *Rules) DecideDeposit(f DepositFacts) Decision {
 // all are, and this is found without writing down what each rule has found.
 func (r *Rules) PassesDeposit(f *DepositFacts) bool {
 	level, err := levelOf(f.Level)
-	if err != nil || f.Restriction != "" || f.PEP {
+	if err != nil || f.Restriction != "" || f.PEP && level < Levels-1 {
 		return false
 	}
 	m, err := r.measure(r.KYC.Levels[level].Deposits, sums{f.Ever, f.Days180, f.Days30}, f.Amount)

@@ -126,10 +126,14 @@ func TestPassesDeposit(t *testing.T) {
 			if r.IntN(2) == 0 {
 				record.Deposit.Restriction, record.Deposit.Amount.Currency = "", "EUR"
 			}
+			record.Deposit.PEP = r.IntN(4) == 0
 			d := rules.DecideDeposit(*record.Deposit)
 			want := d.Action == risk.Allow && !d.Warn && !slices.ContainsFunc(d.Results, func(h risk.Hit) bool { return h.Action != risk.Allow })
 			if got := rules.PassesDeposit(record.Deposit); got != want {
 				t.Fatalf("%d: %+v passes: %t; the decision is %+v", n, record.Deposit, got, d)
+			}
+			if record.Deposit.PEP && record.Deposit.Level < 3 && d.Action == risk.Allow {
+				t.Fatalf("%d: a politically exposed person of level %d is let in", n, record.Deposit.Level)
 			}
 			if want {
 				passed++

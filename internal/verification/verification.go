@@ -158,6 +158,7 @@ type Result struct {
 	Until      time.Time // Passed: when it stops to hold; zero: never
 	Person     string    // Passed: PersonKey's hash; empty: the provider gives none
 	Holder     string    // Passed: the name of the person as their document has it
+	Age        int64     // Passed: the person's, in full years; 0: the provider does not tell
 	HolderHash string    // Passed: PersonKey's hash of the name, where that was not kept
 }
 
@@ -205,6 +206,15 @@ func (k PersonKey) Person(name string, birth time.Time, document string) (string
 		return "", ErrFacts
 	}
 	return k.sum(strings.Join(words, " ") + "\n" + birth.Format(time.DateOnly) + "\n" + number), nil
+}
+
+// AgeOf is how old somebody is at an instant, in full years.
+func AgeOf(birth, at time.Time) int64 {
+	years := at.Year() - birth.Year()
+	if birth.AddDate(years, 0, 0).After(at) {
+		years--
+	}
+	return int64(max(0, years))
 }
 
 // Holder gives the hash of a name alone, by which a name on an instrument is told to

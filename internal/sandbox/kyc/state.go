@@ -43,6 +43,7 @@ type check struct {
 type shown struct {
 	Person  string `json:"person,omitempty"`   // the keyed hash
 	Holder  string `json:"holder,omitempty"`   // the name
+	Age     int64  `json:"age,omitempty"`      // in full years, when they have shown it
 	UntilUS int64  `json:"until_us,omitempty"` // when the document ends
 	Digest  string `json:"digest,omitempty"`   // of the picture of the document
 }
@@ -170,7 +171,12 @@ func (a *account) read(p papers, now time.Time) (shown, error) {
 	sort.Strings(words)
 	h := hmac.New(sha256.New, []byte(a.PersonKey))
 	fmt.Fprintf(h, "%s\n%s\n%s", strings.Join(words, " "), birth.Format(time.DateOnly), number)
+	age := now.Year() - birth.Year()
+	if birth.AddDate(age, 0, 0).After(now) {
+		age--
+	}
 	return shown{
+		Age:    int64(max(0, age)),
 		Person: hex.EncodeToString(h.Sum(nil)), Holder: strings.Join(strings.Fields(p.name), " "), UntilUS: until.UnixMicro(), Digest: p.digest,
 	}, nil
 }

@@ -40,6 +40,7 @@ type told struct {
 	URL       string `json:"url,omitempty"`
 	Person    string `json:"person,omitempty"`
 	Holder    string `json:"holder,omitempty"`
+	Age       int64  `json:"age,omitempty"`
 	ExpiresAt string `json:"expires_at,omitempty"`
 	Timestamp string `json:"timestamp"`
 }
@@ -50,7 +51,7 @@ func (s *Simulator) tell(c *check) told {
 	switch c.State {
 	case desk.Paid:
 		until := s.until(c)
-		t.Status, t.Person, t.Holder = "passed", c.Person, c.Holder
+		t.Status, t.Person, t.Holder, t.Age = "passed", c.Person, c.Holder, c.Age
 		t.ExpiresAt, t.Timestamp = instant(until), instant(time.UnixMicro(c.DecidedUS))
 		if !s.clock().Before(until) {
 			t.Status, t.Reason, t.Timestamp = "expired", "document_expired", instant(until)

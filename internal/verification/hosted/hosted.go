@@ -135,6 +135,7 @@ type told struct {
 	URL       string `json:"url"`
 	Person    string `json:"person"`
 	Holder    string `json:"holder"`
+	Age       int64  `json:"age"`
 	ExpiresAt string `json:"expires_at"`
 	Timestamp string `json:"timestamp"`
 }
@@ -324,6 +325,8 @@ var statuses = map[string]verification.Kind{
 const (
 	maxHolder = 200
 	maxReason = 64
+
+	maxAgeOfPeople = 150 // in years
 )
 
 // read gives what a check's members say, or why they cannot be taken.
@@ -351,6 +354,10 @@ func (h *Hosted) read(t told) (out verification.Outcome, why string) {
 	if t.Person != "" && !verification.IsPerson(t.Person) {
 		return verification.Outcome{}, "its person is not 64 hexadecimal digits in lower case"
 	}
+	if t.Age < 0 || t.Age > maxAgeOfPeople {
+		return verification.Outcome{}, "its age is no number of years"
+	}
+	out.Result.Age = t.Age
 	out.Result.Person, out.Result.Holder = t.Person, strings.TrimSpace(exchange.Clean(t.Holder, maxHolder))
 	return out, ""
 }
