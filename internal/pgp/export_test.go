@@ -81,3 +81,29 @@ func Packet(kind byte, body []byte) []byte { return part{tag(kind), body}.framed
 
 // Text writes raw bytes as messages are sent.
 func Text(raw []byte) []byte { return base64URL.AppendEncode(nil, raw) }
+
+// Settled says whether all that a key says of itself was verified when it was
+// read: then nothing is noted in it by whoever uses it.
+func Settled(k Key) bool {
+	all := append(append([]*packet.VerifiableSignature{}, k.of.Revocations...), k.of.DirectSignatures...)
+	for _, who := range k.of.Identities {
+		all = append(append(all, who.SelfCertifications...), who.Revocations...)
+	}
+	for _, sub := range k.of.Subkeys {
+		all = append(append(all, sub.Bindings...), sub.Revocations...)
+	}
+	for _, sig := range all {
+		if sig.Valid == nil {
+			return false
+		}
+	}
+	return len(all) > 0
+}
+
+// SelfSignatures is how many times a key says who it is of.
+func SelfSignatures(k Key) (n int) {
+	for _, who := range k.of.Identities {
+		n += len(who.SelfCertifications)
+	}
+	return n
+}

@@ -241,3 +241,46 @@ func TestNoUse(t *testing.T) {
 		t.Errorf("a key without an encryption subkey: %v, want ErrKey", err)
 	}
 }
+
+// TestExtended: a key whose life was made longer says so in a second signature of
+// itself, and the newest holds. All of them are verified before the key is shared.
+func TestExtended(t *testing.T) {
+	t.Parallel()
+	g := newKeyring(t)
+	fingerprint, err := g.Generate(t.Context(), "google", 2048, "30d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := g.Export(t.Context(), fingerprint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1100 * time.Millisecond) // signatures have whole seconds
+	for _, args := range [][]string{{"--quick-set-expire", fingerprint, "1y"}, {"--quick-set-expire", fingerprint, "1y", "*"}} {
+		if _, err := g.Run(t.Context(), nil, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long, err := g.Export(t.Context(), fingerprint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := newKeyring(t) // who has had the key from the beginning has both signatures
+	if err := errors.Join(both.Import(t.Context(), short), both.Import(t.Context(), long)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := both.Export(t.Context(), fingerprint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := pgp.ReadKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(k.Expires()); left < 360*24*time.Hour {
+		t.Errorf("it has %s left, and a year was given to it", left)
+	}
+	if pgp.SelfSignatures(k) < 2 || !pgp.Settled(k) {
+		t.Errorf("of %d signatures not all were verified when the key was read", pgp.SelfSignatures(k))
+	}
+}
