@@ -524,6 +524,30 @@ func TestGoogleTLS(t *testing.T) {
 	if _, _, ok := speak(none, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}); !ok {
 		t.Error("without an integration the suites are fewer too")
 	}
+	// The same as another implementation sees it.
+	if _, err := exec.LookPath("openssl"); err != nil && os.Getenv("AORTA_TEST_ALL") != "" {
+		t.Fatal(err)
+	} else if err == nil {
+		for options, want := range map[string]string{
+			"-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256":                                          "ECDHE-ECDSA-AES128-GCM-SHA256",
+			"-tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305":                                          "ECDHE-ECDSA-CHACHA20-POLY1305",
+			"-tls1_2 -cipher ECDHE-ECDSA-AES256-GCM-SHA384":                                          "",
+			"-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA:AES128-SHA@SECLEVEL=0": "",
+			"-tls1_1 -cipher ALL:@SECLEVEL=0":                                                        "",
+			"-tls1 -cipher ALL:@SECLEVEL=0":                                                          "",
+			"-tls1_3":                                                                                "TLSv1.3",
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			said, err := exec.CommandContext(ctx, "openssl", append([]string{"s_client", "-connect", both}, strings.Fields(options)...)...).CombinedOutput()
+			cancel()
+			if want == "" && err == nil || want != "" && (err != nil || !bytes.Contains(said, []byte(want))) {
+				t.Errorf("openssl s_client %s: %v, want %q in %s", options, err, want, said)
+			}
+			if want == "" && !bytes.Contains(said, []byte("alert")) {
+				t.Errorf("openssl s_client %s was not refused by the server: %s", options, said)
+			}
+		}
+	}
 	for address, silent := range map[string]bool{both: true, none: false} {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
