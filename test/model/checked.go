@@ -29,6 +29,7 @@ type Rules struct {
 	Beyond        bool     // more may be sent to a card than was paid with it
 	Unnamed       string   // what kind of instrument it is that the provider does not name
 	Officers      []string // who may let pass that somebody is excluded
+	Analysts      []string // and what looks like laundering
 	RaiseUS       int64    // how long a raise of a limit waits
 	ConfirmUS     int64    // and how long it can be confirmed then
 	Zone          string   // in which months begin; empty: UTC
@@ -50,6 +51,7 @@ type Decision struct {
 	Restriction                                                string
 	Reviews, Level, PaidEver, Paid180, Paid30, Day, Requests   int64
 	Available, Bonus, Deposits, Stakes, Elsewhere, LastDeposit int64
+	DepositedEver, StakedEver                                  int64
 	Approvals                                                  int64
 	Released, Action, Check, Stopped                           string
 }
@@ -85,8 +87,9 @@ type out struct {
 	stopped   map[string]bool
 	decisions int // how many are followed
 	last      *Decision
-	sentUS    int64 // when it was first sent
-	gone      bool  // a part was given back that was never sent
+	full      Decision // the newest that all checks were run for
+	sentUS    int64    // when it was first sent
+	gone      bool     // a part was given back that was never sent
 }
 
 // judged is a decision that the commit has brought, and what each of its figures was
@@ -126,6 +129,8 @@ type licensed struct {
 type pastMove struct {
 	kind  string // deposit, stake, back, paid
 	minor int64
+
+	in, out int64 // of what was paid: deposits and stakes ever, when the payout was judged for the last time
 }
 
 func newLicensed(r *Rules) licensed {
@@ -227,6 +232,9 @@ func (m *Model) deed(d Deed) {
 		if !o.manual && o.last != nil && o.last.Stopped == "exclusion" && !slices.Contains(m.s.Rules.Officers, d.Who) {
 			m.fault("%s lets payout %s of an excluded customer pass, and must not (limits 1.3)", d.Who, p.ID)
 		}
+		if !o.manual && o.last != nil && strings.HasPrefix(o.last.Stopped, "A") && !slices.Contains(m.s.Rules.Analysts, d.Who) {
+			m.fault("%s lets payout %s pass, which %s stops, and must not (limits 3.6)", d.Who, p.ID, o.last.Stopped)
+		}
 		o.freed = o.freed || !o.manual
 		o.manual = false
 	case "payout.hold":
@@ -241,7 +249,10 @@ func (m *Model) deed(d Deed) {
 // count is what a payout must be judged on now: each figure counted from the history.
 func (m *Model) count(p *payment, d Decision) map[string]string {
 	var ever, in180, in30, inDay, newest int64
-	requests := int64(1)
+	requests := int64(1) // with the one that is asked for now; one that has waited counts like any other
+	if d.Reserved && p.CreatedUS <= d.AtUS-dayUS {
+		requests = 0
+	}
 	for _, q := range m.pays {
 		if q == p || q.Customer != p.Customer || q.Currency != p.Currency {
 			continue
@@ -251,6 +262,9 @@ func (m *Model) count(p *payment, d Decision) map[string]string {
 			continue
 		}
 		minor, atUS := q.Minor, q.CreatedUS
+		if q.out.begun && q.CreatedUS > d.AtUS-dayUS {
+			requests++ // whatever became of it
+		}
 		switch {
 		case !q.out.begun:
 			continue
@@ -267,15 +281,13 @@ func (m *Model) count(p *payment, d Decision) map[string]string {
 			return 0
 		}
 		ever, in180, in30, inDay = ever+minor, in180+counts(180), in30+counts(30), inDay+counts(1)
-		if atUS > d.AtUS-dayUS {
-			requests++
-		}
 	}
-	deposits, stakes := m.turnover(p.Customer)
+	deposits, stakes, depositedEver, stakedEver := m.turnover(p.Customer)
 	n := map[string]int64{
 		"level": m.levelAt(p.Customer, d.AtUS), "what was ever paid out": ever, "what was paid out in 180 days": in180,
 		"what was paid out in 30 days": in30, "what was paid out in a day": inDay, "payouts in a day": requests, "the bonus": -m.accounts[m.purse(p.Customer, "bonus", p.Currency)],
 		"deposits since the last payout": deposits, "stakes since the last payout": stakes, "the newest deposit": newest,
+		"deposits ever": depositedEver, "stakes ever": stakedEver,
 		"approvals": int64(len(p.out.approved)), "what is available": -m.accounts[m.purse(p.Customer, "available", p.Currency)],
 	}
 	texts := map[string]string{"restriction": m.restrictionAt(p.Customer, d.AtUS)}
@@ -290,6 +302,7 @@ func (d Decision) said() map[string]string {
 	n := map[string]int64{
 		"level": d.Level, "what was ever paid out": d.PaidEver, "what was paid out in 180 days": d.Paid180, "what was paid out in 30 days": d.Paid30,
 		"what was paid out in a day": d.Day, "payouts in a day": d.Requests, "the bonus": d.Bonus, "deposits since the last payout": d.Deposits,
+		"deposits ever": d.DepositedEver, "stakes ever": d.StakedEver,
 		"stakes since the last payout": d.Stakes, "the newest deposit": d.LastDeposit, "approvals": d.Approvals, "what is available": d.Available,
 	}
 	texts := map[string]string{"restriction": d.Restriction}
@@ -299,27 +312,28 @@ func (d Decision) said() map[string]string {
 	return texts
 }
 
-// turnover counts a customer's deposits and stakes since they were last paid out. What
-// a rollback gives back was staked some time.
-func (m *Model) turnover(customer string) (deposits, stakes int64) {
+// turnover counts a customer's deposits and stakes since they were last paid out, but for
+// what was judged when that was let go; and all of them. What a rollback gives back was
+// staked some time.
+func (m *Model) turnover(customer string) (deposits, stakes, in, out int64) {
 	for _, x := range m.past[customer] {
 		switch x.kind {
 		case "deposit":
-			deposits += x.minor
+			deposits, in = deposits+x.minor, in+x.minor
 		case "stake":
-			stakes += x.minor
+			stakes, out = stakes+x.minor, out+x.minor
 		case "back":
-			stakes = max(0, stakes-x.minor)
+			stakes, out = max(0, stakes-x.minor), max(0, out-x.minor)
 		case "paid":
-			deposits, stakes = 0, 0
+			deposits, stakes = min(deposits, max(0, in-x.in)), min(stakes, max(0, out-x.out))
 		}
 	}
-	return deposits, stakes
+	return deposits, stakes, in, out
 }
 
 func (m *Model) remember(customer, currency, kind string, minor int64) {
 	if m.s.Rules != nil && currency == m.s.Rules.Currency && minor != 0 {
-		m.past[customer] = append(m.past[customer], pastMove{kind, minor})
+		m.past[customer] = append(m.past[customer], pastMove{kind: kind, minor: minor})
 	}
 }
 
@@ -388,12 +402,12 @@ func (r *Rules) judge(minor int64, d Decision) (action, check, stopped string) {
 	stops("kyc", "level", "step_up", !r.pays(d, minor))
 	if !d.Again {
 		stops("balance", "withdrawable", "decline", !d.Reserved && minor > d.Available)
-		stops("wagering", "bonus", "decline", d.Bonus > 0)
+		stops("wagering", "bonus", "decline", !d.Reserved && d.Bonus > 0)
 		stops("wagering", "A04", "hold", (d.Deposits*r.Turnover+999)/1000 > d.Stakes)
 		stops("route", "A07", "hold", d.Elsewhere > 0)
-		stops("limits", "payout_max", "decline", r.Most != 0 && minor > r.Most)
-		stops("limits", "payout_day", "decline", r.DayMost != 0 && d.Day+minor > r.DayMost)
 	}
+	stops("limits", "payout_max", "decline", r.Most != 0 && minor > r.Most)
+	stops("limits", "payout_day", "decline", r.DayMost != 0 && d.Day+minor > r.DayMost)
 	stops("rules", "V10", "hold", d.Requests > r.Requests)
 	stops("rules", "P04", "hold", r.FreshUS > 0 && d.LastDeposit > 0 && d.AtUS-d.LastDeposit < r.FreshUS)
 	if !d.Again {
@@ -415,15 +429,32 @@ func (r *Rules) judge(minor int64, d Decision) (action, check, stopped string) {
 			first = h
 		}
 	}
+	by := "" // whose it is to let it pass
+	if first.action == "hold" {
+		by = whose(first.rule)
+	}
 	var rules []string
 	for _, h := range hits {
 		free := h.rule == "exclusion" || len(h.rule) == 3 // of the catalogue: a person may let them pass
-		if h.action == "hold" && free && (h.rule == "exclusion") == (first.rule == "exclusion") {
+		if h.action == "hold" && free && whose(h.rule) == by {
 			rules = append(rules, h.rule)
 		}
 	}
 	slices.Sort(rules)
 	return first.action, first.check, strings.Join(rules, " ")
+}
+
+// whose says which people let a rule pass: each kind of rule has its own.
+func whose(rule string) string {
+	switch {
+	case rule == "exclusion":
+		return "officers"
+	case rule == "frozen":
+		return "nobody"
+	case strings.HasPrefix(rule, "A"):
+		return "analysts"
+	}
+	return ""
 }
 
 // pays reports whether a customer's level is enough.
@@ -488,6 +519,9 @@ func (m *Model) decided(j *judged) {
 		o.stopped[rule] = true
 	}
 	o.last = &d
+	if !d.Again {
+		o.full = d
+	}
 	m.made["payout: judged as "+action]++
 }
 
@@ -877,7 +911,9 @@ func nothing(*step) {}
 // ends: what was paid ends the span over which turnover is asked for.
 func ends(s *step) {
 	s.p.out.endUS = s.e.AtUS
-	s.m.remember(s.p.Customer, s.p.Currency, "paid", s.p.Captured)
+	if s.p.Captured != 0 {
+		s.m.past[s.p.Customer] = append(s.m.past[s.p.Customer], pastMove{"paid", s.p.Captured, s.p.out.full.DepositedEver, s.p.out.full.StakedEver})
+	}
 }
 
 // endOut: a payout that was checked has ended, with all of its money paid or back.

@@ -67,6 +67,9 @@ var houses = sync.OnceValue(func() []house {
 			if who.Roles.Has(operator.RGOfficer) {
 				m.Officers = append(m.Officers, who.Name)
 			}
+			if who.Roles.Has(operator.AMLAnalyst) {
+				m.Analysts = append(m.Analysts, who.Name)
+			}
 		}
 		for _, minor := range []*int64{&m.Manual, &m.Dual, &m.DayMost, &m.Most} {
 			*minor *= rate
@@ -181,7 +184,7 @@ func (w *world) takesNone(token string) bool {
 
 // people are the operators of a licensed house.
 var people = []operator.Actor{
-	{Name: "ann", Roles: "payout_approver rg_officer"}, {Name: "bob", Roles: "payout_approver rg_officer"}, {Name: "cid", Roles: "payout_approver"},
+	{Name: "ann", Roles: "payout_approver rg_officer"}, {Name: "bob", Roles: "aml_analyst payout_approver rg_officer"}, {Name: "cid", Roles: "aml_analyst payout_approver"},
 }
 
 // deed is what somebody can do to a payout that waits.

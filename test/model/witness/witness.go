@@ -664,7 +664,7 @@ func (w *Witness) decision(atUS int64, again bool, f risk.PayoutFacts, d risk.De
 	out := model.Decision{
 		AtUS: atUS, Again: again, Reserved: f.Reserved, Restriction: f.Restriction, Reviews: f.Reviews, Level: f.Level,
 		PaidEver: w.sum(f.PaidEver), Paid180: w.sum(f.Paid180), Paid30: w.sum(f.Paid30), Day: w.sum(f.Day), Available: f.Available, Bonus: f.Bonus,
-		Deposits: f.SinceDeposits, Stakes: f.SinceStakes, Elsewhere: f.Elsewhere, Approvals: int64(f.Approvals),
+		Deposits: f.SinceDeposits, Stakes: f.SinceStakes, DepositedEver: f.DepositedEver, StakedEver: f.StakedEver, Elsewhere: f.Elsewhere, Approvals: int64(f.Approvals),
 		Released: strings.Join(released, " "), Action: string(d.Action), Check: string(d.Check), Stopped: strings.Join(stopped, " "),
 	}
 	if f.Requests != nil && f.LastDepositUS != nil { // else the model finds that they are not what they must be
