@@ -82,6 +82,8 @@ var demoOperators = []readyOperator{
 	{Name: "dan", Roles: []operator.Role{operator.Finance}},
 	{Name: "erin", Roles: []operator.Role{operator.Finance, operator.Support}},
 	{Name: "fay", Roles: []operator.Role{operator.Admin}},
+	{Name: "gina", Roles: []operator.Role{operator.AMLAnalyst}},
+	{Name: "hugo", Roles: []operator.Role{operator.MLRO}},
 }
 
 // makeDemoOperators makes the demo's operators, unless they were there before.

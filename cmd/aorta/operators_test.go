@@ -106,14 +106,14 @@ func TestDemoOperators(t *testing.T) {
 				roles[r]++
 			}
 			list, _, err := aorta(t, "operators", "list", "--ops", h.Ops, "--token", o.Token)
-			if admin := len(o.Roles) == 1 && o.Roles[0] == operator.Admin; (err == nil) != admin {
+			if may := len(o.Roles) == 1 && (o.Roles[0] == operator.Admin || o.Roles[0] == operator.MLRO); (err == nil) != may {
 				t.Errorf("operators list by %s = %q, %v", o.Name, list, err)
 			}
 			if n == 1 && o.Token != first.Operators[i].Token {
 				t.Errorf("%s has another token after a restart", o.Name)
 			}
 		}
-		if roles[operator.PayoutApprover] < 2 || roles[operator.Finance] < 2 || roles[operator.RGOfficer] == 0 || roles[operator.Admin] == 0 {
+		if roles[operator.PayoutApprover] < 2 || roles[operator.Finance] < 2 || roles[operator.RGOfficer] == 0 || roles[operator.Admin] == 0 || roles[operator.AMLAnalyst] == 0 || roles[operator.MLRO] == 0 {
 			t.Errorf("the demo has %v", roles)
 		}
 		first = h
