@@ -34,8 +34,10 @@ func (c benchCmd) limitedProjects() []project.Project {
 	return all
 }
 
-// benchRules are a profile's, with a rate: without one, each deposit would be a case.
-const benchRules = "profile = \"generic\"\n[rates]\nINR = \"100\"\n"
+// benchRules are a profile's, whose customers need no level, since a level is borne by a
+// check that they passed; with a rate, without which each deposit would be a case, and
+// that is so high that no sum of deposits is reached.
+const benchRules = "profile = \"generic\"\n[rates]\nINR = \"1000000\"\n[kyc.l0]\ndeposits = \"agreed\"\n"
 
 // payoutRules are of a house whose payouts are checked in full, and wait for nothing: its
 // customers need no level, and what would have a person look is found and noted without
@@ -90,7 +92,7 @@ func (b *coreBench) meet(ctx context.Context, to *book.Book, limited bool) error
 }
 
 func meetOne(ctx context.Context, to *book.Book, p project.Project, name string, most int64, limited bool) error {
-	row := customer.Customer{MerchantID: p.MerchantID, Name: name, Level: risk.Levels - 1} // whose deposits are as agreed
+	row := customer.Customer{MerchantID: p.MerchantID, Name: name}
 	row.ID = customer.KeyOf(p.PaymentBucket(buckets, "", name), strconv.FormatInt(p.MerchantID, 10), name)
 	_, err := book.Do(ctx, to, book.Act[struct{}]{
 		Name: "bench.meet", Bucket: row.ID.Bucket(), Hint: func(pg *book.Page) { pg.Customers.Get(row.ID) },
