@@ -336,7 +336,8 @@ func run(p Plan) *world {
 	for w.steps < maxSteps && !w.stopped && w.next() {
 	}
 	if w.steps >= maxSteps {
-		w.wrong("does not come to rest: %d steps, now %s", w.steps, w.now.Sub(w.begun))
+		left, err := w.store.ScanDue(context.Background(), id.Raw{}, 3)
+		w.wrong("does not come to rest: %d steps, now %s; due is still %+v (%v)", w.steps, w.now.Sub(w.begun), left, err)
 	}
 	return w
 }
