@@ -226,6 +226,7 @@ func (c *checker) judgeAllowed(h *history) {
 	for n := range h.attempts {
 		first = min(first, h.attempts[n].CreatedUS)
 	}
+	first += clocksUS // who approved may have had another clock than who sent it
 	var last *decision
 	for n := range log {
 		if log[n].AtUS <= first && !log[n].Again {

@@ -31,7 +31,7 @@ func TestMistakesAreSeen(t *testing.T) {
 		"mutation_unreserved": "what was ever paid out:",      // a level's bound leaves out what other payouts have reserved
 		"mutation_foureyes":   "has had a hand in it",         // one operator approves twice
 		"mutation_sameroute":  "is split into",                // all of a payout goes to the first instrument
-		"mutation_resend":     "and was before as",            // a part of which nobody knows is sent again
+		"mutation_resend":     "without proof that",           // a part of which nobody knows is sent again
 		"mutation_stepup":     "without a decision to",        // a payout that waits for a level goes on without it
 		"mutation_excluded":   "without a clear way",          // money that comes after an exclusion is played with
 		"mutation_unlinked":   "who is the same person",       // an exclusion is not told to the person's other customers

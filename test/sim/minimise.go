@@ -48,3 +48,12 @@ func NotBuilt(from, to payment.Status) bool {
 	}
 	return false
 }
+
+// Rare reports whether so few seeds make this move that some thousands of them need not:
+// it takes a payout that waits for its PSP account, and something else at that very time.
+func Rare(from, to payment.Status) bool {
+	if from == payment.StatusDeferred {
+		return to != payment.StatusSubmitting
+	}
+	return to == payment.StatusDeferred && (from == payment.StatusStepUp || from == payment.StatusHold || from == payment.StatusRequested)
+}
