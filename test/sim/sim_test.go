@@ -307,8 +307,12 @@ func TestDeferredPayouts(t *testing.T) {
 		}
 	}
 	for _, m := range [][2]payment.Status{
-		{payment.StatusRequested, payment.StatusDeferred}, {payment.StatusHold, payment.StatusDeferred}, {payment.StatusSubmitting, payment.StatusDeferred},
-		{payment.StatusDeferred, payment.StatusSubmitting}, {payment.StatusDeferred, payment.StatusHold}, {payment.StatusDeferred, payment.StatusFailed},
+		{payment.StatusRequested, payment.StatusDeferred},
+		{payment.StatusHold, payment.StatusDeferred},
+		{payment.StatusSubmitting, payment.StatusDeferred},
+		{payment.StatusDeferred, payment.StatusSubmitting},
+		{payment.StatusDeferred, payment.StatusHold},
+		{payment.StatusDeferred, payment.StatusFailed},
 	} {
 		if y.moves[m] == 0 {
 			t.Errorf("no payout moved from %s to %s", m[0], m[1])
