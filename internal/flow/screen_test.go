@@ -200,8 +200,8 @@ func TestMatchIsSomebodyElse(t *testing.T) {
 		_, err := l.flows.SettleCase(t.Context(), flow.CaseChange{Case: found.ID, By: who, Note: "born 40 years later"}, flow.SettleClose)
 		return err
 	}
-	if err := settle(paul); !errors.Is(err, flow.ErrRole) {
-		t.Errorf("closed by %s: %v, want ErrRole", paul.Name, err)
+	if err := settle(paul); !errors.Is(err, flow.ErrNoCase) {
+		t.Errorf("closed by %s: %v, want ErrNoCase", paul.Name, err)
 	}
 	if err := settle(analyst); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,5 +122,29 @@ func TestNames(t *testing.T) {
 	}
 	if (operator.Actor{Name: operator.Bootstrap}).Person() || operator.Automatic("rule", "x").Person() || (operator.Actor{}).Person() || !(operator.Actor{Name: "ann"}).Person() {
 		t.Error("who is a person is mistaken")
+	}
+}
+
+// Who talks to customers must not know even that there is a case of suspicion
+// (limits-and-risk.md section 3.6).
+func TestHouseHidesSuspicion(t *testing.T) {
+	t.Parallel()
+	suspects := map[string][]operator.Role{
+		"payout_review":   {operator.Finance, operator.PayoutApprover, operator.RGOfficer, operator.AMLAnalyst, operator.MLRO},
+		"deposit_review":  {operator.Finance, operator.PayoutApprover, operator.RGOfficer, operator.AMLAnalyst, operator.MLRO},
+		"other_person":    {operator.AMLAnalyst, operator.MLRO},
+		"sanctions_match": {operator.AMLAnalyst, operator.MLRO},
+		"mismatch":        operator.AllRoles(),
+	}
+	for kind, may := range suspects {
+		for _, r := range operator.AllRoles() {
+			roles, err := operator.RolesOf(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := operator.House().Sees(operator.Actor{Name: "ann", Roles: roles}, kind); got != slices.Contains(may, r) {
+				t.Errorf("a %s sees %s: %t", r, kind, got)
+			}
+		}
 	}
 }
