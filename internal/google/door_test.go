@@ -52,7 +52,7 @@ var now = time.UnixMilli(1705276860250)
 
 func key(t testing.TB, name string) pgp.Key {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "pgp", name))
+	text, err := os.ReadFile(filepath.Join("..", "pgp", "testdata", "pgp", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestRefusals(t *testing.T) {
 	const echo = "/gsp/main/v1/echo"
 	good := func() []byte { return sealed(t, w.google, request()) }
 	vector := func(name string) []byte {
-		text, err := os.ReadFile(filepath.Join("testdata", "pgp", name))
+		text, err := os.ReadFile(filepath.Join("..", "pgp", "testdata", "pgp", name))
 		if err != nil {
 			t.Fatal(err)
 		}

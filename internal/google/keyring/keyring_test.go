@@ -28,7 +28,7 @@ var (
 
 func vector(t testing.TB, name string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "testdata", "pgp", name))
+	text, err := os.ReadFile(filepath.Join("..", "..", "pgp", "testdata", "pgp", name))
 	if err != nil {
 		t.Fatal(err)
 	}
