@@ -57,11 +57,17 @@ func collectSeldom() {
 }
 
 // boundMemory bounds that trade. The bound is soft: close to it the collector
-// comes more often. What is not Go's own is not counted, SQLite's caches above all.
-func boundMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(136 << 20)
+// comes more often, so it must leave room above what lives on under overload.
+// What is not Go's own is not counted: SQLite's caches have the difference.
+func boundMemory(database string) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
 	}
+	limit := int64(192 << 20)
+	if database == "" {
+		limit = 136 << 20
+	}
+	debug.SetMemoryLimit(limit)
 }
 
 func main() {

@@ -34,7 +34,7 @@ func (c serveCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	boundMemory()
+	boundMemory(cfg.Database)
 	h, err := open(ctx, cfg, log)
 	if err != nil {
 		return err

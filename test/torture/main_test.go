@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"testing"
 
 	"aorta/test/torture"
@@ -11,9 +12,14 @@ import (
 
 // TestMain refuses a given database that holds anything before anything is
 // tried, and lets more tests run at once than there are processors: those that
-// may wait most of their time, for leases to end and for silence to count.
+// may wait most of their time, for leases to end and for silence to count. It
+// collects garbage as seldom as the program does: buyers, PSPs and merchants
+// are all this process, and must not take the processors from the platform.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	if database := os.Getenv(torture.GivenDatabase); database != "" {
 		if err := torture.Empty(database); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", torture.GivenDatabase, err)
