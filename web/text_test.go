@@ -53,7 +53,7 @@ func placeholders(text string) []string {
 
 func TestEveryLanguageHasEveryText(t *testing.T) {
 	t.Parallel()
-	if got, want := web.Languages(), []string{"en", "hi", "ru"}; !slices.Equal(got, want) {
+	if got, want := web.Languages(), []string{"ar", "en", "es", "hi", "ru"}; !slices.Equal(got, want) {
 		t.Fatalf("Languages() = %q, want %q", got, want)
 	}
 	english := texts(t, "en")
@@ -123,6 +123,11 @@ func TestText(t *testing.T) {
 		{"russian one", web.Count("ru", "result.attempts", 21), "Осталась 21 попытка"},
 		{"russian few", web.Count("ru", "result.attempts", 3), "Осталось 3 попытки"},
 		{"russian many", web.Count("ru", "result.attempts", 11), "Осталось 11 попыток"},
+		{"spanish one", web.Count("es", "result.attempts", 1), "Queda 1 intento"},
+		{"spanish other", web.Count("es", "result.attempts", 0), "Quedan 0 intentos"},
+		{"arabic two", web.Count("ar", "result.attempts", 2), "بقيت محاولتان (2)"},
+		{"arabic few", web.Count("ar", "result.attempts", 103), "بقيت 103 محاولات"},
+		{"arabic many", web.Count("ar", "result.attempts", 11), "بقيت 11 محاولة"},
 		{"counted key we lack", web.Count("en", "no.such", 2), "no.such"},
 	}
 	for _, tt := range tests {
@@ -143,6 +148,8 @@ func TestLanguage(t *testing.T) {
 		{"as plugins send it", []string{"HI"}, "hi"},
 		{"with a region", []string{"ru_RU"}, "ru"},
 		{"one we lack, then the browser", []string{"de", "fr-FR,ru;q=0.8,en;q=0.5"}, "ru"},
+		{"a region and a script", []string{"ar-Arab-EG"}, "ar"},
+		{"of another continent", []string{"es_419"}, "es"},
 		{"by weight", []string{"", "en;q=0.3, hi;q=0.9"}, "hi"},
 		{"nonsense", []string{"<script>", "\x00", strings.Repeat("a,", 500)}, "en"},
 	}

@@ -128,6 +128,7 @@ func TestPagesFitThePolicy(t *testing.T) {
 		// html/template takes data-on… for a handler and quotes its text like a script's.
 		"text quoted as a script": regexp.MustCompile(`data-on[a-z]*=`),
 	}
+	dir := map[string]string{"ar": "rtl", "en": "ltr", "es": "ltr", "hi": "ltr", "ru": "ltr"}
 	for _, lang := range web.Languages() {
 		for name, view := range views(lang) {
 			html := render(t, view)
@@ -136,7 +137,7 @@ func TestPagesFitThePolicy(t *testing.T) {
 					t.Errorf("%s in %s holds %s: %s", name, lang, what, found)
 				}
 			}
-			if !strings.Contains(html, `<html lang="`+lang+`" dir="ltr" class="framed">`) {
+			if !strings.Contains(html, `<html lang="`+lang+`" dir="`+dir[lang]+`" class="framed">`) {
 				t.Errorf("%s in %s does not say its language", name, lang)
 			}
 			if n := strings.Count(html, "<h1"); n != 1 {

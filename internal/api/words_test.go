@@ -13,7 +13,7 @@ import (
 func TestLanguages(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	script := map[string]*unicode.RangeTable{"en": unicode.Latin, "hi": unicode.Devanagari, "ru": unicode.Cyrillic}
+	script := map[string]*unicode.RangeTable{"ar": unicode.Arabic, "en": unicode.Latin, "es": unicode.Latin, "hi": unicode.Devanagari, "ru": unicode.Cyrillic}
 	doc, _ := document()
 	codes := at(doc, "components", "schemas", "Error", "properties", "error", "enum").([]any)
 	for _, language := range web.Languages() {
@@ -34,11 +34,13 @@ func TestLanguages(t *testing.T) {
 	}
 	for wanted, want := range map[string]string{
 		"": "en", "ru": "ru", "ru-RU,ru;q=0.9,en;q=0.8": "ru", "fr, hi;q=0.5": "hi", "fr": "en", "*": "en", "en;q=0.1, ru;q=0.2": "ru", ";;;": "en",
+		"es-MX,es;q=0.9": "es", "ar-EG": "ar",
 	} {
 		for _, accept := range []string{"application/json", "application/problem+json"} {
 			a := h.send(h.request("GET", "/v1/payments/x", "", "Accept-Language", wanted, "Accept", accept))
 			text := map[string]string{
 				"en": "There is no such thing.", "hi": "ऐसी कोई चीज़ नहीं मिली।", "ru": "Такого объекта нет.",
+				"es": "No existe tal cosa.", "ar": "لا يوجد شيء كهذا.",
 			}[want]
 			wants(t, wanted, a, 404, "not_found")
 			if got := a.text("message") + a.text("detail"); got != text || a.Header().Get("Content-Language") != want || a.Header().Get("Vary") != "Accept, Accept-Language" {

@@ -78,7 +78,9 @@ func TestScreens(t *testing.T) {
 // TestResultInEveryLanguage: what happened and why, in the language asked for.
 func TestResultInEveryLanguage(t *testing.T) {
 	t.Parallel()
-	amounts := map[string]string{"en": "₹25.00", "hi": "₹25.00", "ru": "25,00\u00a0₹"}
+	amounts := map[string]string{
+		"ar": "\u200f25.00\u00a0₹", "en": "₹25.00", "es": "25,00\u00a0₹", "hi": "₹25.00", "ru": "25,00\u00a0₹",
+	}
 	tests := []struct {
 		name    string
 		kind    connector.Kind
@@ -104,6 +106,9 @@ func TestResultInEveryLanguage(t *testing.T) {
 			for _, lang := range web.Languages() {
 				a := h.get(session, "Accept-Language", lang+"-IN,en;q=0.1")
 				want := []string{`<html lang="` + lang + `"`, web.Text(lang, "result."+string(tt.outcome)+".title"), amounts[lang]}
+				if amounts[lang] == "" {
+					t.Fatalf("how is ₹25.00 written in %s?", lang)
+				}
 				if tt.reason != "" {
 					want = append(want, web.Text(lang, "reason."+string(tt.reason)))
 				}

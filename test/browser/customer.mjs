@@ -92,7 +92,7 @@ for (const [size, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
   });
 }
 
-for (const [locale, lang] of Object.entries({ 'hi-IN': 'hi', 'ru-RU': 'ru', 'de-DE': 'en' })) {
+for (const [locale, lang] of Object.entries({ 'ar-EG': 'ar', 'es-MX': 'es', 'hi-IN': 'hi', 'ru-RU': 'ru', 'de-DE': 'en' })) {
   scenario(`a customer whose browser speaks ${locale} reads ${lang}`, { locale, viewport: PHONE }, async (browser) => {
     const { id, money } = await customer();
     await call('POST', 'payouts/init', money('80.00', { method: 'card' }));

@@ -76,7 +76,7 @@ for (const [size, viewport] of Object.entries(SIZES)) {
   });
 }
 
-for (const [locale, lang] of Object.entries({ 'hi-IN': 'hi', 'ru-RU': 'ru', 'de-DE': 'en' })) {
+for (const [locale, lang] of Object.entries({ 'ar-EG': 'ar', 'es-MX': 'es', 'hi-IN': 'hi', 'ru-RU': 'ru', 'de-DE': 'en' })) {
   scenario(`a browser that speaks ${locale} gets ${lang}`, { locale, viewport: PHONE }, async (page) => {
     await shop(page, 'redirect');
     const speaks = async (name) => {

@@ -419,7 +419,7 @@ scenario('final redirect: blank_page shows the result with a button', {}, async 
   await tab.waitForURL(`${input.shop}/back`);
 });
 
-for (const language_code of ['en', 'hi', 'ru']) {
+for (const language_code of ['ar', 'en', 'es', 'hi', 'ru']) {
   for (const [size, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
     scenario(`dark, ${language_code}, ${size}: readable from the first screen to the last`, { viewport, colorScheme: 'dark' }, async (page) => {
       await open(page, { config: { redirect: 1, language_code, test_methods: 1, test_seconds: 200 } });

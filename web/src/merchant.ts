@@ -42,7 +42,9 @@ const SILENCE_AT_ALL_MS = 30_000;
 const LARGEST_HEIGHT = 4_000;
 
 const TEXTS: Record<string, { title: string; close: string }> = {
+  ar: { title: 'الدفع', close: 'إغلاق' },
   en: { title: 'Payment', close: 'Close' },
+  es: { title: 'Pago', close: 'Cerrar' },
   hi: { title: 'भुगतान', close: 'बंद करें' },
   ru: { title: 'Оплата', close: 'Закрыть' },
 };
