@@ -21,6 +21,7 @@ import (
 	"aorta/internal/money"
 	"aorta/internal/pgp"
 	"aorta/internal/project"
+	"aorta/internal/recon"
 	"aorta/internal/risk"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,6 +46,17 @@ type googleConfig struct {
 	ProofTime     string        `toml:"proof_time"`
 	CodeTime      string        `toml:"code_time"`
 	Limits        []googleLimit `toml:"limit"`
+	Terms         *googleTerms  `toml:"terms"`
+}
+
+// googleTerms are what a contract says of fees: percentages as "2.5".
+type googleTerms struct {
+	Fee         string `toml:"fee"`
+	Tax         string `toml:"tax"`
+	Withholding string `toml:"withholding"`
+	VAT         string `toml:"vat"`
+	VATOf       string `toml:"vat_of"`
+	Slack       string `toml:"slack"`
 }
 
 // googleLimit bounds purchases in one currency: amounts as "5000.00".
@@ -168,6 +180,10 @@ func (c googleConfig) integration(projects []project.Project) (google.Integratio
 		}
 		i.Limits = append(i.Limits, limit)
 	}
+	terms, err := c.Terms.terms()
+	if i.Terms = terms; err != nil {
+		errs = append(errs, flat(err)...)
+	}
 	if p, known := projectsByID(projects)(c.Project); c.Project != 0 && (!known || !p.Wallet) {
 		errs = append(errs, &google.FieldError{Field: "project", What: fmt.Sprintf("%d is no [[project]] with wallet = true: Google's users pay from wallets", c.Project)})
 	}
@@ -193,6 +209,46 @@ func (l googleLimit) limit() (google.Limit, error) {
 		*f.into = a.Minor
 	}
 	return out, nil
+}
+
+// terms reads the table; nil has none, and what Google says of fees is believed.
+func (t *googleTerms) terms() (google.Terms, error) {
+	out := google.Terms{Terms: recon.Terms{SlackUS: google.DefaultSlack.Microseconds()}}
+	if t == nil {
+		return out, nil
+	}
+	var errs []error
+	wrong := func(field, what string) {
+		errs = append(errs, &google.FieldError{Field: "terms." + field, What: what})
+	}
+	rate := func(field, text string) recon.Rate {
+		if text == "" {
+			return 0
+		}
+		r, err := recon.ParseRate(text)
+		if err != nil {
+			wrong(field, err.Error())
+		}
+		return r
+	}
+	// A table that says nothing of the fee says that there is none, and that is checked too.
+	out.Checked, out.Fee, out.Tax, out.Withholding = true, rate("fee", t.Fee), rate("tax", t.Tax), rate("withholding", t.Withholding)
+	out.VAT.Ratio = int64(rate("vat", t.VAT))
+	switch t.VATOf {
+	case "", "fee":
+	case "gross":
+		out.VAT.OfGross = true
+	default:
+		wrong("vat_of", "write \"fee\" or \"gross\"")
+	}
+	if t.Slack != "" {
+		d, err := parseSpan(t.Slack)
+		if err != nil {
+			wrong("slack", err.Error())
+		}
+		out.SlackUS = d.Microseconds()
+	}
+	return out, errors.Join(errs...)
 }
 
 // googleDoor is the door that Google calls, with its keys. run keeps the keys up

@@ -24,8 +24,10 @@ import (
 	"testing"
 	"time"
 
+	"aorta/internal/google"
 	"aorta/internal/google/keyring"
 	"aorta/internal/money"
+	"aorta/internal/recon"
 	"aorta/internal/sandbox/gpg"
 )
 
@@ -253,10 +255,10 @@ func TestGoogleSettings(t *testing.T) {
 	}
 	_, example, _ := strings.Cut(string(guide), "```toml\n")
 	example, _, _ = strings.Cut(example, "```")
-	for _, kind := range []reflect.Type{reflect.TypeFor[googleConfig](), reflect.TypeFor[googleLimit]()} {
+	for _, kind := range []reflect.Type{reflect.TypeFor[googleConfig](), reflect.TypeFor[googleLimit](), reflect.TypeFor[googleTerms]()} {
 		for _, field := range reflect.VisibleFields(kind) {
 			key := field.Tag.Get("toml")
-			if key == "" || !regexp.MustCompile(`(?m)^[# ]*`+key+` *=|\[\[google\.`+key+`\]\]`).MatchString(example) {
+			if key == "" || !regexp.MustCompile(`(?m)^[# ]*`+key+` *=|\[google\.`+key+`\]`).MatchString(example) {
 				t.Errorf("the example has no key %q of %s", key, kind)
 			}
 		}
@@ -270,12 +272,19 @@ func TestGoogleSettings(t *testing.T) {
 		g.Keys != filepath.Join("aorta-data", "google", "main") {
 		t.Errorf("the example is %+v", g)
 	}
+	if want := (google.Terms{
+		Terms: recon.Terms{Checked: true, Fee: 25_000, Tax: 180_000, Withholding: 10_000, SlackUS: google.DefaultSlack.Microseconds()},
+		VAT:   recon.FeeToVAT{Ratio: 150_000},
+	}); g.Terms != want {
+		t.Errorf("the example's terms are %+v, want %+v", g.Terms, want)
+	}
 	// What it calls defaults are.
 	short, err := loaded(t, walletProject+"[[google]]\nname = \"main\"\nproject = 200\naccounts = [\"SHOP_INR\"]\nsandbox = true\n")
 	if err != nil || len(short.Google) != 1 {
 		t.Fatalf("the shortest: %v", err)
 	}
 	g.Limits = nil
+	g.Terms = google.Terms{Terms: recon.Terms{SlackUS: google.DefaultSlack.Microseconds()}}
 	if !reflect.DeepEqual(short.Google[0], g) {
 		t.Errorf("the shortest is\n%+v, the example without limits\n%+v", short.Google[0], g)
 	}
@@ -314,6 +323,21 @@ func TestGoogleMistakes(t *testing.T) {
 		key = key[strings.LastIndexByte(key, '.')+1:]
 		if err == nil || !strings.Contains(err.Error(), "aorta.toml:"+line(text, tt.key)+": [[google]] "+key+": ") || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v, want line %s, %s, and %q", tt.name, err, line(text, tt.key), key, tt.says)
+		}
+	}
+	for _, tt := range []struct{ key, text, says string }{
+		{"fee", "fee = \"2.5%\"", "such as \"2.5\""},
+		{"tax", "tax = \"-1\"", "0 to 100"},
+		{"withholding", "fee = \"60\"\nwithholding = \"41\"", "more than the capture"},
+		{"vat", "vat = \"0.00001\"", "four decimals"},
+		{"vat_of", "vat_of = \"net\"", "\"gross\""},
+		{"vat_of", "vat_of = \"gross\"", "no vat"},
+		{"slack", "slack = \"soon\"", "write 200ms"},
+		{"slack", "slack = \"13h\"", "up to 12h"},
+	} {
+		text := walletProject + good + "[google.terms]\n" + tt.text + "\n"
+		if _, err := loaded(t, text); err == nil || !strings.Contains(err.Error(), "aorta.toml:"+line(text, tt.key)+": [[google]] terms."+tt.key+": ") || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v, want line %s, its key and %q", tt.text, err, line(text, tt.key), tt.says)
 		}
 	}
 	if _, err := loaded(t, walletProject+good+"acounts = []\n"); err == nil || !strings.Contains(err.Error(), "acounts") {

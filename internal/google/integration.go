@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"aorta/internal/money"
+	"aorta/internal/recon"
 )
 
 // Layout is where the methods lie on both sides: the same API has been published
@@ -62,12 +63,22 @@ type Integration struct {
 	CallbackHosts []string // that the redirect page may send people back to, "*.google.com"
 	Limits        []Limit  // of purchases; a currency without one has none
 	AckAccepts    bool     // old contracts: to acknowledge a statement is to accept it
+	Terms         Terms    // by which statements are checked
 
 	CallTimeout time.Duration // of one call of Google's side
 	AsyncTime   time.Duration // after it a purchase that waits for the customer is declined
 	ProofTime   time.Duration // how long the proof of who somebody is can be used
 	CodeTime    time.Duration // how long a code sent by SMS can be used
 }
+
+// Terms are what the contract says of fees.
+type Terms struct {
+	recon.Terms
+	VAT recon.FeeToVAT // with a Ratio, statements are accepted with this modification
+}
+
+// DefaultSlack is how far Google's time of a purchase may lie from ours.
+const DefaultSlack = time.Hour
 
 // Limit bounds what one association may be charged. 0: no bound.
 type Limit struct {
@@ -176,6 +187,7 @@ func (i Integration) Check() error {
 		}
 	}
 	i.checkLimits(wrong)
+	i.checkTerms(wrong)
 	for _, t := range []struct {
 		field string
 		value time.Duration
@@ -219,6 +231,22 @@ func (i Integration) checkLimits(wrong func(field, format string, args ...any)) 
 			wrong("limit", "in %s: least, transaction, day, month must not fall", l.Currency)
 		}
 		seen[l.Currency] = true
+	}
+}
+
+// maxSlack bounds it: who compares days must not take one for another.
+const maxSlack = 12 * time.Hour
+
+func (i Integration) checkTerms(wrong func(field, format string, args ...any)) {
+	t := i.Terms
+	if t.SlackUS < 0 || t.SlackUS > maxSlack.Microseconds() {
+		wrong("terms.slack", "write a time of up to %s", maxSlack)
+	}
+	if taken := t.Fee + t.Withholding; taken > recon.Whole {
+		wrong("terms.withholding", "fee and withholding are more than the capture that they are of")
+	}
+	if t.VAT.OfGross && t.VAT.Ratio == 0 {
+		wrong("terms.vat_of", "there is no vat that it could be of")
 	}
 }
 

@@ -51,10 +51,10 @@ var rooms = map[string]room{
 
 	"route":    {floor: 2},
 	"risk":     {floor: 2},
-	"flow":     {floor: 2, beside: []string{"route", "risk"}},
+	"flow":     {floor: 2, beside: []string{"route", "risk", "recon"}},
 	"callback": {floor: 2},
 	"inbox":    {floor: 2, beside: []string{"flow", "callback"}},
-	"recon":    {floor: 2, beside: []string{"flow", "callback"}},
+	"recon":    {floor: 2}, // compares what it is handed
 	"worker":   {floor: 2, beside: []string{"flow", "callback"}},
 	"verify":   {floor: 2}, // the invariants, over what the book has written
 
