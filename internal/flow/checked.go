@@ -171,7 +171,7 @@ func (c *checks) open(p *book.Page, r PayoutRequest, k id.Payment, fresh bool) (
 	if len(split.Parts) > 0 {
 		x.pay.Method = s.list[split.Parts[0].Source].Method
 	}
-	if err := reserveWindow(p, w.customer, x.pay); err != nil {
+	if err := reserveWindow(p, w, x.pay); err != nil {
 		return Begun{}, err
 	}
 	parts, err := x.reserveParts(&s, split.Parts, r.Description)
@@ -641,7 +641,8 @@ func (x *application) release(s *sources, code string) error {
 }
 
 // reserveWindow counts a payout in what its customer is paid.
-func reserveWindow(p *book.Page, c id.Customer, pay payment.Payment) error {
+func reserveWindow(p *book.Page, of wallet, pay payment.Payment) error {
+	c := of.customer
 	w, e, err := payoutWindow(p, c, pay.Amount.Currency)
 	if err != nil {
 		return err
@@ -654,16 +655,14 @@ func reserveWindow(p *book.Page, c id.Customer, pay payment.Payment) error {
 	if err := countRequest(p, c, pay); err != nil {
 		return err
 	}
-	return paying(p, c, pay.Amount.Currency)
+	return paying(p, of, pay.Amount.Currency)
 }
 
 // paying puts a currency among those in which a customer has a window of payouts, on
 // their row: so acts that count what they are paid need not look for it in the others.
-func paying(p *book.Page, c id.Customer, cur money.Currency) error {
-	row, ok := p.Customers.Get(c)
-	if !ok {
-		return fmt.Errorf("a payout of %s, of whom nothing is known: %w", c, ErrNoWallet)
-	}
+// Of whom nothing is known, who has nothing, gets a row too: what is reserved next says so.
+func paying(p *book.Page, w wallet, cur money.Currency) error {
+	c, row := w.customer, customerOn(p, w)
 	head, err := customer.DecodeHead(row.Limits)
 	if err != nil {
 		return fmt.Errorf("limits of %s: %w", c, err)

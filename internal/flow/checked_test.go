@@ -436,6 +436,25 @@ func TestDeclinedPayoutLeavesNothing(t *testing.T) {
 	})
 }
 
+// Who has never paid in and asks for a payout has no money, whatever else the checks would
+// have wanted to know first.
+func TestPayoutOfAStranger(t *testing.T) {
+	t.Parallel()
+	h := checkedHouse(t, easy)
+	r := h.checkedRequest("p", 100)
+	r.CustomerID = "c2"
+	r.Route = flow.Route{Method: "generic-wallet", Connector: "generic", Account: "generic-wallet"}
+	if _, err := h.flows.BeginPayout(t.Context(), r); !errors.Is(err, flow.ErrInsufficient) {
+		t.Errorf("a payout of a stranger: %v, want ErrInsufficient", err)
+	}
+	k := h.flows.CustomerOf(h.pr, "c2")
+	h.act(k.Bucket(), func(p *book.Page) {
+		if c, known := p.Customers.Get(k); known {
+			t.Errorf("the stranger is known now: %+v", c)
+		}
+	})
+}
+
 // Four eyes: nobody twice, not the last editor, and none that is no person.
 func TestApprovals(t *testing.T) {
 	t.Parallel()

@@ -200,15 +200,26 @@ func (m *Model) beginChecked(c Commit) {
 		m.restrict(r)
 		m.lookDecisions()
 	}
-	for _, d := range c.Deeds {
-		m.deed(d)
+	for nth, d := range c.Deeds {
+		m.deed(d, nth)
 		m.lookDecisions()
 	}
 }
 
-// deed follows what an operator has done: nobody does it whom nobody asked, nobody counts
-// twice, and who has changed what a payout waits for does not approve it.
-func (m *Model) deed(d Deed) {
+// heldBy reports whether a payout is held by such a rule when the nth deed of a commit is
+// done to it. Who lets it pass has it judged at once: after another one's release in the
+// same commit it is held by what one of the commit's decisions says.
+func (m *Model) heldBy(p *payment, nth int, such func(rule string) bool) bool {
+	again := slices.ContainsFunc(m.did[:nth], func(d Deed) bool { return d.What == "payout.release" && d.About == p.ID })
+	if !again {
+		return p.out.last != nil && such(p.out.last.Stopped)
+	}
+	return !slices.ContainsFunc(m.judging, func(j *judged) bool { return j.p == p && !such(j.d.Stopped) })
+}
+
+// deed follows what an operator has done, the nth of a commit: nobody does it whom nobody asked, nobody
+// counts twice, and who has changed what a payout waits for does not approve it.
+func (m *Model) deed(d Deed, nth int) {
 	p := m.pays[d.About]
 	if !m.deeds[d] {
 		m.fault("%s has done %s to %s, and never asked for it", d.Who, d.What, d.About)
@@ -229,10 +240,10 @@ func (m *Model) deed(d Deed) {
 		o.approved = append(o.approved, d.Who)
 	case "payout.release":
 		edits()
-		if !o.manual && o.last != nil && o.last.Stopped == "exclusion" && !slices.Contains(m.s.Rules.Officers, d.Who) {
+		if !o.manual && m.heldBy(p, nth, func(rule string) bool { return rule == "exclusion" }) && !slices.Contains(m.s.Rules.Officers, d.Who) {
 			m.fault("%s lets payout %s of an excluded customer pass, and must not (limits 1.3)", d.Who, p.ID)
 		}
-		if !o.manual && o.last != nil && strings.HasPrefix(o.last.Stopped, "A") && !slices.Contains(m.s.Rules.Analysts, d.Who) {
+		if !o.manual && m.heldBy(p, nth, func(rule string) bool { return strings.HasPrefix(rule, "A") }) && !slices.Contains(m.s.Rules.Analysts, d.Who) {
 			m.fault("%s lets payout %s pass, which %s stops, and must not (limits 3.6)", d.Who, p.ID, o.last.Stopped)
 		}
 		o.freed = o.freed || !o.manual

@@ -492,11 +492,14 @@ func (w *Witness) restrictions(notes []customer.Note) []model.Restriction {
 		var of struct {
 			Type, Restriction string
 			UntilUS           int64 `json:"until_us"`
+			Until             time.Time // as a linked one has it, to the microsecond
 		}
 		if err := json.Unmarshal([]byte(n.Body), &of); err != nil {
 			panic(err) // the platform wrote it just now
 		}
-		r.Type, r.UntilUS = of.Type+of.Restriction, of.UntilUS
+		if r.Type, r.UntilUS = of.Type+of.Restriction, of.UntilUS; !of.Until.IsZero() {
+			r.UntilUS = of.Until.UnixMicro()
+		}
 		out = append(out, r)
 	}
 	return out
