@@ -491,7 +491,7 @@ func (w *Witness) restrictions(notes []customer.Note) []model.Restriction {
 		}
 		var of struct {
 			Type, Restriction string
-			UntilUS           int64 `json:"until_us"`
+			UntilUS           int64     `json:"until_us"`
 			Until             time.Time // as a linked one has it, to the microsecond
 		}
 		if err := json.Unmarshal([]byte(n.Body), &of); err != nil {
