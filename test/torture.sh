@@ -37,12 +37,13 @@ try() {
 	fi
 }
 
-try simulator ./test/sim -sim.seeds="$seeds"
-try bubbles ./test/bubble -bubble.seeds="$bubbles"
-AORTA_TORTURE_TABLE= try mistakes ./test/mutation
+# What real time is measured in comes first; the others' clocks are virtual.
 try processes ./test/torture
 try kills ./test/kill
 try scenarios ./test/scenario
+try bubbles ./test/bubble -bubble.seeds="$bubbles"
+AORTA_TORTURE_TABLE= try mistakes ./test/mutation
+try simulator ./test/sim -sim.seeds="$seeds"
 
 go run ./test/torture/table "$AORTA_TORTURE_TABLE" >"$work/table" || failed=1
 {
