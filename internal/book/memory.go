@@ -13,6 +13,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
@@ -77,34 +78,43 @@ type memoryTable[R, K any] struct {
 }
 
 type memoryRows struct {
-	refs        memoryTable[payment.Ref, payment.RefKey]
-	customers   memoryTable[customer.Customer, id.Customer]
-	instruments memoryTable[instrument.Instrument, id.Instrument]
-	payments    memoryTable[payment.Payment, id.Payment]
-	operations  memoryTable[payment.Operation, id.Operation]
-	attempts    memoryTable[payment.Attempt, id.Attempt]
-	accounts    memoryTable[ledger.Account, id.Account]
-	deliveries  memoryTable[event.Delivery, id.Delivery]
-	inbox       memoryTable[payment.Inbox, id.Inbox]
-	cases       memoryTable[payment.Case, id.Case]
-	rounds      memoryTable[ledger.Round, id.Round]
-	endpoints   memoryTable[event.Endpoint, id.Endpoint]
-	due         memoryTable[due.Due, id.Raw]
-	keys        memoryTable[project.Key, id.Key]
-	answers     memoryTable[payment.Answer, id.Answer]
-	windows     memoryTable[limit.Window, id.Window]
-	checks      memoryTable[customer.Check, id.Check]
-	persons     memoryTable[customer.Person, id.Person]
-	reviews     memoryTable[payment.Review, id.Raw]
-	operators   memoryTable[operator.Operator, id.Operator]
-	auditHeads  memoryTable[operator.Head, id.Raw]
-	floats      memoryTable[limit.Float, id.Raw]
-	claims      memoryTable[limit.Claim, id.Raw]
-	notes       memoryTable[customer.Note, id.Note]
-	audit       memoryTable[operator.Entry, id.Audit]
-	transfers   memoryTable[ledger.Transfer, id.Transfer]
-	events      memoryTable[event.Event, id.Event]
-	requests    memoryTable[payment.Request, id.Raw]
+	refs         memoryTable[payment.Ref, payment.RefKey]
+	customers    memoryTable[customer.Customer, id.Customer]
+	instruments  memoryTable[instrument.Instrument, id.Instrument]
+	payments     memoryTable[payment.Payment, id.Payment]
+	operations   memoryTable[payment.Operation, id.Operation]
+	attempts     memoryTable[payment.Attempt, id.Attempt]
+	accounts     memoryTable[ledger.Account, id.Account]
+	deliveries   memoryTable[event.Delivery, id.Delivery]
+	inbox        memoryTable[payment.Inbox, id.Inbox]
+	cases        memoryTable[payment.Case, id.Case]
+	rounds       memoryTable[ledger.Round, id.Round]
+	endpoints    memoryTable[event.Endpoint, id.Endpoint]
+	due          memoryTable[due.Due, id.Raw]
+	keys         memoryTable[project.Key, id.Key]
+	answers      memoryTable[payment.Answer, id.Answer]
+	windows      memoryTable[limit.Window, id.Window]
+	checks       memoryTable[customer.Check, id.Check]
+	persons      memoryTable[customer.Person, id.Person]
+	reviews      memoryTable[payment.Review, id.Raw]
+	operators    memoryTable[operator.Operator, id.Operator]
+	auditHeads   memoryTable[operator.Head, id.Raw]
+	floats       memoryTable[limit.Float, id.Raw]
+	claims       memoryTable[limit.Claim, id.Raw]
+	calls        memoryTable[fop.Call, id.Call]
+	associations memoryTable[fop.Association, id.Association]
+	linked       memoryTable[fop.Linked, id.Raw]
+	spent        memoryTable[fop.Spent, id.Raw]
+	proofs       memoryTable[fop.Proof, id.Proof]
+	codes        memoryTable[fop.Code, id.Code]
+	statements   memoryTable[fop.Statement, id.Statement]
+	lines        memoryTable[fop.Line, id.Raw]
+	told         memoryTable[fop.Told, id.Told]
+	notes        memoryTable[customer.Note, id.Note]
+	audit        memoryTable[operator.Entry, id.Audit]
+	transfers    memoryTable[ledger.Transfer, id.Transfer]
+	events       memoryTable[event.Event, id.Event]
+	requests     memoryTable[payment.Request, id.Raw]
 }
 
 func tableOf[R, K any](key func(R) K, order func(a, b K) int) memoryTable[R, K] {
@@ -116,34 +126,43 @@ func NewMemory() *Memory {
 	return &Memory{
 		batches: map[id.Batch]bool{}, process: map[int64]memoryProcess{}, numbers: 1,
 		rows: memoryRows{
-			refs:        tableOf(refKey, CompareRefs),
-			customers:   tableOf(customerKey, id.Customer.Compare),
-			instruments: tableOf(instrumentKey, id.Instrument.Compare),
-			payments:    tableOf(paymentKey, id.Payment.Compare),
-			operations:  tableOf(operationKey, id.Operation.Compare),
-			attempts:    tableOf(attemptKey, id.Attempt.Compare),
-			accounts:    tableOf(accountKey, id.Account.Compare),
-			deliveries:  tableOf(deliveryKey, id.Delivery.Compare),
-			inbox:       tableOf(inboxKey, id.Inbox.Compare),
-			cases:       tableOf(caseKey, id.Case.Compare),
-			rounds:      tableOf(roundKey, id.Round.Compare),
-			endpoints:   tableOf(endpointKey, id.Endpoint.Compare),
-			due:         tableOf(dueKey, compareRaw),
-			keys:        tableOf(keyKey, id.Key.Compare),
-			answers:     tableOf(answerKey, id.Answer.Compare),
-			windows:     tableOf(windowKey, id.Window.Compare),
-			checks:      tableOf(checkKey, id.Check.Compare),
-			persons:     tableOf(personKey, id.Person.Compare),
-			reviews:     tableOf(reviewKey, compareRaw),
-			operators:   tableOf(operatorKey, id.Operator.Compare),
-			auditHeads:  tableOf(auditHeadKey, compareRaw),
-			floats:      tableOf(floatKey, compareRaw),
-			claims:      tableOf(claimKey, compareRaw),
-			notes:       tableOf(func(r customer.Note) id.Note { return r.ID }, id.Note.Compare),
-			audit:       tableOf(func(r operator.Entry) id.Audit { return r.ID }, id.Audit.Compare),
-			transfers:   tableOf(func(t ledger.Transfer) id.Transfer { return t.ID }, id.Transfer.Compare),
-			events:      tableOf(func(e event.Event) id.Event { return e.ID }, id.Event.Compare),
-			requests:    tableOf(func(r payment.Request) id.Raw { return r.ID }, compareRaw),
+			refs:         tableOf(refKey, CompareRefs),
+			customers:    tableOf(customerKey, id.Customer.Compare),
+			instruments:  tableOf(instrumentKey, id.Instrument.Compare),
+			payments:     tableOf(paymentKey, id.Payment.Compare),
+			operations:   tableOf(operationKey, id.Operation.Compare),
+			attempts:     tableOf(attemptKey, id.Attempt.Compare),
+			accounts:     tableOf(accountKey, id.Account.Compare),
+			deliveries:   tableOf(deliveryKey, id.Delivery.Compare),
+			inbox:        tableOf(inboxKey, id.Inbox.Compare),
+			cases:        tableOf(caseKey, id.Case.Compare),
+			rounds:       tableOf(roundKey, id.Round.Compare),
+			endpoints:    tableOf(endpointKey, id.Endpoint.Compare),
+			due:          tableOf(dueKey, compareRaw),
+			keys:         tableOf(keyKey, id.Key.Compare),
+			answers:      tableOf(answerKey, id.Answer.Compare),
+			windows:      tableOf(windowKey, id.Window.Compare),
+			checks:       tableOf(checkKey, id.Check.Compare),
+			persons:      tableOf(personKey, id.Person.Compare),
+			reviews:      tableOf(reviewKey, compareRaw),
+			operators:    tableOf(operatorKey, id.Operator.Compare),
+			auditHeads:   tableOf(auditHeadKey, compareRaw),
+			floats:       tableOf(floatKey, compareRaw),
+			claims:       tableOf(claimKey, compareRaw),
+			calls:        tableOf(fopCallKey, id.Call.Compare),
+			associations: tableOf(fopAssociationKey, id.Association.Compare),
+			linked:       tableOf(fopLinkedKey, compareRaw),
+			spent:        tableOf(fopSpentKey, compareRaw),
+			proofs:       tableOf(fopProofKey, id.Proof.Compare),
+			codes:        tableOf(fopCodeKey, id.Code.Compare),
+			statements:   tableOf(fopStatementKey, id.Statement.Compare),
+			lines:        tableOf(fopLineKey, compareRaw),
+			told:         tableOf(fopToldKey, id.Told.Compare),
+			notes:        tableOf(func(r customer.Note) id.Note { return r.ID }, id.Note.Compare),
+			audit:        tableOf(func(r operator.Entry) id.Audit { return r.ID }, id.Audit.Compare),
+			transfers:    tableOf(func(t ledger.Transfer) id.Transfer { return t.ID }, id.Transfer.Compare),
+			events:       tableOf(func(e event.Event) id.Event { return e.ID }, id.Event.Compare),
+			requests:     tableOf(func(r payment.Request) id.Raw { return r.ID }, compareRaw),
 		},
 	}
 }
@@ -245,6 +264,8 @@ func (l *memoryLane) load(k *Keys) *Found {
 		Keys: loadRows(l, r.keys, k.Keys), Answers: loadRows(l, r.answers, k.Answers),
 		Windows: loadRows(l, r.windows, k.Windows), Checks: loadRows(l, r.checks, k.Checks), Persons: loadRows(l, r.persons, k.Persons), Reviews: loadRows(l, r.reviews, k.Reviews), Operators: loadRows(l, r.operators, k.Operators), AuditHeads: loadRows(l, r.auditHeads, k.AuditHeads),
 		Floats: loadRows(l, r.floats, k.Floats), Claims: loadRows(l, r.claims, k.Claims),
+		Calls: loadRows(l, r.calls, k.Calls), Associations: loadRows(l, r.associations, k.Associations), Linked: loadRows(l, r.linked, k.Linked), Spent: loadRows(l, r.spent, k.Spent), Proofs: loadRows(l, r.proofs, k.Proofs),
+		Codes: loadRows(l, r.codes, k.Codes), Statements: loadRows(l, r.statements, k.Statements), Lines: loadRows(l, r.lines, k.Lines), Told: loadRows(l, r.told, k.Told),
 	}
 }
 
@@ -286,7 +307,8 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 		fits(r.operations, c.Operations) && fits(r.attempts, c.Attempts) && fits(r.accounts, c.Accounts) && fits(r.deliveries, c.Deliveries) &&
 		fits(r.inbox, c.Inbox) && fits(r.cases, c.Cases) && fits(r.rounds, c.Rounds) && fits(r.endpoints, c.Endpoints) && fits(r.due, c.Due) &&
 		fits(r.keys, c.Keys) && fits(r.answers, c.Answers) && fits(r.windows, c.Windows) && fits(r.checks, c.Checks) && fits(r.persons, c.Persons) && fits(r.reviews, c.Reviews) && fits(r.operators, c.Operators) && fits(r.auditHeads, c.AuditHeads) &&
-		fits(r.floats, c.Floats) && fits(r.claims, c.Claims)) {
+		fits(r.floats, c.Floats) && fits(r.claims, c.Claims) &&
+		fits(r.calls, c.Calls) && fits(r.associations, c.Associations) && fits(r.linked, c.Linked) && fits(r.spent, c.Spent) && fits(r.proofs, c.Proofs) && fits(r.codes, c.Codes) && fits(r.statements, c.Statements) && fits(r.lines, c.Lines) && fits(r.told, c.Told)) {
 		return ErrConflict
 	}
 	write(r.refs, c.Refs)
@@ -312,6 +334,15 @@ func (l *memoryLane) Commit(_ context.Context, c *Changes) error {
 	write(r.auditHeads, c.AuditHeads)
 	write(r.floats, c.Floats)
 	write(r.claims, c.Claims)
+	write(r.calls, c.Calls)
+	write(r.associations, c.Associations)
+	write(r.linked, c.Linked)
+	write(r.spent, c.Spent)
+	write(r.proofs, c.Proofs)
+	write(r.codes, c.Codes)
+	write(r.statements, c.Statements)
+	write(r.lines, c.Lines)
+	write(r.told, c.Told)
 	write(r.notes, Change[customer.Note, id.Note]{Insert: c.Notes})
 	write(r.audit, Change[operator.Entry, id.Audit]{Insert: c.Audit})
 	write(r.transfers, Change[ledger.Transfer, id.Transfer]{Insert: c.Transfers})
@@ -526,6 +557,51 @@ func (m *Memory) Float(_ context.Context, k id.Raw) (limit.Float, bool, error) {
 // Claim reads what its name says.
 func (m *Memory) Claim(_ context.Context, k id.Raw) (limit.Claim, bool, error) {
 	return one(m, &m.rows.claims, k)
+}
+
+// Call reads what its name says.
+func (m *Memory) Call(_ context.Context, k id.Call) (fop.Call, bool, error) {
+	return one(m, &m.rows.calls, k)
+}
+
+// Association reads what its name says.
+func (m *Memory) Association(_ context.Context, k id.Association) (fop.Association, bool, error) {
+	return one(m, &m.rows.associations, k)
+}
+
+// Linked reads what its name says.
+func (m *Memory) Linked(_ context.Context, k id.Raw) (fop.Linked, bool, error) {
+	return one(m, &m.rows.linked, k)
+}
+
+// Spent reads what its name says.
+func (m *Memory) Spent(_ context.Context, k id.Raw) (fop.Spent, bool, error) {
+	return one(m, &m.rows.spent, k)
+}
+
+// Proof reads what its name says.
+func (m *Memory) Proof(_ context.Context, k id.Proof) (fop.Proof, bool, error) {
+	return one(m, &m.rows.proofs, k)
+}
+
+// Code reads what its name says.
+func (m *Memory) Code(_ context.Context, k id.Code) (fop.Code, bool, error) {
+	return one(m, &m.rows.codes, k)
+}
+
+// Statement reads what its name says.
+func (m *Memory) Statement(_ context.Context, k id.Statement) (fop.Statement, bool, error) {
+	return one(m, &m.rows.statements, k)
+}
+
+// Line reads what its name says.
+func (m *Memory) Line(_ context.Context, k id.Raw) (fop.Line, bool, error) {
+	return one(m, &m.rows.lines, k)
+}
+
+// Told reads what its name says.
+func (m *Memory) Told(_ context.Context, k id.Told) (fop.Told, bool, error) {
+	return one(m, &m.rows.told, k)
 }
 
 // Note reads what its name says.
@@ -755,6 +831,51 @@ func (m *Memory) ScanFloats(_ context.Context, after id.Raw, limit int) ([]limit
 // ScanClaims pages through all rows of the kind.
 func (m *Memory) ScanClaims(_ context.Context, after id.Raw, limit int) ([]limit.Claim, error) {
 	return scan(m, &m.rows.claims, after, limit, nil)
+}
+
+// ScanCalls pages through all rows of the kind.
+func (m *Memory) ScanCalls(_ context.Context, after id.Call, limit int) ([]fop.Call, error) {
+	return scan(m, &m.rows.calls, after, limit, nil)
+}
+
+// ScanAssociations pages through all rows of the kind.
+func (m *Memory) ScanAssociations(_ context.Context, after id.Association, limit int) ([]fop.Association, error) {
+	return scan(m, &m.rows.associations, after, limit, nil)
+}
+
+// ScanLinked pages through all rows of the kind.
+func (m *Memory) ScanLinked(_ context.Context, after id.Raw, limit int) ([]fop.Linked, error) {
+	return scan(m, &m.rows.linked, after, limit, nil)
+}
+
+// ScanSpent pages through all rows of the kind.
+func (m *Memory) ScanSpent(_ context.Context, after id.Raw, limit int) ([]fop.Spent, error) {
+	return scan(m, &m.rows.spent, after, limit, nil)
+}
+
+// ScanProofs pages through all rows of the kind.
+func (m *Memory) ScanProofs(_ context.Context, after id.Proof, limit int) ([]fop.Proof, error) {
+	return scan(m, &m.rows.proofs, after, limit, nil)
+}
+
+// ScanCodes pages through all rows of the kind.
+func (m *Memory) ScanCodes(_ context.Context, after id.Code, limit int) ([]fop.Code, error) {
+	return scan(m, &m.rows.codes, after, limit, nil)
+}
+
+// ScanStatements pages through all rows of the kind.
+func (m *Memory) ScanStatements(_ context.Context, after id.Statement, limit int) ([]fop.Statement, error) {
+	return scan(m, &m.rows.statements, after, limit, nil)
+}
+
+// ScanLines pages through all rows of the kind.
+func (m *Memory) ScanLines(_ context.Context, after id.Raw, limit int) ([]fop.Line, error) {
+	return scan(m, &m.rows.lines, after, limit, nil)
+}
+
+// ScanTold pages through all rows of the kind.
+func (m *Memory) ScanTold(_ context.Context, after id.Told, limit int) ([]fop.Told, error) {
+	return scan(m, &m.rows.told, after, limit, nil)
 }
 
 // ScanNotes pages through all rows of the kind.

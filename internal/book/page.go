@@ -9,6 +9,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
@@ -48,6 +49,16 @@ type Page struct {
 	AuditHeads  *Rows[operator.Head, id.Raw]
 	Floats      *Rows[limit.Float, id.Raw]
 	Claims      *Rows[limit.Claim, id.Raw]
+
+	Calls        *Rows[fop.Call, id.Call]
+	Associations *Rows[fop.Association, id.Association]
+	Linked       *Rows[fop.Linked, id.Raw]
+	Spent        *Rows[fop.Spent, id.Raw]
+	Proofs       *Rows[fop.Proof, id.Proof]
+	Codes        *Rows[fop.Code, id.Code]
+	Statements   *Rows[fop.Statement, id.Statement]
+	Lines        *Rows[fop.Line, id.Raw]
+	Told         *Rows[fop.Told, id.Told]
 
 	Transfers *Log[ledger.Transfer]
 	Events    *Log[event.Event]
@@ -536,6 +547,24 @@ func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number fun
 		func(k *Keys) *[]id.Raw { return &k.Floats }, func(c *Changes) *Change[limit.Float, id.Raw] { return &c.Floats })
 	p.Claims = newRows(p, claimKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[limit.Claim] { return &f.Claims },
 		func(k *Keys) *[]id.Raw { return &k.Claims }, func(c *Changes) *Change[limit.Claim, id.Raw] { return &c.Claims })
+	p.Calls = newRows(p, fopCallKey, bucketOf[id.Call], id.Call.Compare, func(f *Found) *[]Stored[fop.Call] { return &f.Calls },
+		func(k *Keys) *[]id.Call { return &k.Calls }, func(c *Changes) *Change[fop.Call, id.Call] { return &c.Calls })
+	p.Associations = newRows(p, fopAssociationKey, bucketOf[id.Association], id.Association.Compare, func(f *Found) *[]Stored[fop.Association] { return &f.Associations },
+		func(k *Keys) *[]id.Association { return &k.Associations }, func(c *Changes) *Change[fop.Association, id.Association] { return &c.Associations })
+	p.Linked = newRows(p, fopLinkedKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[fop.Linked] { return &f.Linked },
+		func(k *Keys) *[]id.Raw { return &k.Linked }, func(c *Changes) *Change[fop.Linked, id.Raw] { return &c.Linked })
+	p.Spent = newRows(p, fopSpentKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[fop.Spent] { return &f.Spent },
+		func(k *Keys) *[]id.Raw { return &k.Spent }, func(c *Changes) *Change[fop.Spent, id.Raw] { return &c.Spent })
+	p.Proofs = newRows(p, fopProofKey, bucketOf[id.Proof], id.Proof.Compare, func(f *Found) *[]Stored[fop.Proof] { return &f.Proofs },
+		func(k *Keys) *[]id.Proof { return &k.Proofs }, func(c *Changes) *Change[fop.Proof, id.Proof] { return &c.Proofs })
+	p.Codes = newRows(p, fopCodeKey, bucketOf[id.Code], id.Code.Compare, func(f *Found) *[]Stored[fop.Code] { return &f.Codes },
+		func(k *Keys) *[]id.Code { return &k.Codes }, func(c *Changes) *Change[fop.Code, id.Code] { return &c.Codes })
+	p.Statements = newRows(p, fopStatementKey, bucketOf[id.Statement], id.Statement.Compare, func(f *Found) *[]Stored[fop.Statement] { return &f.Statements },
+		func(k *Keys) *[]id.Statement { return &k.Statements }, func(c *Changes) *Change[fop.Statement, id.Statement] { return &c.Statements })
+	p.Lines = newRows(p, fopLineKey, bucketOf[id.Raw], compareRaw, func(f *Found) *[]Stored[fop.Line] { return &f.Lines },
+		func(k *Keys) *[]id.Raw { return &k.Lines }, func(c *Changes) *Change[fop.Line, id.Raw] { return &c.Lines })
+	p.Told = newRows(p, fopToldKey, bucketOf[id.Told], id.Told.Compare, func(f *Found) *[]Stored[fop.Told] { return &f.Told },
+		func(k *Keys) *[]id.Told { return &k.Told }, func(c *Changes) *Change[fop.Told, id.Told] { return &c.Told })
 	p.Transfers = newLog(p, func(t ledger.Transfer) id.Bucket { return t.ID.Bucket() }, func(c *Changes) *[]ledger.Transfer { return &c.Transfers })
 	p.Events = newLog(p, func(e event.Event) id.Bucket { return e.ID.Bucket() }, func(c *Changes) *[]event.Event { return &c.Events })
 	p.Requests = newLog(p, func(r payment.Request) id.Bucket { return r.ID.Bucket() }, func(c *Changes) *[]payment.Request { return &c.Requests })
@@ -637,6 +666,7 @@ func (c *Changes) empty() bool {
 		c.Keys.empty() && c.Answers.empty() &&
 		c.Windows.empty() && c.Checks.empty() && c.Persons.empty() && c.Reviews.empty() && c.Operators.empty() && c.AuditHeads.empty() &&
 		c.Floats.empty() && c.Claims.empty() &&
+		c.Calls.empty() && c.Associations.empty() && c.Linked.empty() && c.Spent.empty() && c.Proofs.empty() && c.Codes.empty() && c.Statements.empty() && c.Lines.empty() && c.Told.empty() &&
 		len(c.Transfers)+len(c.Events)+len(c.Requests)+len(c.Notes)+len(c.Audit) == 0
 }
 

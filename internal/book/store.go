@@ -10,6 +10,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
@@ -102,6 +103,16 @@ type Keys struct {
 	AuditHeads  []id.Raw
 	Floats      []id.Raw
 	Claims      []id.Raw
+
+	Calls        []id.Call
+	Associations []id.Association
+	Linked       []id.Raw
+	Spent        []id.Raw
+	Proofs       []id.Proof
+	Codes        []id.Code
+	Statements   []id.Statement
+	Lines        []id.Raw
+	Told         []id.Told
 }
 
 // Stored is a row with the version that the store holds.
@@ -141,6 +152,16 @@ type Found struct {
 	AuditHeads  []Stored[operator.Head]
 	Floats      []Stored[limit.Float]
 	Claims      []Stored[limit.Claim]
+
+	Calls        []Stored[fop.Call]
+	Associations []Stored[fop.Association]
+	Linked       []Stored[fop.Linked]
+	Spent        []Stored[fop.Spent]
+	Proofs       []Stored[fop.Proof]
+	Codes        []Stored[fop.Code]
+	Statements   []Stored[fop.Statement]
+	Lines        []Stored[fop.Line]
+	Told         []Stored[fop.Told]
 }
 
 // Change is what a batch does to one kind of row. Update and Delete carry the
@@ -183,6 +204,16 @@ type Changes struct {
 	Floats      Change[limit.Float, id.Raw]
 	Claims      Change[limit.Claim, id.Raw]
 
+	Calls        Change[fop.Call, id.Call]
+	Associations Change[fop.Association, id.Association]
+	Linked       Change[fop.Linked, id.Raw]
+	Spent        Change[fop.Spent, id.Raw]
+	Proofs       Change[fop.Proof, id.Proof]
+	Codes        Change[fop.Code, id.Code]
+	Statements   Change[fop.Statement, id.Statement]
+	Lines        Change[fop.Line, id.Raw]
+	Told         Change[fop.Told, id.Told]
+
 	Transfers []ledger.Transfer
 	Events    []event.Event
 	Requests  []payment.Request
@@ -216,6 +247,15 @@ func operatorKey(r operator.Operator) id.Operator         { return r.ID }
 func auditHeadKey(r operator.Head) id.Raw                 { return r.ID }
 func floatKey(r limit.Float) id.Raw                       { return r.ID }
 func claimKey(r limit.Claim) id.Raw                       { return r.ID }
+func fopCallKey(r fop.Call) id.Call                       { return r.ID }
+func fopAssociationKey(r fop.Association) id.Association  { return r.ID }
+func fopLinkedKey(r fop.Linked) id.Raw                    { return r.ID }
+func fopSpentKey(r fop.Spent) id.Raw                      { return r.ID }
+func fopProofKey(r fop.Proof) id.Proof                    { return r.ID }
+func fopCodeKey(r fop.Code) id.Code                       { return r.ID }
+func fopStatementKey(r fop.Statement) id.Statement        { return r.ID }
+func fopLineKey(r fop.Line) id.Raw                        { return r.ID }
+func fopToldKey(r fop.Told) id.Told                       { return r.ID }
 func bucketOf[K bucketed](k K) id.Bucket                  { return k.Bucket() }
 func refBucket(k payment.RefKey) id.Bucket                { return k.Bucket }
 
@@ -267,6 +307,15 @@ type Reader interface {
 	AuditHead(ctx context.Context, k id.Raw) (operator.Head, bool, error)
 	Float(ctx context.Context, k id.Raw) (limit.Float, bool, error)
 	Claim(ctx context.Context, k id.Raw) (limit.Claim, bool, error)
+	Call(ctx context.Context, k id.Call) (fop.Call, bool, error)
+	Association(ctx context.Context, k id.Association) (fop.Association, bool, error)
+	Linked(ctx context.Context, k id.Raw) (fop.Linked, bool, error)
+	Spent(ctx context.Context, k id.Raw) (fop.Spent, bool, error)
+	Proof(ctx context.Context, k id.Proof) (fop.Proof, bool, error)
+	Code(ctx context.Context, k id.Code) (fop.Code, bool, error)
+	Statement(ctx context.Context, k id.Statement) (fop.Statement, bool, error)
+	Line(ctx context.Context, k id.Raw) (fop.Line, bool, error)
+	Told(ctx context.Context, k id.Told) (fop.Told, bool, error)
 	Note(ctx context.Context, k id.Note) (customer.Note, bool, error)
 	AuditEntry(ctx context.Context, k id.Audit) (operator.Entry, bool, error)
 
@@ -324,6 +373,15 @@ type Reader interface {
 	ScanAuditHeads(ctx context.Context, after id.Raw, limit int) ([]operator.Head, error)
 	ScanFloats(ctx context.Context, after id.Raw, limit int) ([]limit.Float, error)
 	ScanClaims(ctx context.Context, after id.Raw, limit int) ([]limit.Claim, error)
+	ScanCalls(ctx context.Context, after id.Call, limit int) ([]fop.Call, error)
+	ScanAssociations(ctx context.Context, after id.Association, limit int) ([]fop.Association, error)
+	ScanLinked(ctx context.Context, after id.Raw, limit int) ([]fop.Linked, error)
+	ScanSpent(ctx context.Context, after id.Raw, limit int) ([]fop.Spent, error)
+	ScanProofs(ctx context.Context, after id.Proof, limit int) ([]fop.Proof, error)
+	ScanCodes(ctx context.Context, after id.Code, limit int) ([]fop.Code, error)
+	ScanStatements(ctx context.Context, after id.Statement, limit int) ([]fop.Statement, error)
+	ScanLines(ctx context.Context, after id.Raw, limit int) ([]fop.Line, error)
+	ScanTold(ctx context.Context, after id.Told, limit int) ([]fop.Told, error)
 	ScanNotes(ctx context.Context, after id.Note, limit int) ([]customer.Note, error)
 	ScanAudit(ctx context.Context, after id.Audit, limit int) ([]operator.Entry, error)
 }

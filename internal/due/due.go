@@ -21,6 +21,11 @@ const (
 	Check    Kind = "check"     // check: start it, look it up, end what it proved
 	Float    Kind = "float"     // claim on a float: end it with its payout
 	Link     Kind = "link"      // customer: tell their restriction to the customers who are the same person
+
+	Tell      Kind = "tell"      // what Google must hear: call Google
+	Purchase  Kind = "purchase"  // asynchronous capture: decline it, if the customer has said nothing
+	Code      Kind = "code"      // code: give it to who sends SMS
+	Statement Kind = "statement" // statement, or a bucket's share of it: read on, pay
 )
 
 // Due is one piece of work. A subject has at most one at a time, so the

@@ -124,6 +124,7 @@ func (f *Flows) Handle(ctx context.Context, d due.Due) error {
 	case due.Float:
 		return f.endClaim(ctx, d)
 	case due.Deliver, due.Notice:
+	case due.Tell, due.Purchase, due.Code, due.Statement: // no act makes any yet
 	}
 	return fmt.Errorf("flow has no work of kind %q", d.Kind)
 }

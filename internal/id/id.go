@@ -34,56 +34,68 @@ type Kind interface{ prefix() string }
 type Of[K Kind] Raw
 
 type (
-	paymentKind    struct{}
-	operationKind  struct{}
-	attemptKind    struct{}
-	transferKind   struct{}
-	eventKind      struct{}
-	customerKind   struct{}
-	accountKind    struct{}
-	instrumentKind struct{}
-	deliveryKind   struct{}
-	caseKind       struct{}
-	inboxKind      struct{}
-	batchKind      struct{}
-	roundKind      struct{}
-	keyKind        struct{}
-	answerKind     struct{}
-	endpointKind   struct{}
-	payoutKind     struct{}
-	noteKind       struct{}
-	windowKind     struct{}
-	checkKind      struct{}
-	personKind     struct{}
-	operatorKind   struct{}
-	auditKind      struct{}
-	cursorKind     struct{}
+	paymentKind     struct{}
+	operationKind   struct{}
+	attemptKind     struct{}
+	transferKind    struct{}
+	eventKind       struct{}
+	customerKind    struct{}
+	accountKind     struct{}
+	instrumentKind  struct{}
+	deliveryKind    struct{}
+	caseKind        struct{}
+	inboxKind       struct{}
+	batchKind       struct{}
+	roundKind       struct{}
+	keyKind         struct{}
+	answerKind      struct{}
+	endpointKind    struct{}
+	payoutKind      struct{}
+	noteKind        struct{}
+	windowKind      struct{}
+	checkKind       struct{}
+	personKind      struct{}
+	operatorKind    struct{}
+	auditKind       struct{}
+	cursorKind      struct{}
+	callKind        struct{}
+	associationKind struct{}
+	proofKind       struct{}
+	codeKind        struct{}
+	statementKind   struct{}
+	toldKind        struct{}
 )
 
-func (paymentKind) prefix() string    { return "pay_" }
-func (operationKind) prefix() string  { return "op_" }
-func (attemptKind) prefix() string    { return "att_" }
-func (transferKind) prefix() string   { return "txn_" }
-func (eventKind) prefix() string      { return "evt_" }
-func (customerKind) prefix() string   { return "cus_" }
-func (accountKind) prefix() string    { return "acc_" }
-func (instrumentKind) prefix() string { return "tok_" }
-func (deliveryKind) prefix() string   { return "cb_" }
-func (caseKind) prefix() string       { return "case_" }
-func (inboxKind) prefix() string      { return "in_" }
-func (batchKind) prefix() string      { return "bat_" }
-func (roundKind) prefix() string      { return "rnd_" }
-func (keyKind) prefix() string        { return "key_" }
-func (answerKind) prefix() string     { return "ans_" }
-func (endpointKind) prefix() string   { return "we_" }
-func (payoutKind) prefix() string     { return "po_" }
-func (noteKind) prefix() string       { return "nte_" }
-func (windowKind) prefix() string     { return "win_" }
-func (checkKind) prefix() string      { return "kyc_" }
-func (personKind) prefix() string     { return "per_" }
-func (operatorKind) prefix() string   { return "opr_" }
-func (auditKind) prefix() string      { return "aud_" }
-func (cursorKind) prefix() string     { return "cur_" }
+func (paymentKind) prefix() string     { return "pay_" }
+func (operationKind) prefix() string   { return "op_" }
+func (attemptKind) prefix() string     { return "att_" }
+func (transferKind) prefix() string    { return "txn_" }
+func (eventKind) prefix() string       { return "evt_" }
+func (customerKind) prefix() string    { return "cus_" }
+func (accountKind) prefix() string     { return "acc_" }
+func (instrumentKind) prefix() string  { return "tok_" }
+func (deliveryKind) prefix() string    { return "cb_" }
+func (caseKind) prefix() string        { return "case_" }
+func (inboxKind) prefix() string       { return "in_" }
+func (batchKind) prefix() string       { return "bat_" }
+func (roundKind) prefix() string       { return "rnd_" }
+func (keyKind) prefix() string         { return "key_" }
+func (answerKind) prefix() string      { return "ans_" }
+func (endpointKind) prefix() string    { return "we_" }
+func (payoutKind) prefix() string      { return "po_" }
+func (noteKind) prefix() string        { return "nte_" }
+func (windowKind) prefix() string      { return "win_" }
+func (checkKind) prefix() string       { return "kyc_" }
+func (personKind) prefix() string      { return "per_" }
+func (operatorKind) prefix() string    { return "opr_" }
+func (auditKind) prefix() string       { return "aud_" }
+func (cursorKind) prefix() string      { return "cur_" }
+func (callKind) prefix() string        { return "gpc_" }
+func (associationKind) prefix() string { return "gpa_" }
+func (proofKind) prefix() string       { return "gpp_" }
+func (codeKind) prefix() string        { return "otp_" }
+func (statementKind) prefix() string   { return "gps_" }
+func (toldKind) prefix() string        { return "gpt_" }
 
 // The ids of the house.
 type (
@@ -109,6 +121,14 @@ type (
 	Person     = Of[personKind]
 	Operator   = Of[operatorKind]
 	Audit      = Of[auditKind]
+
+	// Of Google (package fop).
+	Call        = Of[callKind]
+	Association = Of[associationKind]
+	Proof       = Of[proofKind]
+	Code        = Of[codeKind]
+	Statement   = Of[statementKind]
+	Told        = Of[toldKind]
 
 	// Payout is what a Payment is called outside that pays a customer out: the
 	// same 16 bytes, so each is made of the other by conversion.
@@ -236,6 +256,15 @@ func ParseOperator(text string) (Operator, error) { return parse[operatorKind](t
 
 // ParseInstrument reads tok_….
 func ParseInstrument(text string) (Instrument, error) { return parse[instrumentKind](text) }
+
+// ParseAssociation reads gpa_….
+func ParseAssociation(text string) (Association, error) { return parse[associationKind](text) }
+
+// ParseCall reads gpc_….
+func ParseCall(text string) (Call, error) { return parse[callKind](text) }
+
+// ParseStatement reads gps_….
+func ParseStatement(text string) (Statement, error) { return parse[statementKind](text) }
 
 // ParseInbox reads in_….
 func ParseInbox(text string) (Inbox, error) { return parse[inboxKind](text) }

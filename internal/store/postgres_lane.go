@@ -42,6 +42,7 @@ func pgTables() []pgOps {
 		pgOf(&attempts), pgOf(&accounts), pgOf(&deliveries), pgOf(&inbox), pgOf(&cases), pgOf(&rounds), pgOf(&endpoints), pgOf(&dues),
 		pgOf(&transfers), pgOf(&events), pgOf(&requests), pgOf(&keys), pgOf(&answers),
 		pgOf(&windows), pgOf(&checks), pgOf(&persons), pgOf(&reviews), pgOf(&operators), pgOf(&auditHeads), pgOf(&floats), pgOf(&claims), pgOf(&customerNotes), pgOf(&audit),
+		pgOf(&fopCalls), pgOf(&fopAssociations), pgOf(&fopLinked), pgOf(&fopSpent), pgOf(&fopProofs), pgOf(&fopCodes), pgOf(&fopStatements), pgOf(&fopLines), pgOf(&fopTold),
 	}
 }
 

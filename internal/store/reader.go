@@ -12,6 +12,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
@@ -214,6 +215,51 @@ func (r reader) Float(ctx context.Context, k id.Raw) (limit.Float, bool, error) 
 // Claim reads what its name says.
 func (r reader) Claim(ctx context.Context, k id.Raw) (limit.Claim, bool, error) {
 	return one(ctx, r.q, &claims.kind, k)
+}
+
+// Call reads what its name says.
+func (r reader) Call(ctx context.Context, k id.Call) (fop.Call, bool, error) {
+	return one(ctx, r.q, &fopCalls.kind, k.Raw())
+}
+
+// Association reads what its name says.
+func (r reader) Association(ctx context.Context, k id.Association) (fop.Association, bool, error) {
+	return one(ctx, r.q, &fopAssociations.kind, k.Raw())
+}
+
+// Linked reads what its name says.
+func (r reader) Linked(ctx context.Context, k id.Raw) (fop.Linked, bool, error) {
+	return one(ctx, r.q, &fopLinked.kind, k)
+}
+
+// Spent reads what its name says.
+func (r reader) Spent(ctx context.Context, k id.Raw) (fop.Spent, bool, error) {
+	return one(ctx, r.q, &fopSpent.kind, k)
+}
+
+// Proof reads what its name says.
+func (r reader) Proof(ctx context.Context, k id.Proof) (fop.Proof, bool, error) {
+	return one(ctx, r.q, &fopProofs.kind, k.Raw())
+}
+
+// Code reads what its name says.
+func (r reader) Code(ctx context.Context, k id.Code) (fop.Code, bool, error) {
+	return one(ctx, r.q, &fopCodes.kind, k.Raw())
+}
+
+// Statement reads what its name says.
+func (r reader) Statement(ctx context.Context, k id.Statement) (fop.Statement, bool, error) {
+	return one(ctx, r.q, &fopStatements.kind, k.Raw())
+}
+
+// Line reads what its name says.
+func (r reader) Line(ctx context.Context, k id.Raw) (fop.Line, bool, error) {
+	return one(ctx, r.q, &fopLines.kind, k)
+}
+
+// Told reads what its name says.
+func (r reader) Told(ctx context.Context, k id.Told) (fop.Told, bool, error) {
+	return one(ctx, r.q, &fopTold.kind, k.Raw())
 }
 
 // Note reads what its name says.
@@ -535,6 +581,51 @@ func (r reader) ScanFloats(ctx context.Context, after id.Raw, limit int) ([]limi
 // ScanClaims pages through all rows of the kind.
 func (r reader) ScanClaims(ctx context.Context, after id.Raw, limit int) ([]limit.Claim, error) {
 	return page(ctx, r.q, &claims.kind, after, limit)
+}
+
+// ScanCalls pages through all rows of the kind.
+func (r reader) ScanCalls(ctx context.Context, after id.Call, limit int) ([]fop.Call, error) {
+	return page(ctx, r.q, &fopCalls.kind, after.Raw(), limit)
+}
+
+// ScanAssociations pages through all rows of the kind.
+func (r reader) ScanAssociations(ctx context.Context, after id.Association, limit int) ([]fop.Association, error) {
+	return page(ctx, r.q, &fopAssociations.kind, after.Raw(), limit)
+}
+
+// ScanLinked pages through all rows of the kind.
+func (r reader) ScanLinked(ctx context.Context, after id.Raw, limit int) ([]fop.Linked, error) {
+	return page(ctx, r.q, &fopLinked.kind, after, limit)
+}
+
+// ScanSpent pages through all rows of the kind.
+func (r reader) ScanSpent(ctx context.Context, after id.Raw, limit int) ([]fop.Spent, error) {
+	return page(ctx, r.q, &fopSpent.kind, after, limit)
+}
+
+// ScanProofs pages through all rows of the kind.
+func (r reader) ScanProofs(ctx context.Context, after id.Proof, limit int) ([]fop.Proof, error) {
+	return page(ctx, r.q, &fopProofs.kind, after.Raw(), limit)
+}
+
+// ScanCodes pages through all rows of the kind.
+func (r reader) ScanCodes(ctx context.Context, after id.Code, limit int) ([]fop.Code, error) {
+	return page(ctx, r.q, &fopCodes.kind, after.Raw(), limit)
+}
+
+// ScanStatements pages through all rows of the kind.
+func (r reader) ScanStatements(ctx context.Context, after id.Statement, limit int) ([]fop.Statement, error) {
+	return page(ctx, r.q, &fopStatements.kind, after.Raw(), limit)
+}
+
+// ScanLines pages through all rows of the kind.
+func (r reader) ScanLines(ctx context.Context, after id.Raw, limit int) ([]fop.Line, error) {
+	return page(ctx, r.q, &fopLines.kind, after, limit)
+}
+
+// ScanTold pages through all rows of the kind.
+func (r reader) ScanTold(ctx context.Context, after id.Told, limit int) ([]fop.Told, error) {
+	return page(ctx, r.q, &fopTold.kind, after.Raw(), limit)
 }
 
 // ScanNotes pages through all rows of the kind.

@@ -34,6 +34,7 @@ func sqliteTables() []sqliteOps {
 		sqliteOf(&attempts), sqliteOf(&accounts), sqliteOf(&deliveries), sqliteOf(&inbox), sqliteOf(&cases), sqliteOf(&rounds), sqliteOf(&endpoints), sqliteOf(&dues),
 		sqliteOf(&transfers), sqliteOf(&events), sqliteOf(&requests), sqliteOf(&keys), sqliteOf(&answers),
 		sqliteOf(&windows), sqliteOf(&checks), sqliteOf(&persons), sqliteOf(&reviews), sqliteOf(&operators), sqliteOf(&auditHeads), sqliteOf(&floats), sqliteOf(&claims), sqliteOf(&customerNotes), sqliteOf(&audit),
+		sqliteOf(&fopCalls), sqliteOf(&fopAssociations), sqliteOf(&fopLinked), sqliteOf(&fopSpent), sqliteOf(&fopProofs), sqliteOf(&fopCodes), sqliteOf(&fopStatements), sqliteOf(&fopLines), sqliteOf(&fopTold),
 	}
 }
 

@@ -176,6 +176,33 @@ func keysOf(c *book.Changes) *book.Keys {
 	for _, r := range c.Claims.Insert {
 		k.Claims = append(k.Claims, r.ID)
 	}
+	for _, r := range c.Calls.Insert {
+		k.Calls = append(k.Calls, r.ID)
+	}
+	for _, r := range c.Associations.Insert {
+		k.Associations = append(k.Associations, r.ID)
+	}
+	for _, r := range c.Linked.Insert {
+		k.Linked = append(k.Linked, r.ID)
+	}
+	for _, r := range c.Spent.Insert {
+		k.Spent = append(k.Spent, r.ID)
+	}
+	for _, r := range c.Proofs.Insert {
+		k.Proofs = append(k.Proofs, r.ID)
+	}
+	for _, r := range c.Codes.Insert {
+		k.Codes = append(k.Codes, r.ID)
+	}
+	for _, r := range c.Statements.Insert {
+		k.Statements = append(k.Statements, r.ID)
+	}
+	for _, r := range c.Lines.Insert {
+		k.Lines = append(k.Lines, r.ID)
+	}
+	for _, r := range c.Told.Insert {
+		k.Told = append(k.Told, r.ID)
+	}
 	return &k
 }
 

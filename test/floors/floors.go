@@ -40,6 +40,7 @@ var rooms = map[string]room{
 	"due":        {floor: 0, beside: []string{"money", "id", "payment"}},
 	"limit":      {floor: 0, beside: []string{"money", "id", "payment", "instrument"}},
 	"operator":   {floor: 0, beside: []string{"money", "id"}},
+	"fop":        {floor: 0, beside: []string{"money", "id"}},
 	"pgp":        {floor: 0}, // its clock and randomness are given to it
 	"crash":      {floor: 0}, // what kills the process is given to it
 

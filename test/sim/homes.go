@@ -10,6 +10,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
@@ -359,6 +360,78 @@ func (h homes) ScanFloats(ctx context.Context, after id.Raw, limit int) ([]limit
 func (h homes) ScanClaims(ctx context.Context, after id.Raw, limit int) ([]limits.Claim, error) {
 	order := func(a, b limits.Claim) int { return compareRaw(a.ID, b.ID) }
 	return scan(ctx, h, after, limit, order, (*book.Memory).ScanClaims)
+}
+
+func (h homes) Call(ctx context.Context, k id.Call) (fop.Call, bool, error) {
+	return h.of(k.Bucket()).Call(ctx, k)
+}
+
+func (h homes) ScanCalls(ctx context.Context, after id.Call, limit int) ([]fop.Call, error) {
+	return scan(ctx, h, after, limit, func(a, b fop.Call) int { return a.ID.Compare(b.ID) }, (*book.Memory).ScanCalls)
+}
+
+func (h homes) Association(ctx context.Context, k id.Association) (fop.Association, bool, error) {
+	return h.of(k.Bucket()).Association(ctx, k)
+}
+
+func (h homes) ScanAssociations(ctx context.Context, after id.Association, limit int) ([]fop.Association, error) {
+	return scan(ctx, h, after, limit, func(a, b fop.Association) int { return a.ID.Compare(b.ID) }, (*book.Memory).ScanAssociations)
+}
+
+func (h homes) Linked(ctx context.Context, k id.Raw) (fop.Linked, bool, error) {
+	return h.of(k.Bucket()).Linked(ctx, k)
+}
+
+func (h homes) ScanLinked(ctx context.Context, after id.Raw, limit int) ([]fop.Linked, error) {
+	return scan(ctx, h, after, limit, func(a, b fop.Linked) int { return compareRaw(a.ID, b.ID) }, (*book.Memory).ScanLinked)
+}
+
+func (h homes) Spent(ctx context.Context, k id.Raw) (fop.Spent, bool, error) {
+	return h.of(k.Bucket()).Spent(ctx, k)
+}
+
+func (h homes) ScanSpent(ctx context.Context, after id.Raw, limit int) ([]fop.Spent, error) {
+	return scan(ctx, h, after, limit, func(a, b fop.Spent) int { return compareRaw(a.ID, b.ID) }, (*book.Memory).ScanSpent)
+}
+
+func (h homes) Proof(ctx context.Context, k id.Proof) (fop.Proof, bool, error) {
+	return h.of(k.Bucket()).Proof(ctx, k)
+}
+
+func (h homes) ScanProofs(ctx context.Context, after id.Proof, limit int) ([]fop.Proof, error) {
+	return scan(ctx, h, after, limit, func(a, b fop.Proof) int { return a.ID.Compare(b.ID) }, (*book.Memory).ScanProofs)
+}
+
+func (h homes) Code(ctx context.Context, k id.Code) (fop.Code, bool, error) {
+	return h.of(k.Bucket()).Code(ctx, k)
+}
+
+func (h homes) ScanCodes(ctx context.Context, after id.Code, limit int) ([]fop.Code, error) {
+	return scan(ctx, h, after, limit, func(a, b fop.Code) int { return a.ID.Compare(b.ID) }, (*book.Memory).ScanCodes)
+}
+
+func (h homes) Statement(ctx context.Context, k id.Statement) (fop.Statement, bool, error) {
+	return h.of(k.Bucket()).Statement(ctx, k)
+}
+
+func (h homes) ScanStatements(ctx context.Context, after id.Statement, limit int) ([]fop.Statement, error) {
+	return scan(ctx, h, after, limit, func(a, b fop.Statement) int { return a.ID.Compare(b.ID) }, (*book.Memory).ScanStatements)
+}
+
+func (h homes) Line(ctx context.Context, k id.Raw) (fop.Line, bool, error) {
+	return h.of(k.Bucket()).Line(ctx, k)
+}
+
+func (h homes) ScanLines(ctx context.Context, after id.Raw, limit int) ([]fop.Line, error) {
+	return scan(ctx, h, after, limit, func(a, b fop.Line) int { return compareRaw(a.ID, b.ID) }, (*book.Memory).ScanLines)
+}
+
+func (h homes) Told(ctx context.Context, k id.Told) (fop.Told, bool, error) {
+	return h.of(k.Bucket()).Told(ctx, k)
+}
+
+func (h homes) ScanTold(ctx context.Context, after id.Told, limit int) ([]fop.Told, error) {
+	return scan(ctx, h, after, limit, func(a, b fop.Told) int { return a.ID.Compare(b.ID) }, (*book.Memory).ScanTold)
 }
 
 func (h homes) Note(ctx context.Context, k id.Note) (customer.Note, bool, error) {

@@ -264,6 +264,7 @@ func (p *process) work(d due.Due) {
 		err = p.callbacks.Handle(context.Background(), d)
 	case due.Notice:
 		err = p.notices.Handle(context.Background(), d)
+	case due.Tell, due.Purchase, due.Code, due.Statement: // nobody calls as Google here
 	}
 	p.w.bear(err)
 }
@@ -307,6 +308,7 @@ func (w *world) label(d due.Due) string {
 		name = fmt.Sprint(w.nameOf(id.Payment(d.ID)), "/goes on")
 	case due.Check, due.Link: // of customers, who have no name here
 	case due.Float: // of a merchant or a PSP account
+	case due.Tell, due.Purchase, due.Code, due.Statement: // of Google's, who does not call here
 	case due.Deliver:
 		if x, ok, err := w.store.Delivery(ctx, id.Delivery(d.ID)); ok && err == nil {
 			switch {
