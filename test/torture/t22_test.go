@@ -56,12 +56,13 @@ func payoutOf(customer, name string) map[string]any {
 const payouts = "/v1/payouts/init"
 
 // insistence is longer than insist goes on by itself, its last try included.
-const insistence = 95 * time.Second
+const insistence = 190 * time.Second
 
 // insist asks for a payout until it is answered for good: where nobody knows
-// whether a process lives, what it was answering is taken over after 40 s.
+// whether a process lives, what it was answering is taken over after 40 s; and
+// 40 s later if whoever took it over has been killed, too.
 func (c *cashier) insist(ctx context.Context, k int, key string, body map[string]any) scenario.Reply {
-	for deadline := time.Now().Add(75 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(170 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 		one, cancel := context.WithTimeout(ctx, 15*time.Second)
 		r, err := c.native(k).Post(one, payouts, key, body)
 		cancel()
@@ -69,7 +70,7 @@ func (c *cashier) insist(ctx context.Context, k int, key string, body map[string
 			return r
 		}
 	}
-	c.t.Errorf("payout %s: no answer in 75 s", key)
+	c.t.Errorf("payout %s: no answer in 170 s", key)
 	return scenario.Reply{}
 }
 
