@@ -1,5 +1,5 @@
 // Package sandbox is the other side, for the demo, tests and benchmarks: a
-// payment provider, one that checks customers, a merchant who is called back, a small shop, and one door
+// payment provider, one that checks customers, an SMS gateway with its phones, a merchant who is called back, a small shop, and one door
 // through which a tester makes them misbehave (design.md sections 4 and 6).
 //
 // It knows wire protocols only and imports nothing of the platform, so it can
@@ -28,6 +28,7 @@ import (
 	"aorta/internal/sandbox/merchant"
 	"aorta/internal/sandbox/paytm"
 	"aorta/internal/sandbox/shop"
+	"aorta/internal/sandbox/sms"
 )
 
 // PaytmAccount is one merchant at the Paytm simulator. NotifyURL may be set
@@ -39,6 +40,12 @@ type GenericAccount = generic.Account
 
 // KYCAccount is one platform at the simulator of a provider that checks customers.
 type KYCAccount = kyc.Account
+
+// SMSAccount is one customer of the simulator of an SMS gateway.
+type SMSAccount = sms.Account
+
+// DemoSMSAccount is the SID of the demo's account there.
+const DemoSMSAccount = "ACaorta0demo0aorta0demo0aorta0demo0"
 
 // The names of the demo's Paytm account: the connector's account name at the
 // platform and what the provider knows it by.
@@ -63,6 +70,7 @@ type Options struct {
 	Paytm         []PaytmAccount    // nil means DemoAccount alone
 	Generic       []GenericAccount  // nil means DemoAccountName alone, with ProjectSecret
 	KYC           []KYCAccount      // nil means DemoAccountName alone, with ProjectSecret, which is its person key too
+	SMS           []SMSAccount      // nil means DemoSMSAccount alone, with ProjectSecret
 	PublicURL     string            // of the platform, for the shop; or SetPublicURL
 	OwnURL        string            // of this listener, for the shop; or SetOwnURL
 	StatePath     string            // the journal file; empty keeps memory only
@@ -87,6 +95,7 @@ type Sandbox struct {
 	paytm      *paytm.Simulator
 	generic    *generic.Simulator
 	kyc        *kyc.Simulator
+	sms        *sms.Simulator
 	merchant   *merchant.Merchant
 	connectors map[string]connector
 	public     atomic.Pointer[string]
@@ -108,6 +117,9 @@ func New(opts Options) (*Sandbox, error) {
 	if opts.KYC == nil && opts.ProjectSecret != "" {
 		opts.KYC = []KYCAccount{{Name: DemoAccountName, Secret: opts.ProjectSecret, PersonKey: opts.ProjectSecret}}
 	}
+	if opts.SMS == nil && opts.ProjectSecret != "" {
+		opts.SMS = []SMSAccount{{SID: DemoSMSAccount, Key: opts.ProjectSecret}}
+	}
 	if opts.Rand == nil {
 		opts.Rand = rand.Reader
 	}
@@ -119,6 +131,7 @@ func New(opts Options) (*Sandbox, error) {
 		"generic":  {faults: &fault.Queue{}, behaviours: desk.Behaviours, operations: generic.Operations},
 		"kyc":      {faults: &fault.Queue{}, behaviours: kyc.Behaviours},
 		"lists":    {faults: &fault.Queue{}, behaviours: kyc.ListBehaviours},
+		"sms":      {faults: &fault.Queue{}, behaviours: sms.Behaviours},
 		"merchant": {faults: &fault.Queue{}, behaviours: merchant.Behaviours, operations: merchant.Operations},
 	}}
 	s.public.Store(&opts.PublicURL)
@@ -127,7 +140,7 @@ func New(opts Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.journal, err = journal.Open(opts.StatePath, map[string]journal.Keeper{"paytm": s.paytm, "generic": s.generic, "kyc": s.kyc, "merchant": s.merchant})
+	s.journal, err = journal.Open(opts.StatePath, map[string]journal.Keeper{"paytm": s.paytm, "generic": s.generic, "kyc": s.kyc, "sms": s.sms, "merchant": s.merchant})
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +184,13 @@ func (s *Sandbox) assemble(opts Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.sms, err = sms.New(opts.SMS, opts.Clock, sms.Options{
+		Prefix: "/sms", Faults: s.connectors["sms"].faults, Append: appendFor("sms"), Rand: opts.Rand, Log: opts.Log,
+		LateAfter: opts.LateAfter, SlowFor: opts.SlowFor, HoldFor: opts.HoldFor,
+	})
+	if err != nil {
+		return nil, err
+	}
 	s.merchant, err = merchant.New(opts.ProjectSecret, opts.Clock, merchant.Options{
 		Faults: s.connectors["merchant"].faults, Append: appendFor("merchant"), Log: opts.Log,
 		OtherSecrets: opts.OtherSecrets, SlowFor: opts.SlowFor, HoldFor: opts.HoldFor, MaxCallbacks: opts.MaxCallbacks,
@@ -189,6 +209,7 @@ func (s *Sandbox) routes(front http.Handler) http.Handler {
 	mux.Handle("/paytm/", s.paytm)
 	mux.Handle("/generic/", s.generic)
 	mux.Handle("/kyc/", s.kyc)
+	mux.Handle("/sms/", s.sms)
 	mux.Handle("/merchant/", s.merchant)
 	mux.Handle("/shop", front)
 	mux.Handle("/shop/", front)
@@ -204,7 +225,7 @@ func (s *Sandbox) routes(front http.Handler) http.Handler {
 	return mux
 }
 
-// Handler serves /paytm/, /generic/, /kyc/, /merchant/, /shop, /control and /healthz. "timeout"
+// Handler serves /paytm/, /generic/, /kyc/, /sms/, /merchant/, /shop, /control and /healthz. "timeout"
 // holds a connection for HoldFor, so the server needs a longer WriteTimeout.
 func (s *Sandbox) Handler() http.Handler { return s.handler }
 
@@ -230,5 +251,6 @@ func (s *Sandbox) SetKYCNotifyURL(account, url string) bool { return s.kyc.SetNo
 // Shut the HTTP server down afterwards: it would wait for those connections.
 func (s *Sandbox) Close(ctx context.Context) error {
 	s.merchant.Close()
+	s.sms.Close()
 	return errors.Join(s.paytm.Close(ctx), s.generic.Close(ctx), s.kyc.Close(ctx), s.journal.Close())
 }

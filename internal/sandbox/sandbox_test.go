@@ -20,6 +20,7 @@ import (
 	"aorta/internal/sandbox/kyc"
 	"aorta/internal/sandbox/merchant"
 	"aorta/internal/sandbox/paytm"
+	"aorta/internal/sandbox/sms"
 )
 
 const projectSecret = "aorta-test-secret"
@@ -290,7 +291,7 @@ func TestGuideNamesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for connector, behaviours := range map[string][]fault.Behaviour{"paytm": desk.Behaviours, "generic": desk.Behaviours, "kyc": kyc.Behaviours, "lists": kyc.ListBehaviours, "merchant": merchant.Behaviours} {
+	for connector, behaviours := range map[string][]fault.Behaviour{"paytm": desk.Behaviours, "generic": desk.Behaviours, "kyc": kyc.Behaviours, "lists": kyc.ListBehaviours, "sms": sms.Behaviours, "merchant": merchant.Behaviours} {
 		_, part, found := strings.Cut(string(guide), "### `next` of `"+connector+"`")
 		part, _, _ = strings.Cut(part, "\n##")
 		if rows := strings.Count(part, "\n| `") - 1; !found || rows != len(behaviours) {

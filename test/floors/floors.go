@@ -49,6 +49,8 @@ var rooms = map[string]room{
 	"connector": {floor: 1},
 	// Who checks customers is reached, and tells its news, as a PSP does.
 	"verification": {floor: 1, beside: []string{"connector"}},
+	// Who brings messages to phones is asked as a PSP is.
+	"sms": {floor: 1, beside: []string{"connector"}},
 
 	"route":    {floor: 2},
 	"risk":     {floor: 2},
