@@ -93,6 +93,17 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 		return fmt.Errorf("sandbox listener: %w", err)
 	}
 	sandboxURL := "http://" + listener.Addr().String()
+	keys, err := demoGoogleKeys(ctx, c.Data)
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
+	defer func() {
+		if err := keys.Close(); err != nil {
+			log.Warn("google sandbox", "error", err)
+		}
+	}()
+	house.google = keys != nil
 	// The platform first: until it has the data directory, the sandbox's file is not ours either.
 	h, err := open(ctx, c.settings(sandboxURL, house), log)
 	if err != nil {
@@ -117,6 +128,7 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 		KYC: []sandbox.KYCAccount{{
 			Name: sandbox.DemoAccountName, Secret: house.kyc, PersonKey: house.persons, NotifyURL: h.url() + "/n/kyc/" + sandbox.DemoAccountName,
 		}},
+		Google:    &sandbox.Google{Keys: keys, Integrator: demoIntegrator(h)},
 		PublicURL: h.url(),
 		OwnURL:    sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second,
 		Roots: roots, Log: log,
@@ -154,6 +166,7 @@ type demoHouse struct {
 	kyc      string  // of its account at who checks customers
 	persons  string  // by which a person is known again
 	rules    licence // the licensed project's
+	google   bool    // whether there is gpg, by which the sandbox has a Google
 }
 
 // house reads what the data directory keeps, and makes what it lacks.
@@ -187,8 +200,13 @@ func (c demoCmd) settings(sandboxURL string, house demoHouse) settings {
 	for _, code := range []string{"generic-card", "generic-bank", "generic-wallet"} {
 		licensed = append(licensed, methodsOf(code, licensedAccount)...)
 	}
+	var integrations []hostedGoogle
+	if house.google {
+		integrations = []hostedGoogle{demoIntegration(c.Data, sandboxURL)}
+	}
 	return settings{
-		Data: c.Data, Database: c.Database, Listen: c.Listen, OpsListen: c.OpsListen, knobs: c.knobs, TestMode: true, DemoKeys: []int64{demoProject, licensedProject},
+		Google: integrations,
+		Data:   c.Data, Database: c.Database, Listen: c.Listen, OpsListen: c.OpsListen, knobs: c.knobs, TestMode: true, DemoKeys: []int64{demoProject, licensedProject},
 		Licences: map[int64]licence{licensedProject: house.rules},
 		Connectors: []connectorConfig{{
 			Name: "paytm", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/paytm", MID: sandbox.DemoMID, Key: sandbox.DemoKey,
@@ -236,6 +254,7 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL string, house demoHous
 	fmt.Fprintf(s.out, `Aorta is ready.
 
   Buy something:      %[3]s/shop
+  Link it to Google:  %[3]s/google
   Payment Page, Gate: %[1]s/payment  %[1]s/v2/…
   Operations:         %[2]s/metrics  %[2]s/readyz
   Native API:         %[1]s/v1/…

@@ -1,5 +1,5 @@
 // Package sandbox is the other side, for the demo, tests and benchmarks: a
-// payment provider, one that checks customers, an SMS gateway with its phones, a merchant who is called back, a small shop, and one door
+// payment provider, one that checks customers, an SMS gateway with its phones, Google, a merchant who is called back, a small shop, and one door
 // through which a tester makes them misbehave (design.md sections 4 and 6).
 //
 // It knows wire protocols only and imports nothing of the platform, so it can
@@ -23,6 +23,7 @@ import (
 	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
 	"aorta/internal/sandbox/generic"
+	"aorta/internal/sandbox/google"
 	"aorta/internal/sandbox/journal"
 	"aorta/internal/sandbox/kyc"
 	"aorta/internal/sandbox/merchant"
@@ -46,6 +47,12 @@ type SMSAccount = sms.Account
 
 // DemoSMSAccount is the SID of the demo's account there.
 const DemoSMSAccount = "ACaorta0demo0aorta0demo0aorta0demo0"
+
+// Google is the platform as the simulator of Google knows it, and the keys.
+type Google struct {
+	Integrator google.Integrator
+	Keys       *google.Keys // nil: there is no gpg; the page says so
+}
 
 // The names of the demo's Paytm account: the connector's account name at the
 // platform and what the provider knows it by.
@@ -71,6 +78,7 @@ type Options struct {
 	Generic       []GenericAccount  // nil means DemoAccountName alone, with ProjectSecret
 	KYC           []KYCAccount      // nil means DemoAccountName alone, with ProjectSecret, which is its person key too
 	SMS           []SMSAccount      // nil means DemoSMSAccount alone, with ProjectSecret
+	Google        *Google           // nil: there is none
 	PublicURL     string            // of the platform, for the shop; or SetPublicURL
 	OwnURL        string            // of this listener, for the shop; or SetOwnURL
 	StatePath     string            // the journal file; empty keeps memory only
@@ -96,6 +104,7 @@ type Sandbox struct {
 	generic    *generic.Simulator
 	kyc        *kyc.Simulator
 	sms        *sms.Simulator
+	google     *google.Peer // nil: there is none
 	merchant   *merchant.Merchant
 	connectors map[string]connector
 	public     atomic.Pointer[string]
@@ -140,7 +149,11 @@ func New(opts Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.journal, err = journal.Open(opts.StatePath, map[string]journal.Keeper{"paytm": s.paytm, "generic": s.generic, "kyc": s.kyc, "sms": s.sms, "merchant": s.merchant})
+	keepers := map[string]journal.Keeper{"paytm": s.paytm, "generic": s.generic, "kyc": s.kyc, "sms": s.sms, "merchant": s.merchant}
+	if s.google != nil {
+		keepers["google"] = s.google
+	}
+	s.journal, err = journal.Open(opts.StatePath, keepers)
 	if err != nil {
 		return nil, err
 	}
@@ -198,6 +211,16 @@ func (s *Sandbox) assemble(opts Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.Google != nil {
+		s.connectors["google"] = connector{faults: &fault.Queue{}, behaviours: google.Behaviours, operations: google.Operations}
+		s.google, err = google.New(opts.Clock, google.Options{
+			Keys: opts.Google.Keys, Integrator: opts.Google.Integrator, Own: func() string { return *s.own.Load() }, Faults: s.connectors["google"].faults,
+			Append: appendFor("google"), Rand: opts.Rand, Log: opts.Log, Transport: opts.Transport, Roots: opts.Roots, SlowFor: opts.SlowFor, HoldFor: opts.HoldFor,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	return shop.New(shop.Options{
 		ProjectID: opts.ProjectID, Secret: opts.ProjectSecret, Receipts: s.merchant, Clock: opts.Clock, Rand: opts.Rand,
 		Public: func() string { return *s.public.Load() }, Own: func() string { return *s.own.Load() }, Log: opts.Log,
@@ -211,6 +234,11 @@ func (s *Sandbox) routes(front http.Handler) http.Handler {
 	mux.Handle("/kyc/", s.kyc)
 	mux.Handle("/sms/", s.sms)
 	mux.Handle("/merchant/", s.merchant)
+	if s.google != nil {
+		mux.Handle("/google", s.google)
+		mux.Handle("/google/", s.google)
+		mux.Handle("/secure-serving/gsp/", s.google) // where Google's methods lie at Google
+	}
 	mux.Handle("/shop", front)
 	mux.Handle("/shop/", front)
 	mux.HandleFunc("POST /control", s.setControl)
@@ -225,7 +253,7 @@ func (s *Sandbox) routes(front http.Handler) http.Handler {
 	return mux
 }
 
-// Handler serves /paytm/, /generic/, /kyc/, /sms/, /merchant/, /shop, /control and /healthz. "timeout"
+// Handler serves /paytm/, /generic/, /kyc/, /sms/, /google, /merchant/, /shop, /control and /healthz. "timeout"
 // holds a connection for HoldFor, so the server needs a longer WriteTimeout.
 func (s *Sandbox) Handler() http.Handler { return s.handler }
 
@@ -252,5 +280,8 @@ func (s *Sandbox) SetKYCNotifyURL(account, url string) bool { return s.kyc.SetNo
 func (s *Sandbox) Close(ctx context.Context) error {
 	s.merchant.Close()
 	s.sms.Close()
+	if s.google != nil {
+		s.google.Close()
+	}
 	return errors.Join(s.paytm.Close(ctx), s.generic.Close(ctx), s.kyc.Close(ctx), s.journal.Close())
 }

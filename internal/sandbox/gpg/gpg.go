@@ -174,10 +174,13 @@ func (k *Keyring) Seal(ctx context.Context, plain []byte, m Message) ([]byte, er
 	return said.Out, err
 }
 
-// Opened is a message that gpg has read.
+// Opened is a message that gpg has read. Algorithms are as OpenPGP numbers them
+// (RFC 4880 section 9).
 type Opened struct {
 	Plain   []byte
+	Cipher  string   // of the message: "9" is AES-256
 	Signers []string // fingerprints of the primary keys of good signatures
+	Digests []string // of each of those: "9" is SHA-384, "10" SHA-512
 }
 
 // Open reads a message that must be encrypted, whole, and signed by a key of the
@@ -189,12 +192,24 @@ func (k *Keyring) Open(ctx context.Context, raw []byte) (Opened, error) {
 		return Opened{}, fmt.Errorf("gpg: not decrypted: %w", errors.Join(err, errors.New(strings.Join(said.Status, "; "))))
 	}
 	o := Opened{Plain: said.Out}
+	good := false // whether the signature that gpg speaks of is: it says VALIDSIG of an expired key's too
 	for _, line := range said.Status {
-		if words := strings.Fields(line); len(words) > 1 && words[0] == "VALIDSIG" {
-			o.Signers = append(o.Signers, words[len(words)-1])
+		switch words := strings.Fields(line); words[0] {
+		case "NEWSIG":
+			good = false
+		case "GOODSIG":
+			good = true
+		case "DECRYPTION_INFO":
+			if len(words) > 2 {
+				o.Cipher = words[2]
+			}
+		case "VALIDSIG":
+			if good && len(words) > 8 {
+				o.Signers, o.Digests = append(o.Signers, words[len(words)-1]), append(o.Digests, words[8])
+			}
 		}
 	}
-	if len(o.Signers) == 0 || !said.Has("GOODSIG") {
+	if len(o.Signers) == 0 {
 		return o, fmt.Errorf("gpg: no good signature: %s", strings.Join(said.Status, "; "))
 	}
 	return o, nil

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	peer "aorta/internal/sandbox/google"
+)
+
+// googleDemo runs a demo that has Google; without gpg the test is skipped.
+func googleDemo(t *testing.T) (d ready, data string) {
+	t.Helper()
+	if _, err := exec.LookPath("gpg"); err != nil {
+		if os.Getenv("AORTA_TEST_ALL") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	data = filepath.Join(t.TempDir(), "data")
+	return demoAt(t, data), data
+}
+
+func demoAt(t *testing.T, data string) (d ready) {
+	t.Helper()
+	out := launch(t, "demo", "--json", "--data", data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0")
+	if err := json.NewDecoder(out).Decode(&d); err != nil || !d.Ready {
+		t.Fatalf("ready line %+v: %v", d, err)
+	}
+	return d
+}
+
+func fetched(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// wished is what Google's control door answers: one answer for each copy.
+type wished struct {
+	RequestID string `json:"request_id"`
+	Answers   []struct {
+		Status  int
+		Body    map[string]any
+		Trouble string
+	}
+	Error string
+}
+
+func wish(t *testing.T, sandbox, body string) (w wished) {
+	t.Helper()
+	resp, err := http.Post(sandbox+"/google/control", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&w); err != nil {
+		t.Fatalf("the control door answers %d: %v", resp.StatusCode, err)
+	}
+	return w
+}
+
+// TestDemoGoogleEcho: the keys of a demo fit from its first second, both ways, and
+// what Google's probe tries is refused.
+func TestDemoGoogleEcho(t *testing.T) {
+	t.Parallel()
+	d, data := googleDemo(t)
+	if status, page := fetched(t, d.Sandbox+"/google"); status != http.StatusOK || !strings.Contains(page, "<h1>") {
+		t.Errorf("Google's page: %d %s", status, page)
+	}
+	const echo = `{"call":"echo","request_id":"ech-1","members":{"clientMessage":"ping"}`
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		code       string // errorResponseCode, or what came back
+	}{
+		{"as it should be", echo + "}", 200, "ping"},
+		{"59 seconds old", echo + `,"how":{"skew_ms":-59000}}`, 200, "ping"},
+		{"61 seconds old", echo + `,"how":{"skew_ms":-61000}}`, 400, "REQUEST_TIMESTAMP_OUT_OF_RANGE"},
+		{"61 seconds early", echo + `,"how":{"skew_ms":61000}}`, 400, "REQUEST_TIMESTAMP_OUT_OF_RANGE"},
+		{"signed by a stranger", echo + `,"how":{"signer":"stranger"}}`, 401, "INVALID_PAYLOAD_SIGNATURE"},
+		{"not signed", echo + `,"how":{"signer":"none"}}`, 401, "INVALID_PAYLOAD_SIGNATURE"},
+		{"signed by a stranger and Google", echo + `,"how":{"signer":"both"}}`, 200, "ping"},
+		{"signed with SHA-1", echo + `,"how":{"digest":"SHA1"}}`, 401, "INVALID_PAYLOAD_SIGNATURE"},
+		{"signed with SHA-512", echo + `,"how":{"digest":"SHA512"}}`, 200, "ping"},
+		{"encrypted to a stranger", echo + `,"how":{"recipient":"stranger"}}`, 400, "INVALID_PAYLOAD_ENCRYPTION"},
+		{"not encrypted", echo + `,"how":{"recipient":"none"}}`, 400, "INVALID_PAYLOAD_ENCRYPTION"},
+		{"an account of somebody else", echo + `,"how":{"account":"OTHER_INR"}}`, 404, "INVALID_IDENTIFIER"},
+		{"a comma too many", echo + `,"how":{"text":"{\"clientMessage\":\"ping\",}"}}`, 400, "INVALID_DECRYPTED_REQUEST"},
+		{"a number for a text", echo + `,"how":{"change":{"clientMessage":7}}}`, 400, "INVALID_DECRYPTED_REQUEST"},
+		{"nothing said", echo + `,"how":{"change":{"clientMessage":null}}}`, 400, "MISSING_REQUIRED_FIELD"},
+		{"of another version", echo + `,"how":{"change":{"requestHeader":{"requestId":"x","requestTimestamp":"1","protocolVersion":{"major":2}}}}}`, 400, "INVALID_API_VERSION"},
+		{"no such method", `{"call":"echoes","members":{}}`, 404, ""},
+	} {
+		w := wish(t, d.Sandbox, tt.body)
+		if len(w.Answers) != 1 {
+			t.Errorf("%s: %+v", tt.name, w)
+			continue
+		}
+		said := w.Answers[0].Body["clientMessage"]
+		if tt.status != http.StatusOK {
+			said = w.Answers[0].Body["errorResponseCode"]
+		}
+		if w.Answers[0].Status != tt.status || tt.code != "" && said != tt.code {
+			t.Errorf("%s: %+v, want %d %s", tt.name, w.Answers[0], tt.status, tt.code)
+		}
+	}
+	// The very bytes again are answered while they are fresh; many at once are many.
+	wish(t, d.Sandbox, echo+"}")
+	if w := wish(t, d.Sandbox, `{"call":"echo","request_id":"ech-1","how":{"replay":true,"copies":4,"together":true}}`); len(w.Answers) != 4 || w.Answers[3].Status != 200 {
+		t.Errorf("replayed: %+v", w)
+	}
+	if w := wish(t, d.Sandbox, `{"call":"echo","request_id":"ech-1","how":{"lose":true}}`); len(w.Answers) != 1 || w.Answers[0].Status != 0 {
+		t.Errorf("lost: %+v", w)
+	}
+	for name, body := range map[string]string{"many copies": `{"call":"echo","how":{"copies":33}}`, "no call": `{}`, "a misspelt wish": `{"cal":"echo"}`, "a replay of nothing": `{"call":"echo","request_id":"never","how":{"replay":true}}`} {
+		if w := wish(t, d.Sandbox, body); w.Error == "" {
+			t.Errorf("%s: %+v", name, w)
+		}
+	}
+
+	// The other way: Aorta calls Google, as `aorta keys google echo` does.
+	config := write(t, t.TempDir(), "aorta.toml", fmt.Sprintf("data = %q\n%s[[google]]\nname = \"demo\"\nproject = 200\naccounts = [\"%s\"]\ngoogle_url = %q\n", data, walletProject, demoGoogleAccount, d.Sandbox), 0o600)
+	ask := func(next string) (string, error) {
+		t.Helper()
+		if next != "" {
+			resp, err := http.Post(d.Sandbox+"/control", "application/json", strings.NewReader(`{"connector":"google","next":"`+next+`","operation":"echo"}`))
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Fatalf("the control door: %v", err)
+			}
+			resp.Body.Close()
+		}
+		out, _, err := aorta(t, "keys", "google", "echo", "--config", config, "demo")
+		return out, err
+	}
+	if out, err := ask(""); err != nil || !strings.Contains(out, `"ok":true,"server_message":"google sandbox"`) {
+		t.Errorf("echo of Google: %s, %v", out, err)
+	}
+	for next, says := range map[string]string{"http_500": "status 500", "http_429": "status 429", "wrong_signature": "does not open"} {
+		if out, err := ask(next); !errors.Is(err, errNoEcho) || !strings.Contains(out, says) {
+			t.Errorf("echo of Google that does %s: %s, %v", next, out, err)
+		}
+	}
+	other := bytes.Replace([]byte(mustRead(t, config)), []byte(demoGoogleAccount), []byte("OTHER_INR"), 1)
+	config = write(t, t.TempDir(), "aorta.toml", string(other), 0o600)
+	if out, err := ask(""); !errors.Is(err, errNoEcho) || !strings.Contains(out, "status 404") {
+		t.Errorf("echo under an account that is not ours: %s, %v", out, err)
+	}
+	if status, page := fetched(t, d.Sandbox+"/google/wire"); status != http.StatusOK || !strings.Contains(page, "Aorta → Google") || !strings.Contains(page, "INVALID_PAYLOAD_SIGNATURE") {
+		t.Errorf("the wire: %d", status)
+	}
+	resp, err := http.PostForm(d.Sandbox+"/google/echo", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if !bytes.Contains(page, []byte("the keys fit, both ways")) {
+		t.Errorf("the button says %s", page)
+	}
+}
+
+// TestDemoKeysStay: a demo that starts again has the keys of before, and makes one
+// for each that has gone.
+func TestDemoKeysStay(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("gpg"); err != nil && os.Getenv("AORTA_TEST_ALL") == "" {
+		t.Skip(err)
+	}
+	data := filepath.Join(t.TempDir(), strings.Repeat("long-", 20)) // longer than a socket's path may be
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	begin := func() string {
+		t.Helper()
+		k, err := demoGoogleKeys(t.Context(), data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := k.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		return k.Fingerprint() + " " + mustRead(t, filepath.Join(demoKeyring(data), "keys.json"))
+	}
+	first := begin()
+	if again := begin(); again != first {
+		t.Errorf("first %s, then %s", first, again)
+	}
+	if err := os.RemoveAll(demoKeyring(data)); err != nil {
+		t.Fatal(err)
+	}
+	if anew := begin(); anew == first || !strings.Contains(anew, first[:40]) || strings.Count(anew, `"active"`) != 2 {
+		t.Errorf("after ours were lost: %s", anew)
+	}
+}
+
+// TestDemoWithoutGPG: everything but Google works, and the page says why.
+func TestDemoWithoutGPG(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := peer.OpenKeys(t.Context(), t.TempDir()); !errors.Is(err, peer.ErrNoGPG) {
+		t.Fatalf("there is a gpg: %v", err)
+	}
+	d := demoAt(t, filepath.Join(t.TempDir(), "data"))
+	for path, want := range map[string]string{"/google": "apt install gnupg", "/google/wire": "apt install gnupg", "/shop": "Darjeeling"} {
+		if _, page := fetched(t, d.Sandbox+path); !strings.Contains(page, want) {
+			t.Errorf("%s does not say %q: %s", path, want, page)
+		}
+	}
+	settles(t, http.DefaultClient, d.Public, d.Sandbox, d.Project)
+}
