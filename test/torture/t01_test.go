@@ -181,29 +181,20 @@ func TestT01Directed(t *testing.T) {
 
 func directed(t *testing.T, store string) {
 	planned, died, survived := 0, map[crash.Point]int{}, 0
+	var mu sync.Mutex
 	t.Run("courses", func(t *testing.T) {
-		v := newVictim(t, store)
-		for n, c := range courses() {
-			v.env = append(slices.Clip(v.base), c.env...)
-			for m, p := range crash.Points() {
-				passes := c.passes[p]
-				// A short run has each point once, on a course of its turn.
-				times := torture.Count(t, 3, 1)
-				if len(passes) == 0 || (!torture.Full() && !v.turn(n, m, p)) {
-					continue
+		for lane := range torture.Count(t, 3, 1) {
+			t.Run(fmt.Sprint(lane), func(t *testing.T) {
+				t.Parallel()
+				tried, deaths, lived := courseByCourse(t, store, lane)
+				mu.Lock()
+				defer mu.Unlock()
+				planned, survived = planned+tried, survived+lived
+				for p, n := range deaths {
+					died[p] += n
 				}
-				for k := range times {
-					planned++
-					if v.trial(c, p, passes[k%len(passes)], died) {
-						survived++
-					}
-					if t.Failed() {
-						t.Fatalf("%s, dead at %s, pass %d, on %s", c.name, p, passes[k%len(passes)], store)
-					}
-				}
-			}
+			})
 		}
-		v.judge()
 	})
 	for n := range torture.Count(t, 3, 1) {
 		t.Run(fmt.Sprint("migration ", n), func(t *testing.T) {
@@ -225,6 +216,33 @@ func directed(t *testing.T, store string) {
 	torture.Report(t, torture.Row{
 		ID: "T01", Fault: "kill -9 at named points on each course", Store: store, Planned: planned, Injected: sum, Survived: survived,
 	})
+}
+
+// courseByCourse has a victim die once at each point of each course, in a lane's
+// turn of the passes. A short run has each point once, on a course of its turn.
+func courseByCourse(t *testing.T, store string, lane int) (planned int, died map[crash.Point]int, survived int) {
+	t.Helper()
+	died = map[crash.Point]int{}
+	v := newVictim(t, store)
+	for n, c := range courses() {
+		v.env = append(slices.Clip(v.base), c.env...)
+		for m, p := range crash.Points() {
+			passes := c.passes[p]
+			if len(passes) == 0 || (!torture.Full() && !v.turn(n, m, p)) {
+				continue
+			}
+			planned++
+			pass := passes[lane%len(passes)]
+			if v.trial(c, p, pass, died) {
+				survived++
+			}
+			if t.Failed() {
+				t.Fatalf("%s, dead at %s, pass %d, on %s", c.name, p, pass, store)
+			}
+		}
+	}
+	v.judge()
+	return planned, died, survived
 }
 
 // victim is a platform that is told where to die, and who deals with it.
