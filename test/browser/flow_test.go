@@ -1,6 +1,8 @@
 package browser
 
 import (
+	"os"
+	"os/exec"
 	"testing"
 
 	"aorta/test/demo"
@@ -26,4 +28,17 @@ func TestCustomer(t *testing.T) {
 	needs(t)
 	d := demo.Start(t)
 	drive(t, "customer.mjs", map[string]any{"public": d.Public, "sandbox": d.Sandbox, "key": d.Licensed.APIKey})
+}
+
+// TestGoogle is what a person does at the sandbox's Google.
+func TestGoogle(t *testing.T) {
+	needs(t)
+	if _, err := exec.LookPath("gpg"); err != nil {
+		if os.Getenv("AORTA_TEST_ALL") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	d := demo.Start(t)
+	drive(t, "google.mjs", map[string]any{"public": d.Public, "sandbox": d.Sandbox})
 }

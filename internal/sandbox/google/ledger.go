@@ -215,7 +215,7 @@ func (p *Peer) remittances(ctx context.Context) map[string]remittance {
 		Statements []remittance `json:"statements"`
 	}
 	if err := p.api(ctx, http.MethodGet, p.opts.Integrator.Ops+"/admin/statements", p.opts.Integrator.Finance[0].Token, nil, &list); err != nil {
-		p.opts.Log.Warn("google sandbox: statements at the integrator", "error", err)
+		p.opts.Log.Debug("google sandbox: statements at the integrator", "error", err)
 		return nil
 	}
 	out := map[string]remittance{}
