@@ -601,6 +601,8 @@ const (
 	AllTransferKindBonusGrant    AllTransferKind = "bonus_grant"
 	AllTransferKindBonusRelease  AllTransferKind = "bonus_release"
 	AllTransferKindBonusForfeit  AllTransferKind = "bonus_forfeit"
+	AllTransferKindCaptureFop    AllTransferKind = "capture_fop"
+	AllTransferKindRefundFop     AllTransferKind = "refund_fop"
 )
 
 // CheckStatus is one of the words below; later versions may have more.

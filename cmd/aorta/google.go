@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"aorta/internal/connector"
+	"aorta/internal/flow"
 	"aorta/internal/google"
 	"aorta/internal/google/keyring"
 	"aorta/internal/money"
@@ -45,6 +46,7 @@ type googleConfig struct {
 	AsyncTime     string        `toml:"async_time"`
 	ProofTime     string        `toml:"proof_time"`
 	CodeTime      string        `toml:"code_time"`
+	TokenTime     string        `toml:"token_time"`
 	Limits        []googleLimit `toml:"limit"`
 	Terms         *googleTerms  `toml:"terms"`
 }
@@ -143,7 +145,7 @@ func (c googleConfig) integration(projects []project.Project) (google.Integratio
 	i := google.Integration{
 		Name: c.Name, ProjectID: c.Project, Layout: google.Layout(c.Layout), Hosts: c.Hosts, BasePath: google.PathUnder + "/" + c.Name,
 		Accounts: c.Accounts, Sandbox: c.Sandbox, GoogleURL: c.GoogleURL, Armor: c.Armor, CallbackHosts: c.CallbackHosts, AckAccepts: c.AckAccepts,
-		CallTimeout: google.DefaultCallTimeout, AsyncTime: google.DefaultAsyncTime, ProofTime: google.DefaultProofTime, CodeTime: google.DefaultCodeTime,
+		CallTimeout: google.DefaultCallTimeout, AsyncTime: google.DefaultAsyncTime, ProofTime: google.DefaultProofTime, CodeTime: google.DefaultCodeTime, TokenTime: google.DefaultTokenTime,
 	}
 	if i.Layout == "" {
 		i.Layout = google.LayoutV1
@@ -160,7 +162,7 @@ func (c googleConfig) integration(projects []project.Project) (google.Integratio
 		into *time.Duration
 	}{
 		"call_timeout": {c.CallTimeout, &i.CallTimeout}, "async_time": {c.AsyncTime, &i.AsyncTime},
-		"proof_time": {c.ProofTime, &i.ProofTime}, "code_time": {c.CodeTime, &i.CodeTime},
+		"proof_time": {c.ProofTime, &i.ProofTime}, "code_time": {c.CodeTime, &i.CodeTime}, "token_time": {c.TokenTime, &i.TokenTime},
 	} {
 		if t.text == "" {
 			continue
@@ -253,7 +255,7 @@ func (t *googleTerms) terms() (google.Terms, error) {
 
 // googleDoor is the door that Google calls, with its keys. run keeps the keys up
 // to date until its context ends.
-func googleDoor(s settings, master [32]byte, log *slog.Logger, metrics prometheus.Registerer) (door *google.Door, run func(context.Context), err error) {
+func googleDoor(s settings, master [32]byte, flows *flow.Flows, log *slog.Logger, metrics prometheus.Registerer) (door *google.Door, run func(context.Context), err error) {
 	var hosted []google.Hosted
 	var live []*keyring.Live
 	for _, g := range s.Google {
@@ -264,7 +266,7 @@ func googleDoor(s settings, master [32]byte, log *slog.Logger, metrics prometheu
 		live = append(live, keys)
 		hosted = append(hosted, google.Hosted{Integration: g.Integration, Ring: keys.Ring})
 	}
-	door = google.New(google.Options{Integrations: hosted, Now: time.Now, Random: rand.Reader, Server: "aorta", Log: log, Metrics: metrics})
+	door = google.New(google.Options{Integrations: hosted, Wallets: flows, Now: time.Now, Random: rand.Reader, Server: "aorta", Log: log, Metrics: metrics})
 	return door, func(ctx context.Context) {
 		var all sync.WaitGroup
 		for _, l := range live {
@@ -272,6 +274,20 @@ func googleDoor(s settings, master [32]byte, log *slog.Logger, metrics prometheu
 		}
 		all.Wait()
 	}, nil
+}
+
+// googleTermsOf says what acts must know of integrations.
+func googleTermsOf(s settings) func(name string) (flow.GoogleTerms, bool) {
+	all := map[string]flow.GoogleTerms{}
+	project := projectsByID(s.Projects)
+	for _, g := range s.Google {
+		p, _ := project(g.ProjectID) // known, or the configuration had been refused
+		all[g.Name] = flow.GoogleTerms{Project: p, Limits: g.Limits, AsyncTime: g.AsyncTime, TokenTime: g.TokenTime}
+	}
+	return func(name string) (flow.GoogleTerms, bool) {
+		t, ok := all[name]
+		return t, ok
+	}
 }
 
 // serveGoogle leads what belongs to integrations to their door. Nothing else lies

@@ -26,6 +26,7 @@ import (
 	"aorta/internal/crash"
 	"aorta/internal/due"
 	"aorta/internal/flow"
+	"aorta/internal/fop"
 	"aorta/internal/gate"
 	"aorta/internal/id"
 	"aorta/internal/inbox"
@@ -198,7 +199,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	}
 	flows := flow.New(h.book, db, flow.Options{
 		Projects: projects, Connectors: connectors, Endpoints: endpoints.Seen, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
-		Rules: s.rules, Verifiers: checkers, Persons: persons,
+		Rules: s.rules, Verifiers: checkers, Persons: persons, Vault: fop.NewVault(pageKey, rand.Reader), Integrations: googleTermsOf(s),
 		Behind: func(url string) bool {
 			return h.worker.Behind(due.Ask, due.Notice, due.Deliver) || parts.callbacks.Behind(url)
 		},
@@ -226,7 +227,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, CustomerURL: page.CustomerURL, PublicURL: h.url, KeyHash: keyHash, Cursors: api.NewCursors(pageKey), Now: time.Now, Random: rand.Reader,
 		Insecure: s.insecureCallbacks(), Sole: s.sole() || s.TestMode, Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
-	calls, watchKeys, err := googleDoor(s, pageKey, h.log, h.metrics)
+	calls, watchKeys, err := googleDoor(s, pageKey, flows, h.log, h.metrics)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -264,7 +264,7 @@ func (a *API) balances(ctx context.Context, c *call, name string) ([]balanceView
 }
 
 type allTransfersQuery struct {
-	Kind        string `json:"kind" kind:"enum:deposit,late_success,late_credit,refund_reserve,refund,refund_release,payout_reserve,payout_settle,payout_release,stake,win,rollback,debit,credit,bonus_grant,bonus_release,bonus_forfeit" doc:"Only of this kind." ex:"stake"`
+	Kind        string `json:"kind" kind:"enum:deposit,late_success,late_credit,refund_reserve,refund,refund_release,payout_reserve,payout_settle,payout_release,stake,win,rollback,debit,credit,bonus_grant,bonus_release,bonus_forfeit,capture_fop,refund_fop" doc:"Only of this kind." ex:"stake"`
 	CustomerID  string `json:"customer_id" kind:"name" doc:"Only of this customer, where the project keeps wallets." ex:"42"`
 	CreatedFrom string `json:"created_from" kind:"time" doc:"Only those that were made then or later." ex:"2025-10-17T00:00:00Z"`
 	CreatedTo   string `json:"created_to" kind:"time" doc:"Only those that were made before." ex:"2025-10-18T00:00:00Z"`

@@ -404,7 +404,8 @@ func viewTransfer(t ledger.Transfer, owner string) transferView {
 	case ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindBonusForfeit:
 		v.PaymentID, v.PayoutID = "", id.Payout(t.Payment).String()
 	case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit, ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
-		ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease:
+		ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease,
+		ledger.KindCaptureFOP, ledger.KindRefundFOP, ledger.KindRemittance, ledger.KindRemittanceShare:
 	}
 	if bonus != 0 {
 		v.ChangeBonus = decimal(bonus, cur)

@@ -21,6 +21,7 @@ import (
 	"aorta/internal/crash"
 	"aorta/internal/due"
 	"aorta/internal/event"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/payment"
 	"aorta/internal/project"
@@ -45,21 +46,23 @@ type Flows struct {
 
 // Options are what Flows must be given, and its parts with a default.
 type Options struct {
-	Projects   func(projectID int64) (project.Project, bool)          // required
-	Connectors func(name, account string) (connector.Connector, bool) // required
-	NotifyURL  func(connectorName, account string) string             // where a PSP sends news; required
-	ReturnURL  func(id.Payment) string                                // where a customer's browser goes on after the PSP's page; nil: nowhere
-	Now        func() time.Time                                       // required
-	Endpoints  func() func(projectID int64) []event.Endpoint          // as they are now, of a project, but for deleted ones; nil: there are none
-	Log        *slog.Logger                                           // nil discards
-	Lookups    []time.Duration                                        // overrides every connector's look-up schedule; the last repeats
-	Behind     func(callbackURL string) bool                          // whether so much waits already that nothing more is begun; nil: never
-	CallLimit  time.Duration                                          // for one PSP call; 0 means 25s, less than a lease
-	Dead       func(epoch int64) bool                                 // whether that process has died for sure; nil: nobody knows
-	Rules      func(projectID int64) *risk.Rules                      // of a licensed project; nil, or a nil answer: it has none, and nothing is limited
-	Verifiers  verification.Directory                                 // who checks customers; nil: nobody
-	Persons    verification.PersonKey                                 // by which a person is known again; zero: nobody is
-	Sleep      func(context.Context, time.Duration)                   // between tries to book an answer; nil sleeps, or until the context ends
+	Projects     func(projectID int64) (project.Project, bool)          // required
+	Connectors   func(name, account string) (connector.Connector, bool) // required
+	NotifyURL    func(connectorName, account string) string             // where a PSP sends news; required
+	ReturnURL    func(id.Payment) string                                // where a customer's browser goes on after the PSP's page; nil: nowhere
+	Now          func() time.Time                                       // required
+	Endpoints    func() func(projectID int64) []event.Endpoint          // as they are now, of a project, but for deleted ones; nil: there are none
+	Log          *slog.Logger                                           // nil discards
+	Lookups      []time.Duration                                        // overrides every connector's look-up schedule; the last repeats
+	Behind       func(callbackURL string) bool                          // whether so much waits already that nothing more is begun; nil: never
+	CallLimit    time.Duration                                          // for one PSP call; 0 means 25s, less than a lease
+	Dead         func(epoch int64) bool                                 // whether that process has died for sure; nil: nobody knows
+	Rules        func(projectID int64) *risk.Rules                      // of a licensed project; nil, or a nil answer: it has none, and nothing is limited
+	Verifiers    verification.Directory                                 // who checks customers; nil: nobody
+	Persons      verification.PersonKey                                 // by which a person is known again; zero: nobody is
+	Vault        *fop.Vault                                             // keeps what is secret of Google's; required where there are Integrations
+	Integrations func(name string) (GoogleTerms, bool)                  // with Google; nil: there are none
+	Sleep        func(context.Context, time.Duration)                   // between tries to book an answer; nil sleeps, or until the context ends
 }
 
 // New makes the flows. The reader must read what the book writes.

@@ -55,7 +55,8 @@ func (m *move) play(p *book.Page) error {
 		case ledger.KindRollback, ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit,
 			ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
 			ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease,
-			ledger.KindDebit, ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit:
+			ledger.KindDebit, ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit,
+			ledger.KindCaptureFOP, ledger.KindRefundFOP, ledger.KindRemittance, ledger.KindRemittanceShare:
 		}
 		return 0
 	})

@@ -281,7 +281,8 @@ func (m *move) between() (debit, credit accountName) {
 		return bonus, available
 	case ledger.KindRollback, ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit,
 		ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
-		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindBonusForfeit:
+		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindBonusForfeit,
+		ledger.KindCaptureFOP, ledger.KindRefundFOP, ledger.KindRemittance, ledger.KindRemittanceShare:
 	}
 	return debit, credit
 }

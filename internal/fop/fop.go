@@ -62,7 +62,7 @@ type Call struct {
 	Association id.Association // zero: none, or of a code for the first one
 	About       id.Raw         // of a refund its capture, of a statement's notification the statement, of a code's calls the code; else zero
 	Proven      id.Raw         // the proof or code that it used up; zero: none
-	Prev        id.Call        // a capture's: the one before it with the association. A refund's: the one before it of the capture
+	Prev        id.Call        // of what was taken or has waited: the one before it with the association. A refund's: the one before it of the capture
 
 	// Of captures and refunds alone.
 	Amount        money.Amount
@@ -116,6 +116,7 @@ const (
 	NoSuchCurrency        Result = "ACCOUNT_DOES_NOT_SUPPORT_CURRENCY"
 	AccountOnHold         Result = "ACCOUNT_ON_HOLD"
 	RiskDeclined          Result = "RISK_DECLINED"
+	NotConfirmed          Result = RiskDeclined // the customer refused it, or said nothing: of all declines that leave the link open the one that says nothing untrue
 	TokenRefreshRequired  Result = "TOKEN_REFRESH_REQUIRED"
 	AccountClosed         Result = "ACCOUNT_CLOSED"
 	AccountTakenOver      Result = "ACCOUNT_CLOSED_ACCOUNT_TAKEN_OVER"
@@ -213,7 +214,7 @@ func LinkedID(c id.Customer) id.Raw { return id.Derive(c.Bucket(), "linked", str
 type Spent struct {
 	ID          id.Raw
 	Association id.Association
-	Newest      id.Call // the newest purchase, taken, declined or waiting; the others follow by Prev
+	Newest      id.Call // the newest purchase that was taken, or that has waited; the others follow by Prev
 	Waiting     int64   // purchases that wait for the customer
 	Sums        string  // what was taken on a day and in a month, as Sums packs it
 	ChangedUS   int64

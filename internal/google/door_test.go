@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"aorta/internal/book"
 	"aorta/internal/google"
 	"aorta/internal/pgp"
 
@@ -80,6 +81,7 @@ type world struct {
 	door        *google.Door
 	google, not *pgp.Ring // of "main", and of other
 	log         *bytes.Buffer
+	house       *house
 }
 
 func integration(name string) google.Integration {
@@ -94,14 +96,14 @@ func newWorld(t testing.TB) world {
 	t.Helper()
 	ours, next := key(t, "integrator-secret.asc"), key(t, "integrator-next-secret.asc")
 	theirs, strange := key(t, "google-side-secret.asc"), key(t, "unknown-signer-secret.asc")
-	w := world{google: ring(t, theirs, ours), not: ring(t, strange, next), log: &bytes.Buffer{}}
+	w := world{google: ring(t, theirs, ours), not: ring(t, strange, next), log: &bytes.Buffer{}, house: newHouse(t, book.NewMemory())}
 	us, others := ring(t, ours, theirs), ring(t, next, strange)
 	w.door = google.New(google.Options{
 		Integrations: []google.Hosted{
 			{Integration: integration("main"), Ring: func() *pgp.Ring { return us }},
 			{Integration: integration(other), Ring: func() *pgp.Ring { return others }},
 		},
-		Now: func() time.Time { return now }, Random: rand.Reader, Server: "aorta 0.1", Log: slog.New(slog.NewJSONHandler(w.log, nil)),
+		Wallets: w.house.flows, Now: func() time.Time { return now }, Random: rand.Reader, Server: "aorta 0.1", Log: slog.New(slog.NewJSONHandler(w.log, nil)),
 	})
 	return w
 }

@@ -98,7 +98,9 @@ func (d *Door) refuse(c *call, err error) (status int, _ ErrorResponse) {
 	case errors.Is(err, errBody):
 		refusal = errUnread
 	default:
-		refusal = errInternal
+		if refusal = refusalOf(err); refusal == nil {
+			refusal = errInternal
+		}
 	}
 	name := d.errorName()
 	if refusal.Status >= http.StatusInternalServerError {

@@ -42,6 +42,7 @@ type Options struct {
 	Integrations []Hosted         // required, checked, no two in the same place
 	Now          func() time.Time // required
 	Random       io.Reader        // names refused requests; read by many goroutines at once; required
+	Wallets      Wallets          // links and purchases; required
 	Server       string           // what echo says of us, "aorta 0.1"; may be empty
 
 	// InFlight bounds the requests that are being answered at once; 0 means 256.
@@ -102,7 +103,11 @@ type call struct {
 // methods are those that we host. Each gives the members of its answer without
 // its header.
 var methods = map[string]func(*Door, context.Context, *call) (any, error){
-	"echo": (*Door).echo,
+	"echo":             (*Door).echo,
+	"associateAccount": (*Door).associate,
+	"refreshToken":     (*Door).refresh,
+	"capture":          (*Door).capture,
+	"refund":           (*Door).refund,
 }
 
 // ServeHTTP answers one request. A URL that belongs to no integration is

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"aorta/internal/fop"
 	"aorta/internal/money"
 	"aorta/internal/recon"
 )
@@ -69,6 +70,7 @@ type Integration struct {
 	AsyncTime   time.Duration // after it a purchase that waits for the customer is declined
 	ProofTime   time.Duration // how long the proof of who somebody is can be used
 	CodeTime    time.Duration // how long a code sent by SMS can be used
+	TokenTime   time.Duration // how long a token can be used before the customer must authenticate anew; 0: for ever
 }
 
 // Terms are what the contract says of fees.
@@ -80,13 +82,8 @@ type Terms struct {
 // DefaultSlack is how far Google's time of a purchase may lie from ours.
 const DefaultSlack = time.Hour
 
-// Limit bounds what one association may be charged. 0: no bound.
-type Limit struct {
-	Currency    money.Currency
-	Least       int64 // minor units of one purchase
-	Transaction int64 // minor units of one purchase
-	Day, Month  int64 // minor units within a calendar day and month of UTC
-}
+// Limit bounds what one association may be charged.
+type Limit = fop.Limit
 
 // The defaults of an integration's times.
 const (
@@ -94,6 +91,7 @@ const (
 	DefaultAsyncTime   = 30 * time.Minute
 	DefaultProofTime   = 15 * time.Minute
 	DefaultCodeTime    = 5 * time.Minute
+	DefaultTokenTime   = 2 * 365 * 24 * time.Hour
 )
 
 // DefaultCallbackHosts are whom the redirect page may send people back to.
@@ -148,6 +146,12 @@ func (i Integration) Patterns() []string {
 	return patterns
 }
 
+// A refreshed token lives for a year at least (section 3.6).
+const (
+	minTokenTime = 365 * 24 * time.Hour
+	maxTokenTime = 10 * minTokenTime
+)
+
 // maxAccounts bounds the list of an integration.
 const maxAccounts = 64
 
@@ -201,6 +205,9 @@ func (i Integration) Check() error {
 		if t.value <= 0 || t.value > t.most {
 			wrong(t.field, "write a time above 0 and up to %s", t.most)
 		}
+	}
+	if i.TokenTime < 0 || i.TokenTime > maxTokenTime || i.TokenTime > 0 && i.TokenTime < minTokenTime && !i.Sandbox {
+		wrong("token_time", "write 0 for tokens that do not end, or a time from 8760h to 87600h: a refreshed token must live for a year. In Google's sandbox it may be shorter")
 	}
 	return errors.Join(errs...)
 }

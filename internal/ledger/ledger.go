@@ -33,6 +33,15 @@ const (
 	Clearing  Purpose = "clearing"   // PSP account: what the PSP holds for us
 	RefundDue Purpose = "refund_due" // house: taken after we had declined; must go back or be credited
 	Games     Purpose = "games"      // house: what customers have lost, less what they have won
+
+	// Of what is bought by Google, and paid by statements.
+	Receivable Purpose = "receivable" // an account of Google's: its claim on us; below zero when refunds prevail
+	Transit    Purpose = "transit"    // house: on its way between two buckets; all together nothing
+	Bank       Purpose = "bank"       // house: what the bank holds for us
+	Revenue    Purpose = "revenue"    // house: fees that are ours
+	Taxes      Purpose = "taxes"      // house: owed to the state
+	Suspense   Purpose = "suspense"   // house: accepted in a statement without being in our books, or the other way round
+	Rounding   Purpose = "rounding"   // house: what is left of rounding to minor units
 )
 
 // rule says which side of an account is its normal one, and whether its
@@ -49,6 +58,14 @@ var rules = map[Purpose]rule{
 	Clearing:  {debitNormal: true, mayGoBelow: true},
 	RefundDue: {},
 	Games:     {mayGoBelow: true},
+
+	Receivable: {mayGoBelow: true},
+	Transit:    {mayGoBelow: true},
+	Bank:       {debitNormal: true, mayGoBelow: true},
+	Revenue:    {mayGoBelow: true},
+	Taxes:      {mayGoBelow: true},
+	Suspense:   {mayGoBelow: true},
+	Rounding:   {mayGoBelow: true},
 }
 
 // Account is one balance: of an owner, for a purpose, in a currency, in a bucket.
@@ -147,6 +164,13 @@ const (
 	KindCredit       Kind = "credit"        // payable to available
 	KindBonusGrant   Kind = "bonus_grant"   // payable to bonus
 	KindBonusRelease Kind = "bonus_release" // bonus to available
+
+	// Of Google's purchases. A statement is paid by one remittance, and by a share in
+	// each bucket that has a part of it.
+	KindCaptureFOP      Kind = "capture_fop"      // available to receivable
+	KindRefundFOP       Kind = "refund_fop"       // the reverse
+	KindRemittance      Kind = "remittance"       // transit to bank, revenue, taxes, suspense and rounding
+	KindRemittanceShare Kind = "remittance_share" // receivable to transit
 )
 
 // Posting is one side of a transfer.

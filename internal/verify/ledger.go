@@ -148,7 +148,8 @@ func between(k ledger.Kind, a *payment.Attempt) (debit, credit id.Account) {
 	case ledger.KindPayoutRelease:
 		return account(a.Payee, ledger.Reserved), payee
 	case ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit,
-		ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit: // of no attempt
+		ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit,
+		ledger.KindCaptureFOP, ledger.KindRefundFOP, ledger.KindRemittance, ledger.KindRemittanceShare: // of no attempt
 	}
 	return debit, credit
 }

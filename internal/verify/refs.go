@@ -102,6 +102,8 @@ func (c *checker) judgeRefs(ctx context.Context) error {
 			if !made || id.Transfer(r.Target).String() != r.Text {
 				c.violation(C13, "A ref says that transfer %s was made, which does not exist.", r.Text)
 			}
+		case googleScope(r.Scope):
+			c.refs.add(name{r.Scope, r.Text}, r.Target)
 		default:
 			if move, rollback := moveScope(r.Scope); move {
 				return c.takeMoveRef(ctx, r, rollback)
@@ -229,6 +231,9 @@ func (c *checker) explainRefs(ctx context.Context) error {
 	if err := c.explainMoves(ctx, check); err != nil {
 		return err
 	}
+	if err := c.explainGoogle(ctx, check); err != nil {
+		return err
+	}
 	order := func(a, b name) int { return strings.Compare(a.scope+"\x00"+a.text, b.scope+"\x00"+b.text) }
 	for _, n := range slices.SortedFunc(maps.Keys(all), order) {
 		if move, _ := moveScope(n.scope); (move || strings.HasPrefix(n.scope, scopePayment)) && c.opts.Homes {
@@ -243,7 +248,7 @@ func (c *checker) explainRefs(ctx context.Context) error {
 // to undo.
 func (c *checker) explainMoves(ctx context.Context, check func(string, name, id.Raw)) error {
 	transfers := pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: transferKey, take: func(t *ledger.Transfer) {
-		if t.Name != "" {
+		if _, move := moveKinds[t.Kind]; move && t.Name != "" {
 			n, target := moveName(t)
 			check("Transfer "+t.ID.String(), n, target)
 		}

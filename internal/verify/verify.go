@@ -32,6 +32,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/event"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
 	"aorta/internal/limit"
@@ -84,7 +85,7 @@ func Run(ctx context.Context, r book.Reader, o Options) (Report, error) {
 	c := &checker{
 		findings: newFindings(always...), read: r, opts: o,
 		customers: map[id.Customer]person{}, accounts: map[id.Account]*balance{}, payments: map[id.Payment]*history{}, late: map[id.Attempt]bool{}, handled: map[id.Attempt]string{},
-		verified: map[id.Customer]*verified{}, linking: map[id.Customer]bool{}, held: map[id.Account]int64{}, licensed: newLicensed(),
+		verified: map[id.Customer]*verified{}, linking: map[id.Customer]bool{}, held: map[id.Account]int64{}, licensed: newLicensed(), bought: newBought(),
 	}
 	if o.Clients != nil {
 		c.clients, c.counts[C2], c.counts[C7] = newClients(o.Clients), 0, 0
@@ -126,6 +127,7 @@ type checker struct {
 	review   *payment.Review        // the newest, until its payout comes by
 	licensed licensed               // what payments say of sources and windows
 	windows  windows                // of deposits and play
+	bought   bought                 // by Google, from linked wallets
 	floats   floats                 // what merchants and PSP accounts paid out
 	owners   map[string]id.Customer // of wallets
 	verified map[id.Customer]*verified
@@ -162,6 +164,11 @@ func (c *checker) run(ctx context.Context) error {
 		&pages[event.Delivery, id.Delivery]{scan: c.read.ScanDeliveries, key: deliveryKey, take: c.takeDelivery},
 		&pages[customer.Check, id.Check]{scan: c.read.ScanChecks, key: func(x *customer.Check) id.Check { return x.ID }, take: c.takeCheck},
 		&pages[limit.Claim, id.Raw]{scan: c.read.ScanClaims, key: func(x *limit.Claim) id.Raw { return x.ID }, take: c.takeClaim},
+		&pages[fop.Call, id.Call]{scan: c.read.ScanCalls, key: func(x *fop.Call) id.Call { return x.ID }, take: c.takeCall},
+		&pages[fop.Association, id.Association]{scan: c.read.ScanAssociations, key: func(x *fop.Association) id.Association { return x.ID }, take: c.takeAssociation},
+		&pages[fop.Proof, id.Proof]{scan: c.read.ScanProofs, key: func(x *fop.Proof) id.Proof { return x.ID }, take: c.takeProof},
+		&pages[fop.Code, id.Code]{scan: c.read.ScanCodes, key: func(x *fop.Code) id.Code { return x.ID }, take: c.takeCode},
+		&pages[fop.Told, id.Told]{scan: c.read.ScanTold, key: func(x *fop.Told) id.Told { return x.ID }, take: c.takeTold},
 		&pages[payment.Inbox, id.Inbox]{scan: c.read.ScanInbox, key: func(n *payment.Inbox) id.Inbox { return n.ID }, take: c.takeInbox},
 		&pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: transferKey, take: c.takeTransfer},
 	)
@@ -192,6 +199,9 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	if err := c.judgeFloats(ctx); err != nil {
+		return err
+	}
+	if err := c.judgeBought(ctx); err != nil {
 		return err
 	}
 	if err := c.judgeRounds(ctx); err != nil {

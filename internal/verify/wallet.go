@@ -136,6 +136,10 @@ func moveScope(scope string) (move, rollback bool) {
 // takeMove checks a transfer that is a move of a wallet: it is named, and moves
 // money between the accounts that design section 5 says (C3, C13).
 func (c *checker) takeMove(t *ledger.Transfer) {
+	if fopKinds[t.Kind] {
+		c.bought.moved.add(movedBy(t))
+		return
+	}
 	inRound, ok := moveKinds[t.Kind]
 	if !ok {
 		c.violation(C13, "Transfer %s (%s) belongs to no payment.", t.ID, t.Kind)
@@ -204,7 +208,8 @@ func (c *checker) moved(t *ledger.Transfer, who person, tell func(r id.Round, wh
 		ways = map[way]string{{bonus, available}: ""}
 	case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit,
 		ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease,
-		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindBonusForfeit: // of payments
+		ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindBonusForfeit, // of payments
+		ledger.KindCaptureFOP, ledger.KindRefundFOP, ledger.KindRemittance, ledger.KindRemittanceShare: // of Google
 	}
 	if !t.Round.IsZero() {
 		tell(t.Round, ofRound(t.Project, t.Customer, t.Currency()), 1)

@@ -188,7 +188,8 @@ func (x *paidIn) count(t *ledger.Transfer) {
 		}
 	case ledger.KindLateSuccess, ledger.KindRefundReserve, ledger.KindRefundSettle, ledger.KindRefundRelease, ledger.KindPayoutReserve,
 		ledger.KindPayoutRelease, ledger.KindStake, ledger.KindWin, ledger.KindRollback, ledger.KindDebit, ledger.KindCredit,
-		ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit: // give no room, and take none
+		ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit,
+		ledger.KindCaptureFOP, ledger.KindRefundFOP, ledger.KindRemittance, ledger.KindRemittanceShare: // give no room, and take none
 	}
 }
 
@@ -219,7 +220,8 @@ func (x *playedIn) count(t *ledger.Transfer, available id.Account) {
 			}
 		case ledger.KindDeposit, ledger.KindLateSuccess, ledger.KindLateCredit, ledger.KindRefundReserve, ledger.KindRefundSettle,
 			ledger.KindRefundRelease, ledger.KindPayoutReserve, ledger.KindPayoutSettle, ledger.KindPayoutRelease, ledger.KindDebit,
-			ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit: // no play
+			ledger.KindCredit, ledger.KindBonusGrant, ledger.KindBonusRelease, ledger.KindBonusForfeit,
+			ledger.KindCaptureFOP, ledger.KindRefundFOP, ledger.KindRemittance, ledger.KindRemittanceShare: // no play
 		}
 	}
 }

@@ -759,7 +759,9 @@ export type AllTransferKind =
   | "credit"
   | "bonus_grant"
   | "bonus_release"
-  | "bonus_forfeit";
+  | "bonus_forfeit"
+  | "capture_fop"
+  | "refund_fop";
 
 /** Later versions may have more. */
 export type CheckStatus =
