@@ -2,8 +2,8 @@ package web
 
 import "time"
 
-// CustomerView is the page of a customer of a licensed house: where their payouts stand, what they were told, and what
-// limits them. It changes nothing but by the buttons of a payout.
+// CustomerView is the page of a customer: of a licensed house where their payouts stand, what they were told, and what
+// limits them; and what their wallet is linked with. It changes nothing but by the buttons of a payout or a link.
 type CustomerView struct {
 	Page
 	Restricted *Restricted // nil: they are not
@@ -11,6 +11,38 @@ type CustomerView struct {
 	Notices    []Notice    // the newest first
 	Limits     []Limit
 	Return     *Button // nil for none
+
+	Purchases []Purchase // of Google's that wait for the customer, the newest first
+	Links     []Link     // with Google that are open, the newest first
+
+	Unlicensed bool // the house has no rules: there are links alone to see
+}
+
+// Heading is what the page is about.
+func (v CustomerView) Heading() string {
+	if v.Unlicensed {
+		return v.T("google.title")
+	}
+	return v.T("customer.title")
+}
+
+// Purchase is one that the customer is to confirm or to refuse.
+type Purchase struct {
+	Name   string // for support, "call_…"
+	What   string // as Google wrote it
+	Amount string
+	Until  *Instant
+	Short  bool // it was confirmed, and there was not enough money
+	Answer Action
+}
+
+// Link is one of the wallet with a Google account.
+type Link struct {
+	Name   string // "***-91", as Google shows it
+	Since  *Instant
+	Last   *Instant // nil: nothing was bought with it
+	Amount string   // of the last purchase
+	Close  Action
 }
 
 // Instant is a moment as people read it. Scripts write it in the reader's own zone.

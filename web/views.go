@@ -14,7 +14,8 @@ import (
 var templateFiles embed.FS
 
 // View is what one screen shows: ConfirmView, HandoffView, ProcessingView, ResultView or ErrorView of the payment
-// page, or the CustomerView of a customer's own page. All texts in it are plain text; Render escapes them.
+// page, the CustomerView of a customer's own page, or SignInView, ConsentView or LinkErrorView of the page that links a
+// wallet. All texts in it are plain text; Render escapes them.
 type View interface {
 	// screen names the template and the facts that page.js reads from <body>.
 	screen() screen
@@ -215,6 +216,7 @@ type screen struct {
 	Result       string
 	RedirectURL  string
 	RedirectMode Mode
+	Script       *Asset // nil: that of the payment page
 }
 
 func (p Page) page() Page { return p }
@@ -276,7 +278,7 @@ func (v ResultView) Words() string {
 }
 
 func (v CustomerView) screen() screen {
-	return screen{Name: "customer", Heading: v.T("customer.title")}
+	return screen{Name: "customer", Heading: v.Heading()}
 }
 
 func (v ErrorView) screen() screen {
@@ -336,7 +338,7 @@ type document struct {
 // templates holds one set per screen: the layout with that screen's file.
 var templates = func() map[string]*template.Template {
 	sets := map[string]*template.Template{}
-	for _, name := range []string{"confirm", "handoff", "processing", "result", "error", "customer"} {
+	for _, name := range []string{"confirm", "handoff", "processing", "result", "error", "customer", "signin", "consent", "linkerror"} {
 		sets[name] = template.Must(template.New("layout.html").ParseFS(templateFiles,
 			"templates/layout.html", "templates/parts.html", "templates/"+name+".html"))
 	}
@@ -348,7 +350,11 @@ var templates = func() map[string]*template.Template {
 func Render(w io.Writer, v View) error {
 	s := v.screen()
 	var page bytes.Buffer
-	err := templates[s.Name].Execute(&page, document{Page: v.page(), Screen: s, View: v, CSS: pageCSS, JS: pageJS})
+	script := pageJS
+	if s.Script != nil {
+		script = *s.Script
+	}
+	err := templates[s.Name].Execute(&page, document{Page: v.page(), Screen: s, View: v, CSS: pageCSS, JS: script})
 	if err != nil {
 		return fmt.Errorf("render %s: %w", strconv.Quote(s.Name), err)
 	}

@@ -41,6 +41,7 @@ var (
 	merchantCSS = load("merchant.css", "text/css; charset=utf-8")
 	pageJS      = load("page.js", "text/javascript; charset=utf-8")
 	pageCSS     = load("page.css", "text/css; charset=utf-8")
+	signInJS    = load("signin.js", "text/javascript; charset=utf-8")
 )
 
 func load(name, mediaType string) Asset {
@@ -66,6 +67,9 @@ func PageJS() Asset { return pageJS }
 // PageCSS is the look of the payment page.
 func PageCSS() Asset { return pageCSS }
 
+// SignInJS is the script of the page that links a wallet.
+func SignInJS() Asset { return signInJS }
+
 // Inventory is the list of our scripts and styles with reason and SHA-384, as JSON (PCI DSS 6.4.3).
 func Inventory() []byte {
 	list, err := distFiles.ReadFile("inventory.json")
@@ -78,7 +82,7 @@ func Inventory() []byte {
 // Handler serves the assets under /shared/ and answers 404 to every other path.
 func Handler() http.Handler {
 	all := map[string]Asset{}
-	for _, a := range []Asset{merchantJS, merchantCSS, pageJS, pageCSS} {
+	for _, a := range []Asset{merchantJS, merchantCSS, pageJS, pageCSS, signInJS} {
 		all[a.Path] = a
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

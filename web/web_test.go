@@ -84,7 +84,30 @@ func views(lang string) map[string]web.View {
 			})
 		}
 	}
+	own.Purchases = []web.Purchase{{
+		Name: "call_1", What: "Google - <film>", Amount: "€25.00", Until: at, Short: true, Answer: web.Action{URL: "/customer/x", Fields: fields},
+	}}
+	own.Links = []web.Link{
+		{Name: "***-91", Since: at, Last: at, Amount: "€25.00", Close: web.Action{URL: "/customer/x", Fields: fields}},
+		{Name: "***-92", Since: at, Close: web.Action{URL: "/customer/x", Fields: fields}},
+	}
 	all["customer"] = own
+	for _, problem := range append(web.SignInProblems(), "") {
+		all["sign in "+problem] = web.SignInView{
+			Page: page, Known: problem == "", Problem: problem, Name: `a"b`, Action: "/gsp/x", Fields: fields, Passkey: `{"publicKey":{"challenge":"x"}}`,
+		}
+	}
+	all["sign in elsewhere"] = web.SignInView{Page: page, Action: "/gsp/x", Fields: fields, Home: "https://house.example/login?a=1&b=2"}
+	all["consent"] = web.ConsentView{
+		Page: page, Wallet: "***-91", Action: "/gsp/x", Fields: fields, Passkey: `{"publicKey":{}}`, Added: true,
+		Limits: []web.Bound{{Kind: "once", Amount: "€1.00"}, {Kind: "day", Amount: "€2.00"}, {Kind: "month", Amount: "€3.00"}},
+	}
+	all["consent to what is linked"] = web.ConsentView{Page: page, Known: true, Wallet: "***-91", Action: "/gsp/x", Fields: fields}
+	for _, kind := range []web.LinkErrorKind{web.LinkRequest, web.LinkOver, web.LinkLogin, web.LinkBusy} {
+		all["link error "+string(kind)] = web.LinkErrorView{Page: page, Kind: kind, Reference: "trace-1"}
+	}
+	all["customer without rules"] = web.CustomerView{Page: page, Unlicensed: true, Links: own.Links}
+	all["customer without rules and links"] = web.CustomerView{Page: page, Unlicensed: true}
 	all["customer with nothing"] = web.CustomerView{Page: page, Restricted: &web.Restricted{Kind: "house"}}
 	all["customer who is excluded"] = web.CustomerView{Page: page, Restricted: &web.Restricted{Kind: "self_excluded"}}
 	for _, reason := range []web.Reason{
@@ -122,8 +145,8 @@ func TestPagesFitThePolicy(t *testing.T) {
 		"inline script":                     regexp.MustCompile(`(?i)<script(?:[^>]*)>[^<]`),
 		"foreign address":                   regexp.MustCompile(`(?i)(?:src|rel="stylesheet" href)="(?:https?:)?//`),
 		"untranslated":                      regexp.MustCompile(`(?:confirm|timer|handoff|processing|result|reason|button|error|label|page)\.[a-z_.]+<`),
-		"untranslated on a customer's page": regexp.MustCompile(`(?:customer|payout|notice|limit|period|restricted)\.[a-z_]+`),
-		"unfilled":                          regexp.MustCompile(`\{(?:amount|method|provider|n|state|limit|level)\}`),
+		"untranslated on a customer's page": regexp.MustCompile(`(?:customer|payout|notice|limit|period|restricted|link|google)\.[a-z_]+`),
+		"unfilled":                          regexp.MustCompile(`\{(?:amount|method|provider|n|state|limit|level|merchant)\}`),
 		"refused by html/template":          regexp.MustCompile(`ZgotmplZ`),
 		// html/template takes data-on… for a handler and quotes its text like a script's.
 		"text quoted as a script": regexp.MustCompile(`data-on[a-z]*=`),
@@ -322,7 +345,7 @@ func TestHandler(t *testing.T) {
 		handler.ServeHTTP(w, r)
 		return w.Result()
 	}
-	for _, a := range []web.Asset{web.MerchantJS(), web.MerchantCSS(), web.PageJS(), web.PageCSS()} {
+	for _, a := range []web.Asset{web.MerchantJS(), web.MerchantCSS(), web.PageJS(), web.PageCSS(), web.SignInJS()} {
 		plain := get(http.MethodGet, a.Path, nil)
 		if plain.StatusCode != 200 || plain.Header.Get("Content-Type") != a.Type || plain.Header.Get("Cache-Control") != "public, max-age=300" {
 			t.Errorf("GET %s: %d %v", a.Path, plain.StatusCode, plain.Header)

@@ -1367,7 +1367,7 @@ type PageCreateParams struct {
 	// For how many seconds the link opens the page: 60 to 86400; 3600 if you do not say.
 	ExpiresIn int `json:"expires_in,omitzero"`
 
-	// The page's language: en, hi or ru. Without it, or with another one, the browser's.
+	// The page's language: ar, en, es, hi or ru. Without it, or with another one, the browser's.
 	Language string `json:"language,omitzero"`
 
 	// Where the page's button leads back to.

@@ -143,6 +143,7 @@ type settings struct {
 	KYC        []kycConfig       // who checks customers
 	PersonKey  string            // by which a person is known again
 	Google     []hostedGoogle    // integrations with Google
+	People     []demoPerson      // who can sign in to a demo, to link a wallet
 	TLSMax     string            // "1.2": the public listener offers no newer TLS
 }
 
@@ -258,7 +259,7 @@ func methodsOf(code, account string, currencies ...string) []project.Method {
 // come as AORTA_<KEY> in the environment, which wins; a connector's key as
 // AORTA_CONNECTOR_<NAME>_<ACCOUNT>_KEY, that of a provider of checks as
 // AORTA_KYC_<NAME>_KEY, a project's secret as
-// AORTA_PROJECT_<ID>_SECRET.
+// AORTA_PROJECT_<ID>_SECRET, that of a login as AORTA_GOOGLE_<NAME>_LOGIN_SECRET.
 func load(path string, env func(string) string) (settings, error) {
 	f := file{
 		Data: "aorta-data", Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:8081",
@@ -294,7 +295,7 @@ func load(path string, env func(string) string) (settings, error) {
 		}
 	}
 	s, err := f.settings(filepath.Dir(path), env)
-	return s, errors.Join(err, s.addGoogle(f.Google, path))
+	return s, errors.Join(err, s.addGoogle(f.Google, path, env))
 }
 
 // settings checks what a file says. Files that it names lie relative to dir.

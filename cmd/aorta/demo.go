@@ -65,6 +65,7 @@ type ready struct {
 	APIKey  string       `json:"api_key"`
 
 	Operators []readyOperator `json:"operators"`
+	Customers []demoPerson    `json:"customers"` // who can sign in to link a wallet with Google
 }
 
 type readyLicensed struct {
@@ -167,6 +168,7 @@ type demoHouse struct {
 	persons  string  // by which a person is known again
 	rules    licence // the licensed project's
 	google   bool    // whether there is gpg, by which the sandbox has a Google
+	people   []demoPerson
 }
 
 // house reads what the data directory keeps, and makes what it lacks.
@@ -177,6 +179,13 @@ func (c demoCmd) house() (d demoHouse, err error) {
 		if *into, err = demoSecret(c.Data, name); err != nil {
 			return d, err
 		}
+	}
+	// The shop's own customer, and one more: two people can link one wallet each.
+	for _, p := range []demoPerson{{Name: "demo", CustomerID: "demo-customer"}, {Name: "asha", CustomerID: "demo-asha"}} {
+		if p.Password, err = demoSecret(c.Data, "demo-person-"+p.Name+".secret"); err != nil {
+			return d, err
+		}
+		d.people = append(d.people, p)
 	}
 	d.rules.File = filepath.Join(c.Data, "rules.toml")
 	text, err := os.ReadFile(d.rules.File)
@@ -207,6 +216,7 @@ func (c demoCmd) settings(sandboxURL string, house demoHouse) settings {
 	return settings{
 		Google: integrations,
 		Data:   c.Data, Database: c.Database, Listen: c.Listen, OpsListen: c.OpsListen, knobs: c.knobs, TestMode: true, DemoKeys: []int64{demoProject, licensedProject},
+		People:   house.people,
 		Licences: map[int64]licence{licensedProject: house.rules},
 		Connectors: []connectorConfig{{
 			Name: "paytm", Account: sandbox.DemoAccountName, BaseURL: sandboxURL + "/paytm", MID: sandbox.DemoMID, Key: sandbox.DemoKey,
@@ -243,7 +253,7 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL string, house demoHous
 			Licensed: readyLicensed{
 				Project: readyProject{ID: licensedProject, Secret: house.licensed}, APIKey: h.demoKeys[licensedProject], PSPKey: house.psp, KYCKey: house.kyc,
 			},
-			Operators: h.operators,
+			Operators: h.operators, Customers: house.people,
 		})
 		if err != nil {
 			panic("plain fields cannot fail to encode: " + err.Error())
@@ -255,6 +265,7 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL string, house demoHous
 
   Buy something:      %[3]s/shop
   Link it to Google:  %[3]s/google
+                      sign in as %[12]s
   Payment Page, Gate: %[1]s/payment  %[1]s/v2/…
   Operations:         %[2]s/metrics  %[2]s/readyz
   Native API:         %[1]s/v1/…
@@ -267,7 +278,7 @@ func (c demoCmd) announce(s streams, h *house, sandboxURL string, house demoHous
 
 Stop it with Ctrl-C; then "aorta verify --data %[6]s" checks the money.
 `, h.url(), h.opsURL, sandboxURL, demoProject, house.secret, c.Data, h.demoKeys[demoProject],
-		licensedProject, h.demoKeys[licensedProject], house.rules.File, listOperators(h.operators))
+		licensedProject, h.demoKeys[licensedProject], house.rules.File, listOperators(h.operators), listPeople(house.people))
 }
 
 // demoSecret is the secret of a demo's project: made once, then kept, so that a

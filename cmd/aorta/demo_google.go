@@ -30,14 +30,14 @@ func demoIntegration(data, sandboxURL string) hostedGoogle {
 	if u, err := url.Parse(sandboxURL); err == nil {
 		hosts = []string{u.Hostname()}
 	}
-	return hostedGoogle{google.Integration{
+	return hostedGoogle{Keys: demoKeyring(data), Integration: google.Integration{
 		Name: demoGoogle, ProjectID: demoProject, Layout: google.LayoutV1, BasePath: google.PathUnder + "/" + demoGoogle, Accounts: []string{demoGoogleAccount},
 		Sandbox: true, GoogleURL: sandboxURL, CallbackHosts: hosts,
 		Limits: []google.Limit{{Currency: peer.Currency, Transaction: 5_000_00, Day: 20_000_00, Month: 100_000_00}},
 		// The sandbox's Google has the same, and one clock with us.
 		Terms:       google.Terms{Terms: recon.Terms{Checked: true, Fee: 25_000, Tax: 180_000, SlackUS: time.Second.Microseconds()}},
 		CallTimeout: google.DefaultCallTimeout, AsyncTime: google.DefaultAsyncTime, ProofTime: google.DefaultProofTime, CodeTime: google.DefaultCodeTime,
-	}, demoKeyring(data)}
+	}}
 }
 
 func demoKeyring(data string) string { return filepath.Join(data, "google", demoGoogle) }

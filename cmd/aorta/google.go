@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,11 +20,14 @@ import (
 	"aorta/internal/flow"
 	"aorta/internal/google"
 	"aorta/internal/google/keyring"
+	"aorta/internal/google/login"
+	"aorta/internal/google/people"
 	"aorta/internal/money"
 	"aorta/internal/pgp"
 	"aorta/internal/project"
 	"aorta/internal/recon"
 	"aorta/internal/risk"
+	"aorta/internal/sign"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -49,6 +53,8 @@ type googleConfig struct {
 	TokenTime     string        `toml:"token_time"`
 	Limits        []googleLimit `toml:"limit"`
 	Terms         *googleTerms  `toml:"terms"`
+	LoginURL      string        `toml:"login_url"`
+	LoginSecret   string        `toml:"login_secret"` // or AORTA_GOOGLE_<NAME>_LOGIN_SECRET
 }
 
 // googleTerms are what a contract says of fees: percentages as "2.5".
@@ -73,7 +79,9 @@ type googleLimit struct {
 // hostedGoogle is an integration and where its keys lie.
 type hostedGoogle struct {
 	google.Integration
-	Keys string
+	Keys        string
+	LoginURL    string // of the operator's own login; empty: it has none
+	LoginSecret sign.Secret
 }
 
 // maxIntegrations bounds the list.
@@ -82,7 +90,7 @@ const maxIntegrations = 16
 // addGoogle checks the integrations of a file, and gives each problem its line.
 // What is sound is added even if something else is not, so that the keys of an
 // integration can be seen to meanwhile.
-func (s *settings) addGoogle(list []googleConfig, path string) error {
+func (s *settings) addGoogle(list []googleConfig, path string, env func(string) string) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -116,6 +124,12 @@ func (s *settings) addGoogle(list []googleConfig, path string) error {
 			continue
 		}
 		whole = append(whole, i)
+		if v := env("AORTA_GOOGLE_" + envName(i.Name) + "_LOGIN_SECRET"); v != "" {
+			c.LoginSecret = v
+		}
+		if err := c.checkLogin(); err != nil {
+			at(n, err)
+		}
 		keys := c.Keys
 		switch {
 		case keys == "":
@@ -128,7 +142,32 @@ func (s *settings) addGoogle(list []googleConfig, path string) error {
 				at(n, &google.FieldError{Field: "keys", What: fmt.Sprintf("%s has the keys of %q: each integration has its own", keys, other.Name)})
 			}
 		}
-		s.Google = append(s.Google, hostedGoogle{i, keys})
+		s.Google = append(s.Google, hostedGoogle{Integration: i, Keys: keys, LoginURL: c.LoginURL, LoginSecret: sign.NewSecret(c.LoginSecret)})
+	}
+	return errors.Join(errs...)
+}
+
+// minLoginSecret is as long as a secret must be that signs who somebody is.
+const minLoginSecret = 32
+
+// checkLogin says what is wrong with the operator's own login: address and secret
+// belong together.
+func (c googleConfig) checkLogin() error {
+	var errs []error
+	if c.LoginURL == "" {
+		if c.LoginSecret != "" {
+			errs = append(errs, &google.FieldError{Field: "login_secret", What: "without a login_url nothing is signed with it: write both or none"})
+		}
+		return errors.Join(errs...)
+	}
+	if err := login.CheckURL(c.LoginURL); err != nil {
+		errs = append(errs, &google.FieldError{Field: "login_url", What: err.Error()})
+	}
+	switch {
+	case c.LoginSecret == "":
+		errs = append(errs, &google.FieldError{Field: "login_url", What: fmt.Sprintf("it needs a login_secret of %d characters or more too, such as what \"openssl rand -hex 32\" prints", minLoginSecret)})
+	case len(c.LoginSecret) < minLoginSecret:
+		errs = append(errs, &google.FieldError{Field: "login_secret", What: fmt.Sprintf("write at least %d characters that are hard to guess, such as what \"openssl rand -hex 32\" prints", minLoginSecret)})
 	}
 	return errors.Join(errs...)
 }
@@ -290,9 +329,59 @@ func googleTermsOf(s settings) func(name string) (flow.GoogleTerms, bool) {
 	}
 }
 
+// googlePage is the page that links wallets, of the integrations that can know who
+// somebody is: by the operator's own login, or in a demo by people of its own.
+func googlePage(s settings, door *google.Door, flows *flow.Flows, url func() string, key [32]byte, log *slog.Logger, metrics prometheus.Registerer) (*google.Page, error) {
+	signIns := map[string]google.SignIn{}
+	for _, g := range s.Google {
+		switch {
+		case g.LoginURL != "":
+			signIns[g.Name] = login.New(login.Options{Integration: g.Name, URL: g.LoginURL, Secret: g.LoginSecret, Now: time.Now, Random: rand.Reader})
+		case len(s.People) > 0:
+			known, err := people.Open(filepath.Join(s.Data, "google-people-"+g.Name+".json"), people.Options{House: "Aorta", Now: time.Now, Random: rand.Reader})
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range s.People {
+				if err := known.Put(p.Name, p.CustomerID, p.Password); err != nil {
+					return nil, err
+				}
+			}
+			signIns[g.Name] = known
+		default:
+			log.Warn("the page that links wallets is off: nobody can sign in without a login_url", "integration", g.Name)
+		}
+	}
+	return google.NewPage(google.PageOptions{
+		Integrations: door.Hosted(), SignIns: signIns, Flows: flows, Projects: projectsByID(s.Projects), PublicURL: url, Key: key, Now: time.Now, Random: rand.Reader,
+		TestMode: s.TestMode, Log: log, Metrics: metrics,
+	}), nil
+}
+
+// links says whether wallets of a project's customers can be linked with Google.
+func (s settings) links(projectID int64) bool {
+	return slices.ContainsFunc(s.Google, func(g hostedGoogle) bool { return g.ProjectID == projectID })
+}
+
+// demoPerson is somebody who can sign in to a demo.
+type demoPerson struct {
+	Name       string `json:"user"`
+	Password   string `json:"password"`
+	CustomerID string `json:"customer_id"`
+}
+
+// listPeople writes them for a person.
+func listPeople(list []demoPerson) string {
+	var out []string
+	for _, p := range list {
+		out = append(out, fmt.Sprintf("%s, password %s", p.Name, p.Password))
+	}
+	return strings.Join(out, "; or as ")
+}
+
 // serveGoogle leads what belongs to integrations to their door. Nothing else lies
 // below /gsp, so that is the door's too.
-func serveGoogle(mux *http.ServeMux, list []hostedGoogle, door http.Handler) {
+func serveGoogle(mux *http.ServeMux, list []hostedGoogle, door http.Handler, page *google.Page) {
 	if len(list) == 0 {
 		return
 	}
@@ -301,6 +390,9 @@ func serveGoogle(mux *http.ServeMux, list []hostedGoogle, door http.Handler) {
 		for _, pattern := range g.Patterns() {
 			mux.Handle(pattern, door)
 		}
+	}
+	for _, pattern := range page.Patterns() {
+		mux.Handle(pattern, page)
 	}
 }
 

@@ -224,10 +224,14 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		ReplayTo: func(ctx context.Context, projectID int64, k id.Endpoint, f callback.Filter) (int, error) {
 			return parts.callbacks.ReplayTo(ctx, projectID, k, f)
 		},
-		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, CustomerURL: page.CustomerURL, PublicURL: h.url, KeyHash: keyHash, Cursors: api.NewCursors(pageKey), Now: time.Now, Random: rand.Reader,
+		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, CustomerURL: page.CustomerURL, Links: s.links, PublicURL: h.url, KeyHash: keyHash, Cursors: api.NewCursors(pageKey), Now: time.Now, Random: rand.Reader,
 		Insecure: s.insecureCallbacks(), Sole: s.sole() || s.TestMode, Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
 	calls, watchKeys, err := googleDoor(s, pageKey, flows, h.log, h.metrics)
+	if err != nil {
+		return nil, nil, err
+	}
+	links, err := googlePage(s, calls, flows, h.url, pageKey, h.log, h.metrics)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -270,7 +274,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	mux.Handle("/n/{connector}/{account}", in)
 	mux.Handle("/n/"+flow.KYC+"/{account}", in.Checks())
 	mux.Handle("/", page)
-	serveGoogle(mux, s.Google, calls)
+	serveGoogle(mux, s.Google, calls, links)
 	return mux, opsapi.New(opsapi.Options{
 		Read: db, Writing: func() bool { return h.book.Writing() && h.worker.Speaks() }, Metrics: h.metrics, Token: s.OpsToken, Log: h.log,
 		Projects: projects, Endpoints: endpoints, ReplayTo: callbacks.ReplayTo,

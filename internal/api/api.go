@@ -58,6 +58,10 @@ type Options struct {
 	// CustomerURL is the link to a customer's own page until an instant; required.
 	CustomerURL func(p project.Project, customerID, returnURL, language string, until time.Time) string
 
+	// Links says of a project whether its customers' wallets can be linked with Google:
+	// then each has a page, also without rules; nil: of none.
+	Links func(projectID int64) bool
+
 	Cursors Cursors           // of the master key; required
 	KeyHash project.KeyHasher // of the master key, as those who make keys have it; required
 	Now     func() time.Time  // required

@@ -13,7 +13,7 @@ import (
 type pageLinkBody struct {
 	ExpiresIn      string `json:"expires_in" kind:"number" doc:"For how many seconds the link opens the page: 60 to 86400; 3600 if you do not say." ex:"3600"`
 	ReturnURL      string `json:"return_url" kind:"url" doc:"Where the page's button leads back to." ex:"https://house.example/account"`
-	Language       string `json:"language" kind:"word" doc:"The page's language: en, hi or ru. Without it, or with another one, the browser's." ex:"en"`
+	Language       string `json:"language" kind:"word" doc:"The page's language: ar, en, es, hi or ru. Without it, or with another one, the browser's." ex:"en"`
 	IdempotencyKey string `json:"idempotency_key" kind:"key" doc:"Instead of the header Idempotency-Key." ex:"page-1"`
 }
 
@@ -48,7 +48,7 @@ func (a *API) createCustomerPage(_ context.Context, c *call) (once, error) {
 		return once{}, invalid(problem{"return_url", "url", "must begin with https://"})
 	}
 	switch {
-	case a.opts.Flows.Rules(c.project.ID) == nil:
+	case a.opts.Flows.Rules(c.project.ID) == nil && (a.opts.Links == nil || !a.opts.Links(c.project.ID)):
 		return once{}, refuse(codeState, map[string]any{"state": "no_rules"})
 	case !c.project.Wallet:
 		return once{}, invalid(problem{"customer_id", "no_wallet", "there is no wallet for it: the project keeps none"})

@@ -266,3 +266,10 @@ func TokenScope(integration string) string { return "gpt:" + integration }
 
 // AssociationScope is TokenScope, by associationIds.
 func AssociationScope(integration string) string { return "association:" + integration }
+
+// Nickname is what the owner of a wallet knows it by where others may look on: the end
+// of its accountId, "***8m3k".
+func Nickname(account string) string { return "***" + account[max(0, len(account)-nicknameShows):] }
+
+// nicknameShows is how many characters of an accountId a nickname shows.
+const nicknameShows = 4

@@ -48,11 +48,8 @@ func (d *Door) associate(ctx context.Context, c *call) (any, error) {
 	}))
 }
 
-// nickname is what a person recognises their wallet by.
-func nickname(account string) string {
-	const shown = 4
-	return "Wallet ***" + account[max(0, len(account)-shown):]
-}
+// nickname is what a person recognises their wallet by: as the page that linked it has it.
+func nickname(account string) string { return "Wallet " + fop.Nickname(account) }
 
 // expiry writes when a token must be refreshed; "0": never.
 func expiry(a fop.Association) string {

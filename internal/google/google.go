@@ -91,6 +91,9 @@ func New(o Options) *Door {
 	return d
 }
 
+// Hosted are the door's integrations.
+func (d *Door) Hosted() []Hosted { return d.opts.Integrations }
+
 // call is one request on its way through the checks. What is not known yet is zero.
 type call struct {
 	hosted Hosted

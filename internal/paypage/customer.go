@@ -15,6 +15,7 @@ import (
 
 	"aorta/internal/customer"
 	"aorta/internal/flow"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/payment"
@@ -23,12 +24,12 @@ import (
 	"aorta/web"
 )
 
-// A customer of a licensed house has a page of their own: where their payouts stand,
-// what they were told, what limits them. The merchant's server asks for its link, which
-// ends after a while.
+// A customer has a page of their own: where their payouts stand, what they were told and
+// what limits them, of a licensed house; and which links their wallet has with Google.
+// The merchant's server asks for its link, which ends after a while.
 //
 //	/customer/{token}         shows
-//	POST /customer/{token}    cancels a payout that waits, or begins a check
+//	POST /customer/{token}    cancels a payout that waits, begins a check, closes a link
 //
 // As with a payment's session the token is the whole authority, and there is no cookie
 // (S31). Its known weakness: whoever has the link sees the page until it ends. It names
@@ -70,9 +71,10 @@ func (p *Page) customerMAC(body string) string {
 // customerVisit is a customer's visit to their page.
 type customerVisit struct {
 	link customerLink
-	path string // of the page
-	name string // the merchant's of the customer; "": nobody has met them yet
-	news flow.CustomerNews
+	path string            // of the page
+	name string            // the merchant's of the customer; "": nobody has met them yet
+	news flow.CustomerNews // of a licensed house
+	fop  []flow.CustomerLink
 }
 
 // visitCustomer reads whose page a token opens. Errors: errSession, errLinkOver.
@@ -114,7 +116,12 @@ func (p *Page) customerPage(w http.ResponseWriter, r *http.Request, v *visit) er
 		return err
 	}
 	if c.name != "" {
-		if c.news, err = p.opts.Flows.NewsOf(r.Context(), v.looks.project, c.name); err != nil {
+		if p.licensed(v.looks.project) {
+			if c.news, err = p.opts.Flows.NewsOf(r.Context(), v.looks.project, c.name); err != nil {
+				return err
+			}
+		}
+		if c.fop, err = p.opts.Flows.LinksOf(r.Context(), v.looks.project, c.name); err != nil {
 			return err
 		}
 	}
@@ -123,12 +130,17 @@ func (p *Page) customerPage(w http.ResponseWriter, r *http.Request, v *visit) er
 	return nil
 }
 
-// The fields of a payout's forms.
+// licensed says whether a project has rules: customers of others have links alone to see.
+func (p *Page) licensed(pr project.Project) bool { return p.opts.Flows.Rules(pr.ID) != nil }
+
+// The fields of the page's forms.
 const (
 	doField     = "do"
 	doCancel    = "cancel"
 	doVerify    = "verify"
+	doUnlink    = "unlink"
 	payoutField = "payout"
+	linkField   = "link"
 	maxCustomer = 1024 // bytes of such a form
 )
 
@@ -151,11 +163,18 @@ func (p *Page) customerPress(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return malformedError(err)
 	}
-	payout, err := id.ParsePayout(form.Get(payoutField).Text())
-	if err != nil || c.name == "" {
+	if c.name == "" {
 		return errNotForm
 	}
-	switch form.Get(doField).Text() {
+	do := form.Get(doField).Text()
+	if do == doUnlink {
+		return p.unlink(w, r, v.looks.project, c, form.Get(linkField).Text())
+	}
+	payout, err := id.ParsePayout(form.Get(payoutField).Text())
+	if err != nil {
+		return errNotForm
+	}
+	switch do {
 	case doCancel:
 		err = p.opts.Flows.CancelByCustomer(r.Context(), v.looks.project, c.name, id.Payment(payout))
 	case doVerify:
@@ -171,6 +190,22 @@ func (p *Page) customerPress(w http.ResponseWriter, r *http.Request, v *visit) e
 		return errNotForm
 	}
 	return err
+}
+
+// unlink closes a link with Google.
+func (p *Page) unlink(w http.ResponseWriter, r *http.Request, pr project.Project, c customerVisit, link string) error {
+	k, err := id.ParseAssociation(link)
+	if err != nil {
+		return errNotForm
+	}
+	switch err := p.opts.Flows.CloseLink(r.Context(), pr, c.name, k); {
+	case errors.Is(err, flow.ErrNoLink):
+		return errNotForm
+	case err != nil:
+		return err
+	}
+	p.leadTo(w, c.path)
+	return nil
 }
 
 // verifyCustomer begins the check that a payout waits for.
@@ -197,7 +232,7 @@ func (p *Page) verifyCustomer(ctx context.Context, pr project.Project, c custome
 
 // customerView says what is known in the page's words.
 func (p *Page) customerView(c customerVisit, l looks, r *http.Request) web.CustomerView {
-	view := web.CustomerView{Return: l.back(), Restricted: restrictedOf(c.news.Standing.Restraint)}
+	view := web.CustomerView{Return: l.back(), Restricted: restrictedOf(c.news.Standing.Restraint), Unlicensed: !p.licensed(l.project)}
 	shown := map[id.Payment]payment.Payment{}
 	for _, x := range c.news.Payouts {
 		shown[x.Payment.ID] = x.Payment
@@ -215,6 +250,16 @@ func (p *Page) customerView(c customerVisit, l looks, r *http.Request) web.Custo
 			}
 		}
 		view.Limits = append(view.Limits, limit)
+	}
+	for _, x := range c.fop {
+		link := web.Link{
+			Name: fop.Nickname(x.Association.Account), Since: web.At(x.Association.CreatedUS),
+			Close: web.Action{URL: c.path, Fields: []web.Field{{Name: linkField, Value: x.Association.ID.String()}}},
+		}
+		if !x.Last.ID.IsZero() {
+			link.Last, link.Amount = web.At(x.Last.CreatedUS), format(x.Last.Amount, l, r)
+		}
+		view.Links = append(view.Links, link)
 	}
 	for _, n := range c.news.Standing.Notes {
 		if x, ok := noticeOf(n, shown, l, r); ok {

@@ -43,6 +43,10 @@ var assets = []asset{
 		Path: "/shared/page.js", Source: "src/page.ts", RunsOn: "payment page",
 		Reason: "Countdown, state polling, hand-over to the provider, times in the customer's zone and events for the merchant's page; the page also works without it. Reads no form field but the chosen method.",
 	},
+	{
+		Path: "/shared/signin.js", Source: "src/signin.ts", RunsOn: "page that links a wallet",
+		Reason: "Passkeys, which browsers give to scripts alone; the page also works without it. Reads no field that a customer types into.",
+	},
 }
 
 func main() {

@@ -1334,7 +1334,7 @@ export interface Operation {
 export interface PageCreateParams {
   /** For how many seconds the link opens the page: 60 to 86400; 3600 if you do not say. */
   expires_in?: number | undefined;
-  /** The page's language: en, hi or ru. Without it, or with another one, the browser's. */
+  /** The page's language: ar, en, es, hi or ru. Without it, or with another one, the browser's. */
   language?: string | undefined;
   /** Where the page's button leads back to. */
   return_url?: string | undefined;
