@@ -292,10 +292,9 @@ func (t *googleTerms) terms() (google.Terms, error) {
 	return out, errors.Join(errs...)
 }
 
-// googleDoor is the door that Google calls, with its keys. run keeps the keys up
-// to date until its context ends.
-func googleDoor(s settings, master [32]byte, flows *flow.Flows, log *slog.Logger, metrics prometheus.Registerer) (door *google.Door, run func(context.Context), err error) {
-	var hosted []google.Hosted
+// googleHosted are the integrations with their keys. run keeps the keys up to date
+// until its context ends.
+func googleHosted(s settings, master [32]byte, log *slog.Logger) (hosted []google.Hosted, run func(context.Context), err error) {
 	var live []*keyring.Live
 	for _, g := range s.Google {
 		keys, err := keyring.New(g.Keys, master, rand.Reader).Watch(g.Name, log)
@@ -305,14 +304,26 @@ func googleDoor(s settings, master [32]byte, flows *flow.Flows, log *slog.Logger
 		live = append(live, keys)
 		hosted = append(hosted, google.Hosted{Integration: g.Integration, Ring: keys.Ring})
 	}
-	door = google.New(google.Options{Integrations: hosted, Wallets: flows, Now: time.Now, Random: rand.Reader, Server: "aorta", Log: log, Metrics: metrics})
-	return door, func(ctx context.Context) {
+	return hosted, func(ctx context.Context) {
 		var all sync.WaitGroup
 		for _, l := range live {
 			all.Go(func() { l.Run(ctx, time.Now) })
 		}
 		all.Wait()
 	}, nil
+}
+
+// googleIdle is how many connections to Google are kept open.
+const googleIdle = 16
+
+// googleSide is Google's side of the integrations, as flows call it.
+func googleSide(hosted []google.Hosted) *google.Side {
+	return google.NewSide(google.NewClient(connector.NewTransport(googleIdle), time.Now), hosted)
+}
+
+// googleDoor is the door that Google calls.
+func googleDoor(hosted []google.Hosted, flows *flow.Flows, log *slog.Logger, metrics prometheus.Registerer) *google.Door {
+	return google.New(google.Options{Integrations: hosted, Wallets: flows, Now: time.Now, Random: rand.Reader, Server: "aorta", Log: log, Metrics: metrics})
 }
 
 // googleTermsOf says what acts must know of integrations.

@@ -182,6 +182,8 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	h.worker.Serve(due.Check, parts.flow)
 	h.worker.Serve(due.Link, parts.flow)
 	h.worker.Serve(due.Float, parts.flow)
+	h.worker.Serve(due.Tell, parts.flow)
+	h.worker.Serve(due.Statement, parts.flow)
 	h.worker.ServeWide(due.Deliver, parts.callback, may.callbacks)
 	h.worker.Serve(due.Notice, parts.inbox)
 	h.book, err = book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{
@@ -197,9 +199,13 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	if err := endpoints.Refresh(ctx); err != nil {
 		return nil, nil, err
 	}
+	hosted, watchKeys, err := googleHosted(s, pageKey, h.log)
+	if err != nil {
+		return nil, nil, err
+	}
 	flows := flow.New(h.book, db, flow.Options{
 		Projects: projects, Connectors: connectors, Endpoints: endpoints.Seen, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
-		Rules: s.rules, Verifiers: checkers, Persons: persons, Vault: fop.NewVault(pageKey, rand.Reader), Integrations: googleTermsOf(s),
+		Rules: s.rules, Verifiers: checkers, Persons: persons, Vault: fop.NewVault(pageKey, rand.Reader), Integrations: googleTermsOf(s), Google: googleSide(hosted),
 		Behind: func(url string) bool {
 			return h.worker.Behind(due.Ask, due.Notice, due.Deliver) || parts.callbacks.Behind(url)
 		},
@@ -227,10 +233,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 		Flows: flows, Read: db, Projects: projects, PayURL: page.PayURL, CustomerURL: page.CustomerURL, Links: s.links, PublicURL: h.url, KeyHash: keyHash, Cursors: api.NewCursors(pageKey), Now: time.Now, Random: rand.Reader,
 		Insecure: s.insecureCallbacks(), Sole: s.sole() || s.TestMode, Rate: s.APIRate, Burst: int(math.Ceil(2 * s.APIRate)), Log: h.log, Metrics: h.metrics,
 	})
-	calls, watchKeys, err := googleDoor(s, pageKey, flows, h.log, h.metrics)
-	if err != nil {
-		return nil, nil, err
-	}
+	calls := googleDoor(hosted, flows, h.log, h.metrics)
 	links, err := googlePage(s, calls, flows, h.url, pageKey, h.log, h.metrics)
 	if err != nil {
 		return nil, nil, err

@@ -272,7 +272,7 @@ func (f *Flows) SettleCase(ctx context.Context, c CaseChange, how string) (payme
 		case row.State.Settled():
 			return row, &CaseStateError{"the case was settled by " + row.Resolution}
 		}
-		settlement := f.settlement(p, row, told)
+		settlement := f.settlementOf(p, row, told, c.By)
 		if err := settlement.check(how); err != nil {
 			return row, err
 		}
@@ -312,7 +312,24 @@ func ownerOf(row payment.Case, c CaseChange) string {
 	return c.By.Name
 }
 
-// settlement is a case with the rows that it is about.
+// settles is a case with the rows that it is about: whether the facts allow a
+// resolution, and what is booked by it.
+type settles interface {
+	check(how string) error
+	book(how string) error
+}
+
+func (f *Flows) settlementOf(p *book.Page, row payment.Case, told endpoints, by operator.Actor) settles {
+	switch row.Kind {
+	case caseUntold:
+		return untoldCase{p, row}
+	case caseStatement, caseRemittance:
+		return statementCase{p, row, by}
+	}
+	return f.settlement(p, row, told)
+}
+
+// settlement is a case of a payment with the rows that it is about.
 type settlement struct {
 	application
 	about payment.Case

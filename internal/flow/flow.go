@@ -62,6 +62,7 @@ type Options struct {
 	Persons      verification.PersonKey                                 // by which a person is known again; zero: nobody is
 	Vault        *fop.Vault                                             // keeps what is secret of Google's; required where there are Integrations
 	Integrations func(name string) (GoogleTerms, bool)                  // with Google; nil: there are none
+	Google       Google                                                 // Google's side of them; nil: there is none
 	Sleep        func(context.Context, time.Duration)                   // between tries to book an answer; nil sleeps, or until the context ends
 }
 
@@ -127,7 +128,11 @@ func (f *Flows) Handle(ctx context.Context, d due.Due) error {
 	case due.Float:
 		return f.endClaim(ctx, d)
 	case due.Deliver, due.Notice:
-	case due.Tell, due.Purchase, due.Code, due.Statement: // no act makes any yet
+	case due.Tell:
+		return f.tell(ctx, d)
+	case due.Statement:
+		return f.statement(ctx, d)
+	case due.Purchase, due.Code: // no act makes any yet
 	}
 	return fmt.Errorf("flow has no work of kind %q", d.Kind)
 }

@@ -6,6 +6,7 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/customer"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
@@ -88,6 +89,26 @@ func (r reads) Claim(ctx context.Context, k id.Raw) (limit.Claim, bool, error) {
 
 func (r reads) Review(ctx context.Context, k id.Raw) (payment.Review, bool, error) {
 	row, ok, err := r.from.Review(ctx, k)
+	return row, ok, unread(err)
+}
+
+func (r reads) Call(ctx context.Context, k id.Call) (fop.Call, bool, error) {
+	row, ok, err := r.from.Call(ctx, k)
+	return row, ok, unread(err)
+}
+
+func (r reads) Statement(ctx context.Context, k id.Statement) (fop.Statement, bool, error) {
+	row, ok, err := r.from.Statement(ctx, k)
+	return row, ok, unread(err)
+}
+
+func (r reads) Line(ctx context.Context, k id.Raw) (fop.Line, bool, error) {
+	row, ok, err := r.from.Line(ctx, k)
+	return row, ok, unread(err)
+}
+
+func (r reads) Told(ctx context.Context, k id.Told) (fop.Told, bool, error) {
+	row, ok, err := r.from.Told(ctx, k)
 	return row, ok, unread(err)
 }
 

@@ -97,8 +97,8 @@ type held struct {
 // their sum. Where it touches a wallet, it becomes the newest of the customer's
 // transfers in that currency. ledger.ErrInsufficient: nothing may be written.
 func post(p *book.Page, t ledger.Transfer, w wallet, c money.Currency, legs ...leg) (ledger.Transfer, held, error) {
-	var list [5]ledger.Account // two sides, or a rollback's three; and available, whose row is the chain's head
-	var sums [5]int64
+	var list [6]ledger.Account // two sides, or a rollback's three, or a statement's six; and available, whose row is the chain's head
+	var sums [6]int64
 	accounts := list[:0]
 	postings := make([]ledger.Posting, 0, len(legs))
 	at := func(n accountName) int {

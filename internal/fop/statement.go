@@ -1,6 +1,7 @@
 package fop
 
 import (
+	"math"
 	"strconv"
 
 	"aorta/internal/id"
@@ -23,7 +24,7 @@ type Statement struct {
 	DueMicros   int64  // totalDueByIntegrator; below zero: Google owes us
 	Memo        string // to be written on the transfer
 	Summary     string // as Google told it, JSON
-	Differs     string // what does not agree, JSON; empty: nothing
+	Found       string // what the comparison with our books found, JSON: sums, and what does not agree; empty: there was none yet
 	Changes     string // with which it was accepted, JSON; empty: none
 	Order       string // the payment order that was made of it, JSON; empty: none
 
@@ -32,11 +33,17 @@ type Statement struct {
 	PayUS          int64 // when it is to be paid
 
 	Offset int64 // of the next page that is to be read
-	Events int64 // how many there are, as the first page said
+	Events int64 // how many there are, as the first page said; EventsUnknown before that
 	Lines  int64 // how many were read
 
 	CreatedUS, ChangedUS int64
 }
+
+// EventsUnknown is how many lines a statement has of which no page was read.
+const EventsUnknown = -1
+
+// Read reports whether all lines were read.
+func (s Statement) Read() bool { return s.Events >= 0 && s.Lines == s.Events }
 
 // StatementState is where a statement stands (section 5.7).
 type StatementState string
@@ -57,9 +64,9 @@ func StatementMoves() map[StatementState][]StatementState {
 	return map[StatementState][]StatementState{
 		StatementPulling:    {StatementReconciled, StatementMismatch},
 		StatementMismatch:   {StatementPulling, StatementReconciled, StatementDisputed},
-		StatementDisputed:   {StatementPulling, StatementReconciled},
-		StatementReconciled: {StatementAccepting, StatementDisputed},
-		StatementAccepting:  {StatementAccepted, StatementReconciled},
+		StatementDisputed:   {StatementPulling},
+		StatementReconciled: {StatementAccepting},
+		StatementAccepting:  {StatementAccepted},
 		StatementAccepted:   {StatementPaid},
 		StatementPaid:       {},
 	}
@@ -81,10 +88,13 @@ type Line struct {
 	State    string // of a share
 	Details  string // the event as it was told, JSON
 
-	AmountMicros, FeeMicros int64
+	AmountMicros, FeeMicros int64 // FeeMicros is NoFee where none is said
 	AtUS                    int64 // when it happened, as Google says
 	ChangedUS               int64
 }
+
+// NoFee stands for a fee that was not said.
+const NoFee = math.MinInt64
 
 // LineKind is what a line is about.
 type LineKind string

@@ -20,6 +20,10 @@ type Wallets interface {
 	RefreshLink(ctx context.Context, r flow.Refreshing) (fop.Call, error)
 	Purchase(ctx context.Context, b flow.Buying) (fop.Call, error)
 	GiveBack(ctx context.Context, g flow.GivingBack) (fop.Call, error)
+	NoteStatement(ctx context.Context, n flow.Noting) (fop.Call, error)
+
+	// RefundUnheard has Google told of a refund whose answer may have been lost.
+	RefundUnheard(ctx context.Context, c fop.Call) error
 }
 
 // named gives a call the name under which it is done once (section 1.5).

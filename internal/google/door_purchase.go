@@ -96,8 +96,14 @@ func (d *Door) refund(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stored(d.opts.Wallets.GiveBack(ctx, flow.GivingBack{
+	row, err := d.opts.Wallets.GiveBack(ctx, flow.GivingBack{
 		GoogleCall: c.named(func(a flow.Answered) any { return refundAnswer{ID: a.Call.ID.String(), Result: a.Call.Result} }),
 		Capture:    capture, Amount: a,
-	}))
+	})
+	c.unheard = func(ctx context.Context) {
+		if err := d.opts.Wallets.RefundUnheard(ctx, row); err != nil {
+			d.opts.Log.Error("Google may not have heard of a refund, and will not be told by us", "integration", c.hosted.Name, "refund", row.ID.String(), "error", err)
+		}
+	}
+	return stored(row, err)
 }

@@ -101,6 +101,8 @@ type call struct {
 	doc    *sign.Doc
 	header RequestHeader
 	signer string // fingerprint of the key of Google's that signed it
+
+	unheard func(context.Context) // what is done if its answer may have been lost; nil: nothing
 }
 
 // methods are those that we host. Each gives the members of its answer without
@@ -111,6 +113,8 @@ var methods = map[string]func(*Door, context.Context, *call) (any, error){
 	"refreshToken":     (*Door).refresh,
 	"capture":          (*Door).capture,
 	"refund":           (*Door).refund,
+
+	"remittanceStatementNotification": (*Door).statement,
 }
 
 // ServeHTTP answers one request. A URL that belongs to no integration is
@@ -152,7 +156,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	d.answered(w, hosted, method, status, start)
-	w.Write(body)
+	if _, err := w.Write(body); (err != nil || r.Context().Err() != nil) && status == http.StatusOK && c.unheard != nil {
+		c.unheard(context.WithoutCancel(r.Context()))
+	}
 }
 
 func (d *Door) answered(w http.ResponseWriter, h Hosted, method string, status int, start time.Time) {

@@ -87,6 +87,7 @@ func shop(t *testing.T, db storetest.DB) *office {
 		NotifyURL: func(string, string) string { return "https://pay.example/n" },
 		Verifiers: verification.Directory{{Name: "bureau", Levels: []int64{1}, Provider: speaking{}}, {Name: "people", Levels: []int64{2, 3}, Provider: manual.Manual{}}},
 		Persons:   persons,
+		Google:    emptyStatements{},
 	})
 	o.door = opsapi.New(opsapi.Options{
 		Read: db, Metrics: prometheus.NewRegistry(), Token: "sesame", Projects: find,

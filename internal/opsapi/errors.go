@@ -123,7 +123,7 @@ func refusalOf(err error) (int, errorBody) {
 		return http.StatusUnprocessableEntity, errorBody{Error: "validation_failed", Message: err.Error()}
 	case errors.Is(err, callback.ErrNoDelivery), errors.Is(err, callback.ErrNoEndpoint), errors.Is(err, inbox.ErrNoNotification),
 		errors.Is(err, payment.ErrNoPayment), errors.Is(err, flow.ErrNoKey), errors.Is(err, flow.ErrNoOperator),
-		errors.Is(err, flow.ErrNoCase), errors.Is(err, flow.ErrNoCheck), errors.Is(err, customer.ErrNoLimit):
+		errors.Is(err, flow.ErrNoCase), errors.Is(err, flow.ErrNoStatement), errors.Is(err, flow.ErrNoCheck), errors.Is(err, customer.ErrNoLimit):
 		return http.StatusNotFound, errorBody{Error: "not_found", Message: err.Error()}
 	case errors.As(err, &stands):
 		return http.StatusConflict, errorBody{Error: "state_conflict", Message: stands.Why}

@@ -145,6 +145,11 @@ func (d door) routes() map[string]deed {
 		all["POST /admin/customers/{id}/restrictions/lift"] = d.lift
 		all["GET /admin/checks/{id}"] = look(d.showCheck)
 		all["POST /admin/checks/{id}/decide"] = d.decideCheck
+		all["GET /admin/statements"] = look(d.statements)
+		all["GET /admin/statements/{id}"] = look(d.showStatement)
+		all["GET /admin/statements/{id}/lines"] = look(d.statementLines)
+		all["GET /admin/statements/{id}/order"] = look(d.statementOrder)
+		all["POST /admin/statements/{id}/paid"] = d.paidStatement
 		all["GET /admin/audit"] = d.listAudit
 		all["GET /admin/audit/heads"] = d.auditHeads
 	}

@@ -195,7 +195,7 @@ var fopStatements = table[fop.Statement, id.Statement]{
 			{name: "currency", text: func(r *fop.Statement) *string { return (*string)(&r.Currency) }},
 			{name: "memo", text: func(r *fop.Statement) *string { return &r.Memo }},
 			{name: "summary", text: func(r *fop.Statement) *string { return &r.Summary }},
-			{name: "differs", text: func(r *fop.Statement) *string { return &r.Differs }},
+			{name: "found", text: func(r *fop.Statement) *string { return &r.Found }},
 			{name: "changes", text: func(r *fop.Statement) *string { return &r.Changes }},
 			{name: "payment_order", text: func(r *fop.Statement) *string { return &r.Order }},
 		},

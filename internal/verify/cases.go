@@ -106,6 +106,9 @@ func (c *checker) judgeCaseLog(x *payment.Case) {
 
 // judgeResolution: what a case says was done has been done (C13).
 func (c *checker) judgeResolution(ctx context.Context, x *payment.Case, about id.Attempt) error {
+	if x.Kind == "statement_mismatch" || x.Kind == "remittance" {
+		return c.judgeStatementCase(x)
+	}
 	a, ok, err := c.read.Attempt(ctx, about)
 	if err != nil {
 		return fmt.Errorf("read attempt of a case: %w", err)

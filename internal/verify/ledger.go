@@ -44,6 +44,7 @@ func (c *checker) takeAccount(a *ledger.Account) {
 		c.violation(C13, "Account %s (%s) begins a statement, and is no customer's available account.", a.ID, a.Purpose)
 	}
 	c.takeClearing(a)
+	c.takeTransit(a)
 	if want := ledger.AccountID(a.ID.Bucket(), a.Owner, a.Purpose, a.Currency); want != a.ID {
 		c.violation(C1, "Account %s is not the %s account of its owner in %s: that one is %s.", a.ID, a.Purpose, a.Currency, want)
 	}

@@ -129,6 +129,7 @@ type checker struct {
 	windows  windows                // of deposits and play
 	bought   bought                 // by Google, from linked wallets
 	floats   floats                 // what merchants and PSP accounts paid out
+	claims   claims                 // what statements of Google's take
 	owners   map[string]id.Customer // of wallets
 	verified map[id.Customer]*verified
 	linking  map[id.Customer]bool // whose restrictions are to be told
@@ -169,6 +170,7 @@ func (c *checker) run(ctx context.Context) error {
 		&pages[fop.Proof, id.Proof]{scan: c.read.ScanProofs, key: func(x *fop.Proof) id.Proof { return x.ID }, take: c.takeProof},
 		&pages[fop.Code, id.Code]{scan: c.read.ScanCodes, key: func(x *fop.Code) id.Code { return x.ID }, take: c.takeCode},
 		&pages[fop.Told, id.Told]{scan: c.read.ScanTold, key: func(x *fop.Told) id.Told { return x.ID }, take: c.takeTold},
+		&pages[fop.Statement, id.Statement]{scan: c.read.ScanStatements, key: func(s *fop.Statement) id.Statement { return s.ID }, take: c.takeStatement},
 		&pages[payment.Inbox, id.Inbox]{scan: c.read.ScanInbox, key: func(n *payment.Inbox) id.Inbox { return n.ID }, take: c.takeInbox},
 		&pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: transferKey, take: c.takeTransfer},
 	)
@@ -205,6 +207,9 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	if err := c.judgeRounds(ctx); err != nil {
+		return err
+	}
+	if err := c.judgeStatements(ctx); err != nil {
 		return err
 	}
 	if err := c.judgeCases(ctx); err != nil {
@@ -356,7 +361,7 @@ func (c *checker) judgeCases(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("read payment of a case: %w", err)
 			}
-			if alone := waitedFor[rows[n].Kind].alone; ok == alone || alone && !rows[n].Payment.IsZero() {
+			if alone := waitedFor[rows[n].Kind].alone || googlesCases[rows[n].Kind]; ok == alone || alone && !rows[n].Payment.IsZero() {
 				c.violation(C13, "Case %s is about payment %s, which does not exist.", rows[n].ID, rows[n].Payment)
 			}
 			if err := c.judgeCase(ctx, &rows[n], c.takeCase(&rows[n])); err != nil {

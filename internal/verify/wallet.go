@@ -140,6 +140,10 @@ func (c *checker) takeMove(t *ledger.Transfer) {
 		c.bought.moved.add(movedBy(t))
 		return
 	}
+	if t.Kind == ledger.KindRemittance || t.Kind == ledger.KindRemittanceShare {
+		c.takeRemittance(t)
+		return
+	}
 	inRound, ok := moveKinds[t.Kind]
 	if !ok {
 		c.violation(C13, "Transfer %s (%s) belongs to no payment.", t.ID, t.Kind)

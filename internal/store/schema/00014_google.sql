@@ -152,7 +152,7 @@ CREATE TABLE fop_statement (
     currency TEXT NOT NULL,
     memo TEXT NOT NULL,
     summary TEXT NOT NULL,
-    differs TEXT NOT NULL,
+    found TEXT NOT NULL,
     changes TEXT NOT NULL,
     payment_order TEXT NOT NULL,
     PRIMARY KEY (id, bucket)
