@@ -82,6 +82,7 @@ func (p *psp) Lookup(_ context.Context, o connector.Order) connector.Outcome {
 type house struct {
 	testing.TB
 	page    *paypage.Page
+	book    *book.Book
 	flows   *flow.Flows
 	store   *book.Memory
 	psp     *psp
@@ -137,6 +138,7 @@ func newHouse(t testing.TB, pr project.Project, change func(*paypage.Options)) *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { work.Wait(); b.Close() })
+	h.book = b
 	projects := func(n int64) (project.Project, bool) { return h.project, n == h.project.ID }
 	h.flows = flow.New(b, h.store, flow.Options{
 		Projects:   projects,
