@@ -129,7 +129,7 @@ func (c demoCmd) Run(ctx context.Context, s streams, log *slog.Logger) error {
 		KYC: []sandbox.KYCAccount{{
 			Name: sandbox.DemoAccountName, Secret: house.kyc, PersonKey: house.persons, NotifyURL: h.url() + "/n/kyc/" + sandbox.DemoAccountName,
 		}},
-		Google:    &sandbox.Google{Keys: keys, Integrator: demoIntegrator(h)},
+		Google:    &sandbox.Google{Keys: keys, Integrator: demoIntegrator(h, house.people)},
 		PublicURL: h.url(),
 		OwnURL:    sandboxURL, StatePath: filepath.Join(c.Data, "sandbox.journal"), LateAfter: c.LimitTime + 2*time.Second,
 		Roots: roots, Log: log,

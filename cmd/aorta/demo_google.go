@@ -37,17 +37,21 @@ func demoIntegration(data, sandboxURL string) hostedGoogle {
 		// The sandbox's Google has the same, and one clock with us.
 		Terms:       google.Terms{Terms: recon.Terms{Checked: true, Fee: 25_000, Tax: 180_000, SlackUS: time.Second.Microseconds()}},
 		CallTimeout: google.DefaultCallTimeout, AsyncTime: google.DefaultAsyncTime, ProofTime: google.DefaultProofTime, CodeTime: google.DefaultCodeTime,
+		TokenTime: google.DefaultTokenTime,
 	}}
 }
 
 func demoKeyring(data string) string { return filepath.Join(data, "google", demoGoogle) }
 
 // demoIntegrator is the demo as the sandbox's Google knows it. Its page shows the
-// demo's books, and can decide in place of two of its people.
-func demoIntegrator(h *house) peer.Integrator {
+// demo's books, says who can sign in, and can decide in place of two of finance.
+func demoIntegrator(h *house, people []demoPerson) peer.Integrator {
 	base := h.url() + google.PathUnder + "/" + demoGoogle + "/v1"
 	i := peer.Integrator{
 		Account: demoGoogleAccount, Methods: base, Page: base + "/authenticate", Inbox: "/sms/", API: h.url(), APIKey: h.demoKeys[demoProject], Ops: h.opsURL,
+	}
+	for _, p := range people {
+		i.People = append(i.People, peer.Person{Name: p.Name, Password: p.Password, CustomerID: p.CustomerID})
 	}
 	for _, o := range h.operators {
 		if slices.Contains(o.Roles, operator.Finance) {

@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -225,4 +229,113 @@ func TestDemoWithoutGPG(t *testing.T) {
 		}
 	}
 	settles(t, http.DefaultClient, d.Public, d.Sandbox, d.Project)
+}
+
+// press sends a form of a page, with the fields that it hides, and gives the page
+// that comes of it.
+func press(t *testing.T, client *http.Client, at *url.URL, page, button string, more url.Values) (*url.URL, string) {
+	t.Helper()
+	for _, form := range regexp.MustCompile(`(?s)<form[^>]*method="post" action="([^"]*)"[^>]*>(.*?)</form>`).FindAllStringSubmatch(page, -1) {
+		if !strings.Contains(form[2], button) {
+			continue
+		}
+		fields := url.Values{}
+		for _, hidden := range regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`).FindAllStringSubmatch(form[2], -1) {
+			fields.Set(hidden[1], html.UnescapeString(hidden[2]))
+		}
+		for name, values := range more {
+			fields[name] = values
+		}
+		to, err := at.Parse(html.UnescapeString(form[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.PostForm(to.String(), fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Request.URL, string(text)
+	}
+	t.Fatalf("%s has no form with %q: %s", at, button, page)
+	return nil, ""
+}
+
+// TestDemoGooglePurchases links a wallet as a browser does, and buys with it what
+// Google's control door sends once, twice, at once, changed, late and forged.
+func TestDemoGooglePurchases(t *testing.T) {
+	t.Parallel()
+	d, _ := googleDemo(t)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar}
+	at, err := url.Parse(d.Sandbox + "/google?user=sally")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page := fetched(t, at.String())
+	who := d.Customers[0]
+	at, page = press(t, client, at, page, who.CustomerID, nil) // ₹2,000.00
+	at, page = press(t, client, at, page, "Link at Aorta", nil)
+	at, page = press(t, client, at, page, `value="signin"`, url.Values{"name": {who.Name}, "password": {who.Password}, "do": {"signin"}})
+	at, page = press(t, client, at, page, `value="link"`, url.Values{"do": {"link"}})
+	wallet := regexp.MustCompile(`assoc_\w+`).FindString(page)
+	if !strings.HasPrefix(at.Query().Get("says"), "Linked: ") || wallet == "" || strings.Count(page, `<li class="done">`) != 8 {
+		t.Fatalf("linking ends at %s: %s", at, page)
+	}
+	const body = `"members":{"paymentIntegratorAccountId":"AORTA_DEMO_INR","transactionDescription":"t","currencyCode":"INR","amount":"10000000","captureContext":{}}`
+	capture := func(id, how string) string {
+		return `{"call":"capture","request_id":"` + id + `","token_of":"` + wallet + `",` + body + `,"how":{` + how + `}}`
+	}
+	refund := func(id, micros, how string) string {
+		return `{"call":"refund","request_id":"` + id + `","members":{"paymentIntegratorAccountId":"AORTA_DEMO_INR","captureRequestId":"c1","currencyCode":"INR","refundAmount":"` + micros + `"},"how":{` + how + `}}`
+	}
+	for _, tt := range []struct {
+		name, body string
+		copies     int
+		status     int
+		word       string // result, or errorResponseCode
+	}{
+		{"eight at once", capture("c1", `"copies":8,"together":true`), 8, 200, "SUCCESS"},
+		{"a retry", `{"call":"capture","request_id":"c1"}`, 1, 200, "SUCCESS"},
+		{"the same bytes", `{"call":"capture","request_id":"c1","how":{"replay":true}}`, 1, 200, "SUCCESS"},
+		{"another amount", `{"call":"capture","request_id":"c1","how":{"change":{"amount":"20000000"}}}`, 1, 412, "IDEMPOTENCY_VIOLATION"},
+		{"another token", `{"call":"capture","request_id":"c1","how":{"change":{"googlePaymentToken":"nobodys"}}}`, 1, 412, "IDEMPOTENCY_VIOLATION"},
+		{"a lost answer", capture("c2", `"lose":true`), 1, 0, ""},
+		{"after it", `{"call":"capture","request_id":"c2"}`, 1, 200, "SUCCESS"},
+		{"an old time", capture("c3", `"skew_ms":-61000`), 1, 400, "REQUEST_TIMESTAMP_OUT_OF_RANGE"},
+		{"a stranger", capture("c3", `"signer":"stranger"`), 1, 401, "INVALID_PAYLOAD_SIGNATURE"},
+		{"somebody else's account", capture("c3", `"account":"OTHER_INR"`), 1, 404, "INVALID_IDENTIFIER"},
+		{"a token of nobody", capture("c3", `"change":{"googlePaymentToken":"nobodys"}`), 1, 404, "INVALID_IDENTIFIER"},
+		{"half a paisa", capture("c3", `"change":{"amount":"5000"}`), 1, 400, "INVALID_FIELD_VALUE"},
+		{"more than there is", capture("c4", `"change":{"amount":"4000000000"}`), 1, 200, "INSUFFICIENT_FUNDS"},
+		{"a refund, four at once", refund("r1", "6000000", `"copies":4,"together":true`), 4, 200, "SUCCESS"},
+		{"more than is left", refund("r2", "5000000", ""), 1, 400, "PRECONDITION_VIOLATION"},
+		{"what is left", refund("r2", "4000000", ""), 1, 200, "SUCCESS"},
+		{"nothing is left", refund("r3", "4000000", ""), 1, 200, "NO_MONEY_LEFT_ON_TRANSACTION"},
+	} {
+		w := wish(t, d.Sandbox, tt.body)
+		if len(w.Answers) != tt.copies {
+			t.Errorf("%s: %+v", tt.name, w)
+		}
+		for _, a := range w.Answers {
+			word, _ := a.Body["result"].(string)
+			if a.Status != http.StatusOK {
+				word, _ = a.Body["errorResponseCode"].(string)
+			}
+			if a.Status != tt.status || word != tt.word {
+				t.Errorf("%s: %+v, want %d %s", tt.name, a, tt.status, tt.word)
+			}
+		}
+	}
+	// Two purchases of 10.00, of which one was given back in whole.
+	if _, page = fetched(t, d.Sandbox+"/google"); !strings.Contains(page, `<strong>₹1,990.00</strong>`) || !strings.Contains(page, `<dd id="claim">₹10.00</dd>`) {
+		t.Errorf("Aorta's books are %s", page)
+	}
 }

@@ -13,6 +13,23 @@ const says = (page) => page.textContent('[role=status]');
 
 const agrees = async (page, when) => same(await page.getAttribute('#agrees', 'data-agrees'), 'yes', `the books, ${when}`);
 
+// signIn goes through Aorta's page as a customer of the demo.
+async function signIn(page, who, size) {
+  await page.waitForSelector('#signin-form');
+  if (size) {
+    await look(page, `${size} sign in`);
+  }
+  await page.fill('#signin-form input[name=name]', who.user);
+  await page.fill('#signin-form input[name=password]', who.password);
+  await page.click('#signin-form button[name=do][value=signin]');
+  await page.waitForSelector('button[name=do][value=link]');
+  if (size) {
+    await look(page, `${size} consent`);
+  }
+  await page.click('button[name=do][value=link]');
+  await page.waitForURL((url) => url.href.startsWith(google()));
+}
+
 for (const [size, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
   scenario(`${size}: keys fit, and each page can be used`, { viewport }, async (page) => {
     await page.goto(google());
@@ -32,6 +49,53 @@ for (const [size, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
     check((await says(page)).includes('nothing has happened'), 'a period of nothing', await says(page));
     await look(page, `${size} remittance`);
     await agrees(page, 'of nothing');
+  });
+}
+
+for (const [size, viewport, user, who] of [['phone', PHONE, 'sally', 0], ['desk', DESK, 'ravi', 1]]) {
+  const customer = input.customers[who];
+  scenario(`${size}: link, buy, give back, refresh`, { viewport }, async (page) => {
+    await page.goto(google(`?user=${user}`));
+    await look(page, `${size} nothing yet`);
+    await page.click(`form:has(input[value=${customer.customer_id}]) button`);
+    check((await says(page)).includes('₹2,000.00'), 'the wallet is filled', await says(page));
+    await agrees(page, 'at first');
+
+    const purse = async (at) => Number((await at.textContent(`[data-customer=${customer.customer_id}] strong`)).replace(/[^0-9.]/g, ''));
+    const before = await purse(page);
+
+    await page.click('form[action="/google/link"] button');
+    await signIn(page, customer, size);
+    check((await says(page)).startsWith('Linked: '), 'linked', await says(page));
+    same(await page.locator('section[data-state=active]').first().locator('.steps li.done').count(), 8, 'steps that have happened');
+    await look(page, `${size} linked`);
+
+    await page.goto(google(`/store?user=${user}`));
+    for (const [good, price] of [['album', '728.00'], ['gems', '499.00'], ['film', '199.00']]) {
+      await page.selectOption('#good', good);
+      await page.click('form[action="/google/buy"] button');
+      check(/: bought\.$/.test(await says(page)), `buying for ${price}`, await says(page));
+      await agrees(page, `after ${good}`);
+    }
+    await page.selectOption('#good', 'castle');
+    await page.click('form[action="/google/buy"] button');
+    check((await says(page)).includes('CHARGE_EXCEEDS_TRANSACTION_LIMIT'), 'the castle', await says(page));
+    const album = page.locator('li[data-state=done]', { hasText: 'Album' }).first();
+    await album.locator('input[name=amount]').fill('208.00');
+    await album.locator('form[action="/google/refund"] button').click();
+    same(await says(page), 'Refund of ₹208.00: given back.', 'the refund');
+    await agrees(page, 'after the refund');
+    same(await purse(page), before - 1_218, 'what has left the wallet');
+    await look(page, `${size} store`);
+
+    await page.goto(google(`?user=${user}`));
+    await page.click('form[action="/google/refresh"] button');
+    await signIn(page, customer);
+    check((await says(page)).startsWith('Refreshed'), 'refreshed', await says(page));
+
+    await page.goto(google('/wire'));
+    check((await page.locator('#main li').count()) > 10, 'what went over the wire');
+    await look(page, `${size} wire`);
   });
 }
 

@@ -44,6 +44,7 @@ type Demo struct {
 	Licensed struct {
 		APIKey string `json:"api_key"`
 	} `json:"licensed"`
+	Customers []map[string]string `json:"customers"` // who can sign in to link a wallet
 }
 
 // Binary gives the path of the program: AORTA_BIN, else it is built once per test program.
