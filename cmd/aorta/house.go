@@ -182,6 +182,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	h.worker.Serve(due.Check, parts.flow)
 	h.worker.Serve(due.Link, parts.flow)
 	h.worker.Serve(due.Float, parts.flow)
+	h.worker.Serve(due.Purchase, parts.flow)
 	h.worker.Serve(due.Tell, parts.flow)
 	h.worker.Serve(due.Statement, parts.flow)
 	h.worker.ServeWide(due.Deliver, parts.callback, may.callbacks)

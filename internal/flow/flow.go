@@ -132,7 +132,9 @@ func (f *Flows) Handle(ctx context.Context, d due.Due) error {
 		return f.tell(ctx, d)
 	case due.Statement:
 		return f.statement(ctx, d)
-	case due.Purchase, due.Code: // no act makes any yet
+	case due.Purchase:
+		return f.expirePurchase(ctx, d)
+	case due.Code: // no act makes any yet
 	}
 	return fmt.Errorf("flow has no work of kind %q", d.Kind)
 }

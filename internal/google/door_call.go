@@ -19,6 +19,7 @@ type Wallets interface {
 	LinkWallet(ctx context.Context, l flow.Linking) (fop.Call, error)
 	RefreshLink(ctx context.Context, r flow.Refreshing) (fop.Call, error)
 	Purchase(ctx context.Context, b flow.Buying) (fop.Call, error)
+	BeginPurchase(ctx context.Context, b flow.Buying) (fop.Call, error)
 	GiveBack(ctx context.Context, g flow.GivingBack) (fop.Call, error)
 	NoteStatement(ctx context.Context, n flow.Noting) (fop.Call, error)
 

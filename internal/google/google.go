@@ -108,11 +108,12 @@ type call struct {
 // methods are those that we host. Each gives the members of its answer without
 // its header.
 var methods = map[string]func(*Door, context.Context, *call) (any, error){
-	"echo":             (*Door).echo,
-	"associateAccount": (*Door).associate,
-	"refreshToken":     (*Door).refresh,
-	"capture":          (*Door).capture,
-	"refund":           (*Door).refund,
+	"echo":                (*Door).echo,
+	"associateAccount":    (*Door).associate,
+	"refreshToken":        (*Door).refresh,
+	"capture":             (*Door).capture,
+	"refund":              (*Door).refund,
+	"asynchronousCapture": (*Door).captureLater,
 
 	"remittanceStatementNotification": (*Door).statement,
 }

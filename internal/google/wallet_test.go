@@ -238,6 +238,40 @@ func TestRefusedCalls(t *testing.T) {
 	}
 }
 
+// TestAPurchaseWaits: the example of section 11, and that nothing was taken.
+func TestAPurchaseWaits(t *testing.T) {
+	t.Parallel()
+	w := linkedWorld(t)
+	const members = `"paymentIntegratorAccountId":"` + theAccount + `","tokenizedInstrumentDetails":{"googlePaymentToken":"` + theToken +
+		`"},"transactionDescription":"Google - film","currencyCode":"INR","amount":"199000000"`
+	plain := strings.Replace(body("cap-02", members), `"minor":0`, `"minor":1`, 1)
+	got := w.do(t, "asynchronousCapture", plain)
+	if got.Status != 200 || got.text("result") != "ACKNOWLEDGED" || got.text("paymentIntegratorTransactionId") == "" {
+		t.Errorf("asynchronousCapture: %+v", got)
+	}
+	if again := w.do(t, "asynchronousCapture", plain); again.text("paymentIntegratorTransactionId") != got.text("paymentIntegratorTransactionId") {
+		t.Errorf("again: %+v", again)
+	}
+	for name, x := range map[string]struct {
+		members string
+		status  int
+		code    google.Code
+	}{
+		"UPI":         {strings.Replace(members, "tokenizedInstrumentDetails", "upiDetails", 1), 400, google.CodeFieldValue},
+		"no payer":    {strings.Replace(members, "tokenizedInstrumentDetails", "x", 1), 400, google.CodeMissing},
+		"a text":      {strings.Replace(members, `{"googlePaymentToken":"`+theToken+`"}`, `"x"`, 1), 400, google.CodeDecrypted},
+		"no token":    {strings.Replace(members, "googlePaymentToken", "x", 1), 400, google.CodeMissing},
+		"one unknown": {strings.Replace(members, theToken, "x", 1), 404, google.CodeIdentifier},
+	} {
+		if got := w.do(t, "asynchronousCapture", body("cap-03", x.members)); got.Status != x.status || got.text("errorResponseCode") != string(x.code) {
+			t.Errorf("%s: %+v, want %d %s", name, got, x.status, x.code)
+		}
+	}
+	if got := w.do(t, "refund", body("rfd-01", refundMembers("cap-02", "1000000"))); got.Status != 400 || got.text("errorResponseCode") != string(google.CodePrecondition) {
+		t.Errorf("a refund while it waits: %+v", got)
+	}
+}
+
 // BenchmarkCapture is a purchase over HTTP on one machine, on SQLite's file, beside its
 // cryptography alone: opening the request and sealing the answer.
 func BenchmarkCapture(b *testing.B) {
