@@ -199,6 +199,7 @@ func (m *Model) beginChecked(c Commit) {
 	for _, r := range c.Restrictions {
 		m.restrict(r)
 		m.lookDecisions()
+		m.lookRestricted() // the next step of the commit may lift it
 	}
 	for nth, d := range c.Deeds {
 		m.deed(d, nth)

@@ -84,6 +84,16 @@ func (m *Model) restrict(r Restriction) {
 	}
 }
 
+// lookRestricted notes of what is on its way whether its customer is restricted now.
+func (m *Model) lookRestricted() {
+	for a := range m.sales {
+		a.restricted = a.restricted || m.restrictionAt(a.Customer, a.atUS) != ""
+	}
+	for a := range m.waiting {
+		a.restricted = a.restricted || m.restrictionAt(a.Customer, a.atUS) != ""
+	}
+}
+
 // restrictionSteps are counted beside the moves of the table.
 var restrictionSteps = []string{"cool_off", "self_excluded", "operator_excluded", "lifted"}
 
