@@ -1,6 +1,6 @@
 // Scenarios of TestGoogle: the sandbox's Google in a demo, as a person uses it.
 
-import { DESK, PHONE, check, input, runAll, same, scenario } from './harness.mjs';
+import { DESK, PHONE, check, input, runAll, same, scenario, until } from './harness.mjs';
 import { inspect } from './steps.mjs';
 
 const google = (path = '') => `${input.sandbox}/google${path}`;
@@ -54,7 +54,7 @@ for (const [size, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
 
 for (const [size, viewport, user, who] of [['phone', PHONE, 'sally', 0], ['desk', DESK, 'ravi', 1]]) {
   const customer = input.customers[who];
-  scenario(`${size}: link, buy, give back, refresh`, { viewport }, async (page) => {
+  scenario(`${size}: link, buy, give back, refresh, remit`, { viewport }, async (page) => {
     await page.goto(google(`?user=${user}`));
     await look(page, `${size} nothing yet`);
     await page.click(`form:has(input[value=${customer.customer_id}]) button`);
@@ -92,6 +92,22 @@ for (const [size, viewport, user, who] of [['phone', PHONE, 'sally', 0], ['desk'
     await page.click('form[action="/google/refresh"] button');
     await signIn(page, customer);
     check((await says(page)).startsWith('Refreshed'), 'refreshed', await says(page));
+
+    await page.goto(google('/remittance'));
+    await page.click('form[action="/google/period"] button');
+    check((await says(page)).includes(': received by Aorta'), 'the statement', await says(page));
+    const there = () => page.getAttribute('section[data-there]', 'data-there');
+    const stands = (state) => until(`that the statement is ${state}`, async () => {
+      await page.goto(google('/remittance'));
+      return there();
+    }, (s) => s === state, 30_000);
+    await stands('accepted');
+    await look(page, `${size} accepted`);
+    await page.click('button[value=pay]');
+    await page.click('button[value=paid]');
+    await stands('paid');
+    await agrees(page, 'after the remittance');
+    await look(page, `${size} paid`);
 
     await page.goto(google('/wire'));
     check((await page.locator('#main li').count()) > 10, 'what went over the wire');

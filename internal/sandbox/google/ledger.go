@@ -234,7 +234,7 @@ func (p *Peer) agree(ctx context.Context, id, resolution string) error {
 	}
 	ops := p.opts.Integrator.Ops
 	if resolution == "paid" {
-		return p.api(ctx, http.MethodPost, ops+"/admin/statements/"+r.ID+"/paid", p.opts.Integrator.Finance[0].Token, map[string]any{"note": "the demo's bank has paid"}, nil)
+		return p.api(ctx, http.MethodPost, ops+"/admin/statements/"+r.ID+"/paid", p.opts.Integrator.Finance[0].Token, map[string]any{"reference": id, "note": "the demo's bank has paid"}, nil)
 	}
 	if r.Case == "" {
 		return errors.New("nobody is asked at Aorta")
