@@ -99,6 +99,28 @@ func (s Customers) Get(ctx context.Context, customerID string, opts ...CallOptio
 	}, opts)
 }
 
+// GetContact gives how a customer is reached: most digits of their phone are hidden. It needs the scope read.
+func (s Customers) GetContact(ctx context.Context, customerID string, opts ...CallOption) (*Contact, error) {
+	return send[Contact](ctx, s.c, request{
+		method: "GET", path: []string{"/v1/customers/", customerID, "/contact"},
+	}, opts)
+}
+
+// SetContact sets a customer's phone, to which codes go by which they link their wallet with a
+// Google user. It needs the scope customers:write.
+func (s Customers) SetContact(ctx context.Context, customerID string, params ContactSetParams, opts ...CallOption) (*Contact, error) {
+	return send[Contact](ctx, s.c, request{
+		method: "PUT", path: []string{"/v1/customers/", customerID, "/contact"}, body: params, mutates: true,
+	}, opts)
+}
+
+// RemoveContact removes a customer's phone. It needs the scope customers:write.
+func (s Customers) RemoveContact(ctx context.Context, customerID string, opts ...CallOption) (*Contact, error) {
+	return send[Contact](ctx, s.c, request{
+		method: "DELETE", path: []string{"/v1/customers/", customerID, "/contact"}, mutates: true,
+	}, opts)
+}
+
 // ListInstruments lists what a customer of a licensed project has paid with, and what may go back
 // there. It needs the scope read.
 func (s Customers) ListInstruments(ctx context.Context, customerID string, opts ...CallOption) ([]Instrument, error) {
@@ -926,6 +948,22 @@ type CheckStartParams struct {
 
 	// Where the customer goes when they are done at the provider.
 	ReturnURL string `json:"return_url,omitzero"`
+}
+
+// Contact is what Customers.GetContact, Customers.RemoveContact and Customers.SetContact give.
+type Contact struct {
+	// Your name for the customer.
+	CustomerID string `json:"customer_id"`
+
+	// Most of its digits are hidden. Missing: there is none.
+	Phone string `json:"phone,omitzero"`
+}
+
+// ContactSetParams is what Customers.SetContact takes.
+type ContactSetParams struct {
+	// In E.164. You have made sure that it is theirs: whoever has it can link their wallet with a
+	// Google user.
+	Phone string `json:"phone"`
 }
 
 // Customer is what Customers.Get gives.

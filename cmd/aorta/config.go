@@ -144,6 +144,7 @@ type settings struct {
 	PersonKey  string            // by which a person is known again
 	Google     []hostedGoogle    // integrations with Google
 	People     []demoPerson      // who can sign in to a demo, to link a wallet
+	SMS        *smsConfig        // the gateway that codes are sent by; nil: there is none
 	TLSMax     string            // "1.2": the public listener offers no newer TLS
 }
 
@@ -187,6 +188,7 @@ type file struct {
 	Connectors       []connectorConfig `toml:"connector"`
 	Projects         []projectConfig   `toml:"project"`
 	Google           []googleConfig    `toml:"google"`
+	SMS              *smsConfig        `toml:"sms"`
 }
 
 type projectConfig struct {
@@ -258,7 +260,7 @@ func methodsOf(code, account string, currencies ...string) []project.Method {
 // load reads a configuration file. Every key of the file's top level may also
 // come as AORTA_<KEY> in the environment, which wins; a connector's key as
 // AORTA_CONNECTOR_<NAME>_<ACCOUNT>_KEY, that of a provider of checks as
-// AORTA_KYC_<NAME>_KEY, a project's secret as
+// AORTA_KYC_<NAME>_KEY, that of the SMS gateway as AORTA_SMS_KEY, a project's secret as
 // AORTA_PROJECT_<ID>_SECRET, that of a login as AORTA_GOOGLE_<NAME>_LOGIN_SECRET.
 func load(path string, env func(string) string) (settings, error) {
 	f := file{
@@ -295,7 +297,7 @@ func load(path string, env func(string) string) (settings, error) {
 		}
 	}
 	s, err := f.settings(filepath.Dir(path), env)
-	return s, errors.Join(err, s.addGoogle(f.Google, path, env))
+	return s, errors.Join(err, s.addGoogle(f.Google, path, env), s.addSMS(f.SMS, path, env))
 }
 
 // settings checks what a file says. Files that it names lie relative to dir.

@@ -232,6 +232,8 @@ func (c demoCmd) settings(sandboxURL string, house demoHouse) settings {
 			{Name: "operators", Type: "manual", Levels: []int64{3}},
 		},
 		PersonKey: house.persons,
+		// What is sent is at /sms/ of the sandbox, for whoever can reach it.
+		SMS: &smsConfig{Type: "twilio", BaseURL: sandboxURL + "/sms", Account: sandbox.DemoSMSAccount, Key: house.secret, Sender: "AORTA"},
 		Projects: []project.Project{{
 			ID: demoProject, MerchantID: 1, Name: "Demo shop", Secret: sign.NewSecret(house.secret), CallbackURL: sandboxURL + "/merchant/callback",
 			Origins: []string{sandboxURL}, Wallet: true, LateSuccess: project.LateHold, SumInRefund: project.SumInitial,

@@ -70,6 +70,7 @@ func (c doctorCmd) Run(ctx context.Context, s streams) error {
 		e.projects(cfg)
 		e.rules(cfg)
 		e.google(cfg)
+		e.sms(cfg)
 	}
 	e.tls(cfg)
 	e.masterKey(cfg.Data)

@@ -332,7 +332,7 @@ func googleTermsOf(s settings) func(name string) (flow.GoogleTerms, bool) {
 	project := projectsByID(s.Projects)
 	for _, g := range s.Google {
 		p, _ := project(g.ProjectID) // known, or the configuration had been refused
-		all[g.Name] = flow.GoogleTerms{Project: p, Limits: g.Limits, AsyncTime: g.AsyncTime, TokenTime: g.TokenTime}
+		all[g.Name] = flow.GoogleTerms{Project: p, Limits: g.Limits, AsyncTime: g.AsyncTime, TokenTime: g.TokenTime, CodeTime: g.CodeTime}
 	}
 	return func(name string) (flow.GoogleTerms, bool) {
 		t, ok := all[name]

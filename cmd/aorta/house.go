@@ -172,6 +172,10 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	if err != nil {
 		return nil, nil, err
 	}
+	codes, err := s.SMS.codes(connector.NewTransport(smsConnections))
+	if err != nil {
+		return nil, nil, fmt.Errorf("sms: %w", err)
+	}
 	may := shares()
 	h.worker = worker.New(worker.Options{Now: time.Now, Log: h.log, Metrics: h.metrics, Pool: may.pool})
 	parts := &parts{}
@@ -185,6 +189,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	h.worker.Serve(due.Purchase, parts.flow)
 	h.worker.Serve(due.Tell, parts.flow)
 	h.worker.Serve(due.Statement, parts.flow)
+	h.worker.Serve(due.Code, parts.flow)
 	h.worker.ServeWide(due.Deliver, parts.callback, may.callbacks)
 	h.worker.Serve(due.Notice, parts.inbox)
 	h.book, err = book.New(ctx, []book.Home{{Store: db, Lanes: lanes, Keep: keep}}, book.Options{
@@ -206,7 +211,7 @@ func (h *house) wire(ctx context.Context, instance string, pageKey [32]byte, con
 	}
 	flows := flow.New(h.book, db, flow.Options{
 		Projects: projects, Connectors: connectors, Endpoints: endpoints.Seen, Now: time.Now, Log: h.log, Lookups: s.LookupSchedule,
-		Rules: s.rules, Verifiers: checkers, Persons: persons, Vault: fop.NewVault(pageKey, rand.Reader), Integrations: googleTermsOf(s), Google: googleSide(hosted),
+		Rules: s.rules, Verifiers: checkers, Persons: persons, Vault: fop.NewVault(pageKey, rand.Reader), Codes: codes, Integrations: googleTermsOf(s), Google: googleSide(hosted),
 		Behind: func(url string) bool {
 			return h.worker.Behind(due.Ask, due.Notice, due.Deliver) || parts.callbacks.Behind(url)
 		},

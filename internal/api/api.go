@@ -186,6 +186,12 @@ func (r *route) compile() {
 	r.bodyMembers, r.queryMembers, r.answerMembers = tagged(r.body), tagged(r.query), tagged(r.answer)
 }
 
+// guessable reports whether a member of the body has values of which there are so few
+// that their hash gives them away.
+func (r *route) guessable(name string) bool {
+	return slices.ContainsFunc(r.bodyMembers, func(m member) bool { return m.kind == "phone" && m.name == name })
+}
+
 func tagged(v any) []member {
 	if v == nil {
 		return nil

@@ -27,6 +27,7 @@ import (
 	"aorta/internal/due"
 	"aorta/internal/event"
 	"aorta/internal/flow"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/inbox"
 	"aorta/internal/ledger"
@@ -419,6 +420,7 @@ func (h *house) newFlows(find func(int64) (project.Project, bool)) *flow.Flows {
 		NotifyURL: func(string, string) string { return "https://pay.example/n" }, Now: h.clock,
 		Rules:     func(id int64) *risk.Rules { return h.rules[id] },
 		Verifiers: verification.Directory{{Name: "people", Levels: []int64{2, 3}, Provider: manual.Manual{}}},
+		Vault:     fop.NewVault([32]byte{7}, &source{r: rand.NewChaCha8([32]byte{4})}),
 	})
 }
 

@@ -75,8 +75,9 @@ func idempotencyKey(h http.Header, doc *sign.Doc) (string, error) {
 }
 
 // print says what is asked, member by member, in a way that gives no value away:
-// equal for equal requests, however they are written.
-func (c *call) print() string {
+// equal for equal requests, however they are written. A phone number, of which there
+// are few enough to try them all, goes in as hidden gives it.
+func (c *call) print(hidden func(string) string) string {
 	lines := make([]string, 0, 16)
 	for name, value := range c.vars {
 		lines = append(lines, line("path."+name, 's', value))
@@ -87,7 +88,11 @@ func (c *call) print() string {
 		}
 		switch v.Kind() {
 		case sign.KindString:
-			lines = append(lines, line(v.Path(), 's', v.Text()))
+			text := v.Text()
+			if c.route.guessable(v.Path()) {
+				text = hidden(text)
+			}
+			lines = append(lines, line(v.Path(), 's', text))
 		case sign.KindNumber, sign.KindBool:
 			lines = append(lines, line(v.Path(), 'v', v.Text()))
 		case sign.KindList:
@@ -169,7 +174,7 @@ func (a *API) once(ctx context.Context, c *call) (reply, error) {
 
 // callOf is the call as flows know it.
 func (a *API) callOf(c *call, thing id.Raw) flow.Call {
-	return flow.Call{ProjectID: c.project.ID, Route: c.route.method + " " + c.route.pattern, Key: c.idem, Print: c.print(), Thing: thing}
+	return flow.Call{ProjectID: c.project.ID, Route: c.route.method + " " + c.route.pattern, Key: c.idem, Print: c.print(a.opts.Flows.Hidden), Thing: thing}
 }
 
 func (a *API) answerOnce(ctx context.Context, c *call, o once) (reply, error) {

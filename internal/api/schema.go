@@ -113,6 +113,7 @@ var kinds = map[string]kind{
 	"operation_id": ofID(func(t string) error { _, err := id.ParseOperation(t); return err }, "op_"),
 	"sealed":       ofID(func(t string) error { var c id.Cursor; return c.UnmarshalText([]byte(t)) }, "cur_"),
 	"account_id":   ofID(func(t string) error { var a id.Account; return a.UnmarshalText([]byte(t)) }, "acc_"),
+	"phone":        {check: checkPhone, digits: true, pattern: `^\+[1-9][0-9]{7,14}$`},
 	"signed":       {digits: true, pattern: `^-?[0-9]{1,19}(\.[0-9]{1,4})?$`},
 	"endpoint_id":  ofID(func(t string) error { _, err := id.ParseEndpoint(t); return err }, "we_"),
 	"instrument":   ofID(func(t string) error { _, err := id.ParseInstrument(t); return err }, "tok_"),

@@ -205,6 +205,21 @@ func (a *API) table() []*route {
 			body: &keyBody{}, answer: &restrictionsView{}, once: a.askEnd, errors: []code{codeState},
 		},
 		{
+			method: http.MethodGet, pattern: "/v1/customers/{customer_id}/contact", name: "getContact", scope: project.ScopeRead,
+			doc:    "Gives how a customer is reached: most digits of their phone are hidden.",
+			answer: &contactView{}, plain: a.getContact,
+		},
+		{
+			method: http.MethodPut, pattern: "/v1/customers/{customer_id}/contact", name: "setContact", scope: project.ScopeCustomers,
+			doc:  "Sets a customer's phone, to which codes go by which they link their wallet with a Google user.",
+			body: &contactBody{}, answer: &contactView{}, once: a.setContact,
+		},
+		{
+			method: http.MethodDelete, pattern: "/v1/customers/{customer_id}/contact", name: "removeContact", scope: project.ScopeCustomers,
+			doc:    "Removes a customer's phone.",
+			answer: &contactView{}, once: a.removeContact,
+		},
+		{
 			method: http.MethodGet, pattern: "/v1/customers/{customer_id}/instruments", name: "listInstruments", scope: project.ScopeRead,
 			doc:    "Lists what a customer of a licensed project has paid with, and what may go back there.",
 			answer: &instrumentList{}, plain: a.listInstruments, errors: []code{codeNotFound, codeState},

@@ -224,7 +224,7 @@ func (a *API) told(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	of := flow.Call{ProjectID: c.project.ID, Route: c.route.method + " " + c.route.pattern, Key: c.idem, Print: c.print()}
+	of := flow.Call{ProjectID: c.project.ID, Route: c.route.method + " " + c.route.pattern, Key: c.idem, Print: c.print(a.opts.Flows.Hidden)}
 	if t.move.CustomerID == "" || !a.opts.Flows.TellsIn(t.move, of) {
 		return a.answerOnce(ctx, c, once{begin: func(ctx context.Context, _ payment.Answer, _ bool) (any, error) {
 			moved, err := t.do(ctx, t.move)

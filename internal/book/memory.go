@@ -713,6 +713,11 @@ func (m *Memory) Cases(_ context.Context, after id.Case, limit int) ([]payment.C
 	return scan(m, &m.rows.cases, after, limit, nil)
 }
 
+// LinkedByPhone lists the customers with a phone number.
+func (m *Memory) LinkedByPhone(_ context.Context, hash string, limit int) ([]fop.Linked, error) {
+	return scan(m, &m.rows.linked, id.Raw{}, limit, func(r fop.Linked) bool { return hash != "" && r.PhoneHash == hash })
+}
+
 // ScanPayments pages through all payments.
 func (m *Memory) ScanPayments(_ context.Context, after id.Payment, limit int) ([]payment.Payment, error) {
 	return scan(m, &m.rows.payments, after, limit, nil)

@@ -348,6 +348,9 @@ type Reader interface {
 	// NewestDeliveries is the same from the other end: newest first, before a key.
 	NewestDeliveries(ctx context.Context, e id.Endpoint, before id.Delivery, limit int) ([]event.Delivery, error)
 
+	// LinkedByPhone lists the customers with a phone number, by its hash: at most limit.
+	LinkedByPhone(ctx context.Context, hash string, limit int) ([]fop.Linked, error)
+
 	// The scans page by key through everything, for verify.
 	ScanPayments(ctx context.Context, after id.Payment, limit int) ([]payment.Payment, error)
 	ScanOperations(ctx context.Context, after id.Operation, limit int) ([]payment.Operation, error)

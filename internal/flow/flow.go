@@ -63,6 +63,7 @@ type Options struct {
 	Vault        *fop.Vault                                             // keeps what is secret of Google's; required where there are Integrations
 	Integrations func(name string) (GoogleTerms, bool)                  // with Google; nil: there are none
 	Google       Google                                                 // Google's side of them; nil: there is none
+	Codes        Codes                                                  // how codes are sent to customers; zero: none are
 	Sleep        func(context.Context, time.Duration)                   // between tries to book an answer; nil sleeps, or until the context ends
 }
 
@@ -127,6 +128,8 @@ func (f *Flows) Handle(ctx context.Context, d due.Due) error {
 		return f.link(ctx, d)
 	case due.Float:
 		return f.endClaim(ctx, d)
+	case due.Code:
+		return f.codeLost(ctx, d)
 	case due.Deliver, due.Notice:
 	case due.Tell:
 		return f.tell(ctx, d)
@@ -134,7 +137,6 @@ func (f *Flows) Handle(ctx context.Context, d due.Due) error {
 		return f.statement(ctx, d)
 	case due.Purchase:
 		return f.expirePurchase(ctx, d)
-	case due.Code: // no act makes any yet
 	}
 	return fmt.Errorf("flow has no work of kind %q", d.Kind)
 }

@@ -25,7 +25,7 @@ import (
 // GoogleCall is one of Google's calls, opened, read and checked by its door.
 type GoogleCall struct {
 	fop.Name
-	Print   string                // its fingerprint
+	Print   string                // its fingerprint; what is kept of it is a keyed hash, since a guess at a code may be in it
 	Members func(Answered) string // of its answer, JSON: they are stored. Pure, and may run again
 }
 
@@ -42,6 +42,7 @@ type GoogleTerms struct {
 	Limits    []fop.Limit     // a currency without one has none
 	AsyncTime time.Duration   // how long a purchase waits for the customer
 	TokenTime time.Duration   // how long a token is good; 0: for ever
+	CodeTime  time.Duration   // how long a code is right
 }
 
 var (
@@ -94,7 +95,7 @@ func (f *Flows) first(ctx context.Context, g GoogleCall) (fop.Call, bool, error)
 	if err != nil || !there {
 		return fop.Call{}, false, err
 	}
-	if row.Name != g.Name || row.Print != g.Print {
+	if row.Name != g.Name || row.Print != f.opts.Vault.Print(g.Print) {
 		return fop.Call{}, false, ErrOtherCall
 	}
 	return row, true, nil
@@ -117,7 +118,7 @@ func (f *Flows) once(ctx context.Context, g GoogleCall, act string, b id.Bucket,
 			if _, ok := p.Refs.Get(key); ok {
 				return fop.Call{}, nil
 			}
-			c := fop.Call{ID: id.Call(p.Mint()), Name: g.Name, Print: g.Print, State: fop.CallDone, CreatedUS: p.NowUS(), ChangedUS: p.NowUS()}
+			c := fop.Call{ID: id.Call(p.Mint()), Name: g.Name, Print: f.opts.Vault.Print(g.Print), State: fop.CallDone, CreatedUS: p.NowUS(), ChangedUS: p.NowUS()}
 			said, err := decide(p, &c)
 			if err != nil {
 				return fop.Call{}, err

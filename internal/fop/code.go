@@ -12,25 +12,32 @@ type Code struct {
 
 	Integration string
 	Name        string // requestId of sendOtp, by which other calls name it
-	Print       string // fingerprint of that request: it has no call before the code was sent
 	State       CodeState
 	Hash        string // keyed, of the digits
-	Phone       string // sealed
-	Matching    string // smsMatchingToken, by which a phone finds the code in the message
-	Context     string // what it is for, as the request said
-	Reference   string // the sender's name of the message
+	Reference   string // the gateway's name of the message
 
 	TriesLeft            int64 // guesses
-	Sendings             int64 // how often it was given to the sender
 	SentUS               int64
 	UntilUS              int64 // from then on it is right no more
 	CreatedUS, ChangedUS int64
 }
 
-// CodeID is the id of the code of a sendOtp: it needs no look-up, so that a repeat which
-// comes while the message is under way meets it.
+// CodeID is the id of the code of a sendOtp: it needs no look-up, so that a repeat of one
+// that the gateway did not take finds what was counted for it.
 func CodeID(b id.Bucket, integration, requestID string) id.Code {
 	return id.Code(id.Derive(b, "code", integration, requestID))
+}
+
+// Sent is the code as it is when its message has left, or may have.
+func (c Code) Sent(reference string, nowUS int64) Code {
+	c.State, c.Reference, c.SentUS, c.ChangedUS = CodeSent, reference, nowUS, nowUS
+	return c
+}
+
+// Failed is the code as it is when its message certainly has not left.
+func (c Code) Failed(nowUS int64) Code {
+	c.State, c.ChangedUS = CodeFailed, nowUS
+	return c
 }
 
 // CodeState is where a code stands.
@@ -40,8 +47,8 @@ type CodeState string
 // whatever its state says.
 const (
 	CodeBegun  CodeState = "begun"  // it is being sent
-	CodeSent   CodeState = "sent"   //
-	CodeFailed CodeState = "failed" // it cannot be sent
+	CodeSent   CodeState = "sent"   // or may have been: it is never sent again
+	CodeFailed CodeState = "failed" // certainly nobody has it
 	CodeUsed   CodeState = "used"   // it was right once
 )
 

@@ -47,8 +47,8 @@ func (n Name) Scope() string {
 	return "google:" + n.Integration + ":" + string(method) + ":" + n.Account
 }
 
-// Call is one of Google's calls that was answered with 200. What was answered
-// otherwise has left nothing (section 1.5).
+// Call is one of Google's calls that was answered with 200, or will be. What was
+// answered otherwise has left nothing (section 1.5).
 type Call struct {
 	ID   id.Call
 	Name // by which it is found
@@ -81,6 +81,7 @@ type CallState string
 
 // The states of a call.
 const (
+	CallBegun   CallState = "begun"   // a sendOtp whose code is being sent: it has no answer yet
 	CallWaiting CallState = "waiting" // an asynchronous capture: for the customer
 	CallDone    CallState = "done"    // its result will not change
 )
@@ -203,7 +204,9 @@ type Linked struct {
 	Customer  id.Customer
 	Newest    id.Association // the others follow by Prev
 	Open      int64          // links that are not closed
-	Codes     string         // when codes were sent to them lately, packed by who sends them
+	Codes     string         // when codes were sent to them of late, as Sendings packs it
+	Phone     string         // where codes go: sealed; empty: nowhere
+	PhoneHash string         // keyed, by which the customer of a number is found; empty as Phone is
 	ChangedUS int64
 }
 

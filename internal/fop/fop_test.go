@@ -148,7 +148,7 @@ func TestHashesTellWhatTheyAreOf(t *testing.T) {
 	seen := map[string]bool{}
 	for _, h := range []string{
 		v.TokenHash("main", "x"), v.TokenHash("mainx", ""), v.TokenHash("other", "x"), other.TokenHash("main", "x"),
-		v.CodeHash("main", "x", "1"), v.CodeHash("main", "x1", ""), v.PhoneHash("x"),
+		v.CodeHash("main", "x", "1"), v.CodeHash("main", "x1", ""), v.PhoneHash(1, "x"), v.PhoneHash(11, "x"), v.PhoneHash(1, "1x"), v.Print("x"),
 	} {
 		if seen[h] {
 			t.Errorf("%s is of two", h)
@@ -156,7 +156,7 @@ func TestHashesTellWhatTheyAreOf(t *testing.T) {
 		seen[h] = true
 	}
 	again := fop.NewVault([32]byte{1}, rand.Reader)
-	if v.TokenHash("main", "x") != again.TokenHash("main", "x") || !fop.Same(v.PhoneHash("1"), again.PhoneHash("1")) || fop.Same("", "") {
+	if v.TokenHash("main", "x") != again.TokenHash("main", "x") || !fop.Same(v.PhoneHash(1, "1"), again.PhoneHash(1, "1")) || fop.Same("", "") {
 		t.Error("the same is not the same, or nothing is")
 	}
 	if d := v.Digits("main", "otp-01"); len(d) != 6 || d != v.Digits("main", "otp-01") || d == v.Digits("main", "otp-02") {

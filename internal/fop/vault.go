@@ -12,7 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+
+	"aorta/internal/id"
 )
 
 // Vault keeps what is secret of Google's: tokens, codes and phone numbers. What must be
@@ -72,8 +75,14 @@ func (v *Vault) CodeHash(integration, requestID, digits string) string {
 	return v.hash("code", integration, requestID, digits)
 }
 
-// PhoneHash is what a phone number is known again by.
-func (v *Vault) PhoneHash(phone string) string { return v.hash("phone", phone) }
+// PhoneHash is what the customers of a merchant are found by who have a phone number.
+func (v *Vault) PhoneHash(merchant int64, phone string) string {
+	return v.hash("phone", strconv.FormatInt(merchant, 10), phone)
+}
+
+// Print hides what can be guessed of a text that is only compared: of a request's
+// fingerprint the code in it, of a member's value the phone number.
+func (v *Vault) Print(text string) string { return v.hash("print", text) }
 
 func (v *Vault) hash(parts ...string) string {
 	sum := keyed(v.hashes[:], parts...)
@@ -114,6 +123,9 @@ func (v *Vault) Open(sealed, place string) (string, error) {
 
 // TokenPlace is where the token of a hash is sealed.
 func TokenPlace(hash string) string { return "association/token/" + hash }
+
+// PhonePlace is where a customer's phone number is sealed.
+func PhonePlace(linked id.Raw) string { return "linked/phone/" + hex.EncodeToString(linked[:]) }
 
 // Same compares keyed hashes in a time that tells nothing of them. Nothing is the same
 // as no hash.

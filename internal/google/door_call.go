@@ -21,6 +21,8 @@ type Wallets interface {
 	Purchase(ctx context.Context, b flow.Buying) (fop.Call, error)
 	BeginPurchase(ctx context.Context, b flow.Buying) (fop.Call, error)
 	GiveBack(ctx context.Context, g flow.GivingBack) (fop.Call, error)
+	SendCode(ctx context.Context, s flow.SendingCode) (fop.Call, error)
+	VerifyCode(ctx context.Context, v flow.VerifyingCode) (fop.Call, error)
 	NoteStatement(ctx context.Context, n flow.Noting) (fop.Call, error)
 
 	// RefundUnheard has Google told of a refund whose answer may have been lost.
@@ -99,6 +101,9 @@ var answers = []struct {
 	{flow.ErrNoToken, refused(CodeIdentifier, "unknown googlePaymentToken")},
 	{flow.ErrNoProof, refused(CodeIdentifier, "unknown authenticationRequestId")},
 	{flow.ErrNoCode, refused(CodeIdentifier, "unknown sendOtpRequestId")},
+	{flow.ErrNoAssociation, refused(CodeIdentifier, "unknown associationId")},
+	{flow.ErrCodeUnderWay, errUnderWay},
+	{flow.ErrCodeNotSent, errNotSent},
 	{flow.ErrNoCapture, refused(CodeIdentifier, "unknown captureRequestId")},
 	{flow.ErrNotCaptured, refused(CodePrecondition, "the capture has taken no money, or not yet")},
 	{flow.ErrOverRefund, refused(CodePrecondition, "refundAmount is more than what is left of the capture")},
@@ -107,8 +112,12 @@ var answers = []struct {
 	{book.ErrNotRun, errBusy},
 }
 
-// errBusy: certainly nothing happened.
-var errBusy = &Refusal{Status: http.StatusServiceUnavailable, What: "not processed; try again"}
+var (
+	// errBusy: certainly nothing happened.
+	errBusy     = &Refusal{Status: http.StatusServiceUnavailable, What: "not processed; try again"}
+	errUnderWay = &Refusal{Status: http.StatusConflict, What: "in progress"}
+	errNotSent  = &Refusal{Status: http.StatusServiceUnavailable, What: "the SMS gateway did not take the message; try again"}
+)
 
 // refusalOf translates an error of a flow; nil if it is none that is known.
 func refusalOf(err error) *Refusal {

@@ -114,6 +114,8 @@ var methods = map[string]func(*Door, context.Context, *call) (any, error){
 	"capture":             (*Door).capture,
 	"refund":              (*Door).refund,
 	"asynchronousCapture": (*Door).captureLater,
+	"sendOtp":             (*Door).sendOTP,
+	"verifyOtp":           (*Door).verifyOTP,
 
 	"remittanceStatementNotification": (*Door).statement,
 }

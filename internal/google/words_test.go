@@ -32,6 +32,8 @@ type vector struct {
 	Plaintext        json.RawMessage
 	HTTP             map[google.Code]int
 	Text             string
+	SMSMatchingToken string
+	Length           int
 	Valid, Invalid   []string
 	TimestampSkewMs  struct{ Accept, Reject []int64 }
 }

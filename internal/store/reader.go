@@ -455,6 +455,14 @@ func (r reader) NewestDeliveries(ctx context.Context, e id.Endpoint, before id.D
 	return list(ctx, r.q, &deliveries.kind, endpointBefore, e.Raw(), before.Raw(), int64(limit))
 }
 
+// LinkedByPhone lists the customers with a phone number.
+func (r reader) LinkedByPhone(ctx context.Context, hash string, limit int) ([]fop.Linked, error) {
+	return list(ctx, r.q, &fopLinked.kind, linkedWith, hash, int64(limit))
+}
+
+// Who has no number is not in the index, so it must be said that one is looked for.
+const linkedWith = " WHERE fop_linked.phone_hash = $1 AND fop_linked.phone_hash <> '' ORDER BY fop_linked.id LIMIT $2"
+
 // The door is named so that the index of webhooks alone is used.
 const (
 	endpointAfter  = " WHERE delivery.door = 'webhook' AND delivery.endpoint = $1 AND delivery.id > $2 ORDER BY delivery.id LIMIT $3"

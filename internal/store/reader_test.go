@@ -13,6 +13,7 @@ import (
 	"aorta/internal/book"
 	"aorta/internal/due"
 	"aorta/internal/event"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
@@ -472,4 +473,33 @@ func unique(t *testing.T, n int, take func(int) (int64, error), apart int64) {
 			t.Errorf("%d and %d are closer than %d", got[i], got[i+1], apart)
 		}
 	}
+}
+
+// TestLinkedByPhone: customers are found by the hash of their number, all who have it,
+// and nobody by having none.
+func TestLinkedByPhone(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.DB) {
+		m := new(minter)
+		var c book.Changes
+		for n, hash := range []string{"1:a", "1:b", "1:a", "", ""} {
+			k := id.Customer(m.raw(id.Bucket(n)))
+			c.Linked.Insert = append(c.Linked.Insert, fop.Linked{ID: fop.LinkedID(k), Customer: k, Phone: hash, PhoneHash: hash})
+		}
+		mustWrite(t, lane(t, db), m.batch(), &c)
+		for hash, want := range map[string]int{"1:a": 2, "1:b": 1, "1:c": 0, "": 0} {
+			got, err := db.LinkedByPhone(t.Context(), hash, 5)
+			if err != nil || len(got) != want {
+				t.Errorf("%q: %d customers, %v, want %d", hash, len(got), err, want)
+			}
+			for _, r := range got {
+				if r.PhoneHash != hash {
+					t.Errorf("%q gave %q", hash, r.PhoneHash)
+				}
+			}
+		}
+		if got, err := db.LinkedByPhone(t.Context(), "1:a", 1); err != nil || len(got) != 1 {
+			t.Errorf("of at most one: %d, %v", len(got), err)
+		}
+	})
 }

@@ -103,6 +103,10 @@ func (c *checker) takeCall(x *fop.Call) {
 		if awaited {
 			c.violation(C11, "Call %s is done, and work waits for it.", x.ID)
 		}
+	case fop.CallBegun:
+		if x.Method != fop.SendOTP || x.Result != "" || x.Answer != "" || x.About.IsZero() || moved {
+			c.violation(C5, "Call %s (%s) has no answer yet, and the result %q.", x.ID, x.Method, x.Result)
+		}
 	case fop.CallWaiting:
 		if x.Method != fop.CaptureLater || x.Result != "" || moved {
 			c.violation(C5, "Call %s (%s) waits, with the result %q.", x.ID, x.Method, x.Result)
@@ -169,8 +173,11 @@ func (c *checker) takeProof(x *fop.Proof) {
 
 func (c *checker) takeCode(x *fop.Code) {
 	waits := c.isDue(x.ID.Raw(), due.Code)
-	if x.State == fop.CodeBegun && !waits {
-		c.violation(C11, "Code %s is to be sent, and nothing will: it has no due row.", x.ID)
+	if waits != (x.State == fop.CodeBegun) {
+		c.violation(C11, "Code %s is %s, and whether something will end its sending: %t.", x.ID, x.State, waits)
+	}
+	if x.TriesLeft < 0 || x.TriesLeft > fop.CodeTries || !strings.HasPrefix(x.Hash, "1:") {
+		c.violation(C5, "Code %s has %d tries left, or no keyed hash.", x.ID, x.TriesLeft)
 	}
 	if (x.State == fop.CodeUsed) != !x.Used.IsZero() {
 		c.violation(C5, "Code %s is %s, by call %q.", x.ID, x.State, x.Used)
@@ -192,6 +199,9 @@ func (c *checker) judgeBought(ctx context.Context) error {
 	linked := pages[fop.Linked, id.Raw]{scan: c.read.ScanLinked, key: func(x *fop.Linked) id.Raw { return x.ID }, take: func(x *fop.Linked) {
 		if x.ID != fop.LinkedID(x.Customer) {
 			c.violation(C13, "What customer %s has of links lies elsewhere.", x.Customer)
+		}
+		if _, err := fop.DecodeSendings(x.Codes); err != nil || (x.Phone == "") != (x.PhoneHash == "") || strings.HasPrefix(x.Phone, "+") {
+			c.violation(C10, "The phone of customer %s is not sealed and hashed, or when codes were sent cannot be read: %v.", x.Customer, err)
 		}
 		tell(c.bought.links, x.Customer, func(o *opened) { o.row = x.Open })
 	}}

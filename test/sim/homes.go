@@ -153,6 +153,11 @@ func (h homes) EndpointDeliveries(ctx context.Context, e id.Endpoint, after id.D
 	return merge(h, limit, order, func(m *book.Memory) ([]event.Delivery, error) { return m.EndpointDeliveries(ctx, e, after, limit) })
 }
 
+func (h homes) LinkedByPhone(ctx context.Context, hash string, limit int) ([]fop.Linked, error) {
+	order := func(a, b fop.Linked) int { return compareRaw(a.ID, b.ID) }
+	return merge(h, limit, order, func(m *book.Memory) ([]fop.Linked, error) { return m.LinkedByPhone(ctx, hash, limit) })
+}
+
 func (h homes) NewestDeliveries(ctx context.Context, e id.Endpoint, before id.Delivery, limit int) ([]event.Delivery, error) {
 	order := func(a, b event.Delivery) int { return b.ID.Compare(a.ID) }
 	return merge(h, limit, order, func(m *book.Memory) ([]event.Delivery, error) { return m.NewestDeliveries(ctx, e, before, limit) })

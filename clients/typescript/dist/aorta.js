@@ -337,6 +337,39 @@ var Customers = class {
     }, options);
   }
   /**
+   * Gives how a customer is reached: most digits of their phone are hidden.
+   * It needs the scope read.
+   */
+  getContact(customerID, options = {}) {
+    return this.#caller.call({
+      method: "GET",
+      path: ["/v1/customers/", customerID, "/contact"]
+    }, options);
+  }
+  /**
+   * Sets a customer's phone, to which codes go by which they link their wallet with a Google user.
+   * It needs the scope customers:write.
+   */
+  setContact(customerID, params, options = {}) {
+    return this.#caller.call({
+      method: "PUT",
+      path: ["/v1/customers/", customerID, "/contact"],
+      body: params,
+      mutates: true
+    }, options);
+  }
+  /**
+   * Removes a customer's phone.
+   * It needs the scope customers:write.
+   */
+  removeContact(customerID, options = {}) {
+    return this.#caller.call({
+      method: "DELETE",
+      path: ["/v1/customers/", customerID, "/contact"],
+      mutates: true
+    }, options);
+  }
+  /**
    * Lists what a customer of a licensed project has paid with, and what may go back there.
    * It needs the scope read.
    */

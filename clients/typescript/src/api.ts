@@ -106,6 +106,36 @@ export class Customers {
   }
 
   /**
+   * Gives how a customer is reached: most digits of their phone are hidden.
+   * It needs the scope read.
+   */
+  getContact(customerID: string, options: CallOptions = {}): Promise<Contact> {
+    return this.#caller.call<Contact>({
+      method: "GET", path: ["/v1/customers/", customerID, "/contact"],
+    }, options);
+  }
+
+  /**
+   * Sets a customer's phone, to which codes go by which they link their wallet with a Google user.
+   * It needs the scope customers:write.
+   */
+  setContact(customerID: string, params: ContactSetParams, options: CallOptions = {}): Promise<Contact> {
+    return this.#caller.call<Contact>({
+      method: "PUT", path: ["/v1/customers/", customerID, "/contact"], body: params, mutates: true,
+    }, options);
+  }
+
+  /**
+   * Removes a customer's phone.
+   * It needs the scope customers:write.
+   */
+  removeContact(customerID: string, options: CallOptions = {}): Promise<Contact> {
+    return this.#caller.call<Contact>({
+      method: "DELETE", path: ["/v1/customers/", customerID, "/contact"], mutates: true,
+    }, options);
+  }
+
+  /**
    * Lists what a customer of a licensed project has paid with, and what may go back there.
    * It needs the scope read.
    */
@@ -1006,6 +1036,20 @@ export interface CheckStartParams {
   level: number;
   /** Where the customer goes when they are done at the provider. */
   return_url?: string | undefined;
+}
+
+/** Contact is what Customers.GetContact, Customers.RemoveContact and Customers.SetContact give. */
+export interface Contact {
+  /** Your name for the customer. */
+  customer_id: string;
+  /** Most of its digits are hidden. Missing: there is none. */
+  phone?: string;
+}
+
+/** ContactSetParams is what Customers.SetContact takes. */
+export interface ContactSetParams {
+  /** In E.164. You have made sure that it is theirs: whoever has it can link their wallet with a Google user. */
+  phone: string;
 }
 
 /** Customer is what Customers.Get gives. */
