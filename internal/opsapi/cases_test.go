@@ -17,6 +17,7 @@ import (
 	"aorta/internal/connector/exchange"
 	"aorta/internal/due"
 	"aorta/internal/flow"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/operator"
@@ -82,6 +83,7 @@ func shop(t *testing.T, db storetest.DB) *office {
 	psp := &silent{}
 	o.book, o.find, o.sent = b, find, func() int { return int(psp.payouts.Load()) }
 	o.flows = flow.New(b, db, flow.Options{
+		Vault:    fop.NewVault([32]byte{1}, random),
 		Projects: find, Connectors: func(string, string) (connector.Connector, bool) { return psp, true }, Now: o.clock,
 		Rules:     func(int64) *risk.Rules { return o.rules },
 		NotifyURL: func(string, string) string { return "https://pay.example/n" },
