@@ -71,6 +71,15 @@ type NotificationReader interface {
 	ReadNotification(n Notification) (News, error)
 }
 
+// Keeper is a NotificationReader whose notifications may say what is written nowhere.
+type Keeper interface {
+	// Kept gives a notification that ReadNotification has taken as it is to be stored:
+	// without the name of whose an instrument is. Other bytes than those that came are
+	// signed by us, so that ReadNotification takes them again; who can do that has the
+	// account's secret.
+	Kept(n Notification) (Notification, error)
+}
+
 // ErrSignature: the notification is not from the provider. Answer 401, count
 // it, store nothing.
 var ErrSignature = errors.New("notification signature is wrong")

@@ -1,5 +1,5 @@
 // Package inbox takes what PSPs send us: verified or nothing, stored as it
-// came, answered, and only then acted upon (payment-loop.md L6).
+// came (but for names, connector.Keeper), answered, and only then acted upon (payment-loop.md L6).
 //
 // A notification is a reason to ask the PSP, not the answer: the flow looks the
 // attempt up before money is booked. Only one that its connector calls final,
@@ -9,7 +9,6 @@
 package inbox
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,7 +21,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"aorta/internal/book"
 	"aorta/internal/connector"
@@ -109,19 +107,23 @@ func (n *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n.unavailable(w, name, browser)
 		return
 	}
-	news, err := reader.ReadNotification(connector.Notification{Method: r.Method, Header: r.Header, Body: body})
+	came := connector.Notification{Method: r.Method, Header: r.Header, Body: body}
+	news, err := reader.ReadNotification(came)
+	if err == nil {
+		came, err = keptBy(reader, came)
+	}
 	switch {
 	case errors.Is(err, connector.ErrSignature):
 		n.count(name, "forged")
 		n.neutral(w, browser, http.StatusUnauthorized)
 		return
-	case err != nil, !utf8.Valid(body), bytes.IndexByte(body, 0) >= 0: // a database would refuse the last two
+	case err != nil, !storable(body), !storable(came.Body):
 		n.count(name, "malformed")
 		n.neutral(w, browser, http.StatusBadRequest)
 		return
 	}
 	crash.At(crash.NewsVerified)
-	if err := n.store(r.Context(), name, account, kept(r.Header, c.Capabilities().NewsHeaders), body, news); err != nil {
+	if err := n.store(r.Context(), name, account, kept(came.Header, c.Capabilities().NewsHeaders), came.Body, news); err != nil {
 		n.opts.Log.Error("store notification", "connector", name, "error", err)
 		n.unavailable(w, name, browser)
 		return
@@ -150,11 +152,15 @@ func (n *Inbox) Accept(ctx context.Context, accounts []Account, header http.Head
 		if !ok || !reads {
 			continue
 		}
-		news, err := reader.ReadNotification(connector.Notification{Method: http.MethodPost, Header: header, Body: body})
+		came := connector.Notification{Method: http.MethodPost, Header: header, Body: body}
+		news, err := reader.ReadNotification(came)
+		if err == nil {
+			came, err = keptBy(reader, came)
+		}
 		switch {
 		case errors.Is(err, connector.ErrSignature):
 			continue
-		case err == nil && (!utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0): // a database would refuse it
+		case err == nil && (!storable(body) || !storable(came.Body)):
 			err = connector.ErrMalformed
 		}
 		if err != nil {
@@ -162,7 +168,7 @@ func (n *Inbox) Accept(ctx context.Context, accounts []Account, header http.Head
 			return err
 		}
 		crash.At(crash.NewsVerified)
-		if err := n.store(ctx, a.Connector, a.Name, kept(header, c.Capabilities().NewsHeaders), body, news); err != nil {
+		if err := n.store(ctx, a.Connector, a.Name, kept(came.Header, c.Capabilities().NewsHeaders), came.Body, news); err != nil {
 			n.count(a.Connector, "unavailable")
 			return err
 		}
@@ -171,6 +177,15 @@ func (n *Inbox) Accept(ctx context.Context, accounts []Account, header http.Head
 	}
 	n.count("generic", "forged")
 	return connector.ErrSignature
+}
+
+// keptBy gives a notification as it is to be stored: as it came, unless it says what
+// its connector does not keep.
+func keptBy(reader connector.NotificationReader, came connector.Notification) (connector.Notification, error) {
+	if k, ok := reader.(connector.Keeper); ok {
+		return k.Kept(came)
+	}
+	return came, nil
 }
 
 func (n *Inbox) count(connectorName, result string) {

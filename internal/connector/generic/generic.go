@@ -140,7 +140,7 @@ func (g *Generic) Capabilities() connector.Capabilities {
 		SaleMovesMoney:  false,
 		LookupSchedule:  slices.Clone(lookupSchedule),
 		Notifications:   true,
-		NewsHeaders:     []string{signatureHeader},
+		NewsHeaders:     []string{signatureHeader, keptHeader},
 		RedirectsToPage: true,
 	}
 }

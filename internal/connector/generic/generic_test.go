@@ -28,6 +28,7 @@ import (
 	"aorta/internal/connector/exchange"
 	"aorta/internal/connector/generic"
 	"aorta/internal/id"
+	"aorta/internal/instrument"
 	"aorta/internal/money"
 	"aorta/internal/payment"
 	"aorta/internal/sandbox/fault"
@@ -588,6 +589,58 @@ func TestWebhooks(t *testing.T) {
 		news, err := connect(t, c).ReadNotification(connector.Notification{Method: "POST", Header: http.Header{"X-Signature": {sign(body)}}, Body: []byte(body)})
 		if err != nil || news.Mismatch == "" {
 			t.Errorf("an amount of %q: %+v, %v, want a mismatch", amount, news, err)
+		}
+	}
+}
+
+// TestKeptWithoutNames: what is stored of a webhook says whose an instrument is no more,
+// and is taken again as the same news; nobody else can make such a one.
+func TestKeptWithoutNames(t *testing.T) {
+	t.Parallel()
+	c := config("https://host")
+	c.Now = func() time.Time { return at }
+	g := connect(t, c)
+	for name, test := range map[string]struct {
+		instrument string
+		same       bool // stored as it came
+		reads      connector.Instrument
+	}{
+		"nothing":          {instrument: ``, same: true},
+		"nobody":           {instrument: `"instrument":{"token":"t","kind":"card","label":"Visa"},`, same: true, reads: connector.Instrument{Token: "t", Kind: instrument.Card, Label: "Visa"}},
+		"a name":           {instrument: `"instrument":{"token":"t","kind":"card","holder":"Ann Example"},`, reads: connector.Instrument{Token: "t", Kind: instrument.Card}},
+		"in other letters": {instrument: `"INSTRUMENT":{"token":"t","kind":"card","Holder":"Ann Example"},"name":"Ann Example",`, reads: connector.Instrument{Token: "t", Kind: instrument.Card}},
+		"said twice":       {instrument: `"instrument":{"token":"t","kind":"card"},"instrument":{"holder":"Ann Example"},`, reads: connector.Instrument{Token: "t", Kind: instrument.Card}},
+		"a card number":    {instrument: `"instrument":{"token":"t","kind":"card","holder":"Ann Example 4111111111111111"},`},
+	} {
+		body := `{"event_id":"e",` + test.instrument + `"payment_id":"` + paymentID + `","status":"captured","amount":"50.00","currency":"EUR","timestamp":"2025-10-17T09:41:00Z"}`
+		n := connector.Notification{Method: "POST", Header: http.Header{"X-Signature": {sign(body)}}, Body: []byte(body)}
+		news, err := g.ReadNotification(n)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		kept, err := g.Kept(n)
+		if err != nil || strings.Contains(string(kept.Body), "Ann") || strings.Contains(string(kept.Body), "4111") || (string(kept.Body) == body) != test.same {
+			t.Errorf("%s is kept as %s, %v", name, kept.Body, err)
+		}
+		if kept.Header.Get("X-Signature") != sign(body) {
+			t.Errorf("%s is kept without the provider's signature", name)
+		}
+		news.Instrument = test.reads
+		if again, err := g.ReadNotification(kept); err != nil || again != news {
+			t.Errorf("%s is read again as %+v, %v, want %+v", name, again, err, news)
+		}
+		if test.same {
+			continue
+		}
+		for forged, header := range map[string]http.Header{
+			"the provider's signature": {"X-Signature": {sign(string(kept.Body))}, "X-Kept": {sign(string(kept.Body))}},
+			"ours as the provider's":   {"X-Signature": kept.Header.Values("X-Kept")},
+			"none":                     {"X-Signature": kept.Header.Values("X-Signature")},
+			"nonsense":                 {"X-Signature": {sign(string(kept.Body))}, "X-Kept": {"x"}},
+		} {
+			if _, err := g.ReadNotification(connector.Notification{Method: "POST", Header: header, Body: kept.Body}); !errors.Is(err, connector.ErrSignature) {
+				t.Errorf("%s with %s: %v, want ErrSignature", name, forged, err)
+			}
 		}
 	}
 }

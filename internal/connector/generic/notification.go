@@ -37,7 +37,11 @@ func (g *Generic) ReadNotification(n connector.Notification) (connector.News, er
 		return connector.News{}, malformed("method is not POST")
 	}
 	// The signature first: a stranger is told that he is one, whatever else is wrong.
-	if !g.key.verify(n.Header.Get(signatureHeader), string(n.Body)) {
+	good := g.key.verify(n.Header.Get(signatureHeader), string(n.Body))
+	if mine := n.Header.Get(keptHeader); mine != "" {
+		good = g.key.verify(mine, keptMark, string(n.Body))
+	}
+	if !good {
 		return connector.News{}, connector.ErrSignature
 	}
 	if kind := n.Header.Get("Content-Type"); kind != "" {
@@ -104,6 +108,37 @@ func (g *Generic) ReadNotification(n connector.Notification) (connector.News, er
 	}
 	news.Final = true
 	return news, nil
+}
+
+// keptMark begins what is signed of a notification that is not stored as it came.
+const keptMark = "kept"
+
+// Kept gives a webhook without the holder's name, which nothing here reads, and then
+// without whatever the provider says beyond the protocol; one that names nobody as it
+// came. What ReadNotification makes of both is the same, but for the name. The signature of the bytes that came stays beside ours: it proves them to
+// whoever has them and the secret.
+func (g *Generic) Kept(n connector.Notification) (connector.Notification, error) {
+	var w webhook
+	if err := json.Unmarshal(n.Body, &w); err != nil {
+		return n, malformed("body is not JSON of the agreed shape")
+	}
+	_, why := w.instrument()
+	switch {
+	case w.Instrument.Holder == "" && why == "":
+		return n, nil
+	case why != "": // such as a card number in it: none of it is read, and none of it kept
+		w.Instrument = webhook{}.Instrument
+	}
+	w.Instrument.Holder = ""
+	body, err := json.Marshal(w)
+	if err != nil {
+		return n, malformed(err.Error())
+	}
+	n.Header = http.Header{
+		"Content-Type": {"application/json"}, signatureHeader: n.Header.Values(signatureHeader), keptHeader: {g.key.sign(keptMark, string(body))},
+	}
+	n.Body = body
+	return n, nil
 }
 
 func malformed(why string) error { return fmt.Errorf("%w: %s", connector.ErrMalformed, why) }

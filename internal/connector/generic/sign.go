@@ -15,14 +15,16 @@ const (
 	accountHeader   = "X-Account"
 	timestampHeader = "X-Timestamp"
 	signatureHeader = "X-Signature"
+	keptHeader      = "X-Kept" // ours, of a notification that is not stored as it came
 	scheme          = "sha256="
 )
 
 // key is an HMAC-SHA256 that has read its secret and nothing else.
 //
-// What is signed begins differently in each of the three uses, so that no
+// What is signed begins differently in each of the four uses, so that no
 // signature serves another: a webhook is its body, an object of JSON; a request
-// begins with its time, an answer with its status, each ended by a line feed.
+// begins with its time, an answer with its status, what we keep of a webhook with
+// keptMark, each ended by a line feed.
 type key struct{ keyed hash.Cloner }
 
 func newKey(s exchange.Secret) key {
