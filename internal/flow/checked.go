@@ -484,7 +484,7 @@ func (c *checks) goOn(x *application, r *payment.Review, d risk.Decision, parts 
 		r.State, r.Reason = reviewClosed, string(d.Reason)
 		x.forgetPayoutDue()
 		x.closeReview(reviewRejected)
-		return x.giveUp(parts, s, payment.StatusFailed, payment.CodeGeneralDecline, event.PayoutFailed)
+		return x.giveUp(parts, s, payment.StatusFailed, payment.CodeReject, event.PayoutFailed)
 	case risk.Allow, risk.Review:
 	}
 	x.closeReview(reviewPassed)

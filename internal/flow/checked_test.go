@@ -533,7 +533,7 @@ func TestRejectAndCancel(t *testing.T) {
 		{"rejected", func(h *house, p id.Payment) error {
 			_, _, err := h.flows.RejectPayout(h.t.Context(), p, person("ann"), "no")
 			return err
-		}, payment.StatusFailed, payment.CodeGeneralDecline, event.PayoutFailed},
+		}, payment.StatusFailed, payment.CodeHouseDecline, event.PayoutFailed},
 		{"cancelled", func(h *house, p id.Payment) error {
 			_, _, err := h.flows.CancelPayout(h.t.Context(), h.pr, p, operator.Automatic("project", "200"))
 			return err

@@ -418,7 +418,7 @@ func (f *Flows) RejectPayout(ctx context.Context, k id.Payment, who operator.Act
 		}
 		w.edit(who)
 		w.review.Approvals = w.allowed.encode()
-		return w.end(payment.StatusFailed, payment.CodeGeneralDecline, event.PayoutFailed, reviewRejected)
+		return w.end(payment.StatusFailed, payment.CodeHouseDecline, event.PayoutFailed, reviewRejected)
 	}})
 }
 

@@ -114,7 +114,7 @@ func TestDeclinedAfterHoldClosesItsCase(t *testing.T) {
 	if _, _, err := h.flows.ApprovePayout(t.Context(), b.Payment.ID, person("ann"), ""); err != nil {
 		t.Fatal(err)
 	}
-	h.wantStatus(b.Payment.ID, payment.StatusFailed, payment.CodeGeneralDecline)
+	h.wantStatus(b.Payment.ID, payment.StatusFailed, payment.CodeReject)
 	h.wantMoney(800_001, 0)
 	h.wantCase(flow.CasePayoutReview, payment.CaseClosed, "rejected")
 	h.noDue()

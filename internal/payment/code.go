@@ -21,6 +21,7 @@ const (
 	CodeExternalDown        = "20202"
 	CodeExternalCancelled   = "20301"
 	CodeExternalTimeout     = "20602"
+	CodeHouseDecline        = "30000" // a person of the house said no
 )
 
 var codeMessages = map[string]string{
@@ -42,6 +43,7 @@ var codeMessages = map[string]string{
 	CodeExternalDown:        "Provider is not available",
 	CodeExternalCancelled:   "Cancelled by the account owner",
 	CodeExternalTimeout:     "Time for the payment is over",
+	CodeHouseDecline:        "Declined by merchant",
 }
 
 // CodeMessage gives the text that goes with a code; a code that is not in the

@@ -342,7 +342,7 @@ func payoutStateOf(s payment.Status) web.PayoutState {
 // payoutReasonOf says to the customer why a payout was not made.
 func payoutReasonOf(code string) web.PayoutReason {
 	switch code {
-	case payment.CodeGeneralDecline, payment.CodeReject, payment.CodeRejectCustomer, payment.CodeRejectAmount:
+	case payment.CodeGeneralDecline, payment.CodeHouseDecline, payment.CodeReject, payment.CodeRejectCustomer, payment.CodeRejectAmount:
 		return web.PayoutRefused
 	case payment.CodeExternalDecline:
 		return web.PayoutProvider
