@@ -141,6 +141,13 @@ func (m *Matrix) SeesDecisions(a Actor) bool {
 	return ok && r.Allows(a)
 }
 
+// SeesLaundering reports whether an actor may see what rules against laundering have
+// found: only who may let it pass.
+func (m *Matrix) SeesLaundering(a Actor) bool {
+	r, ok := m.Of("SEE laundering")
+	return ok && r.Allows(a)
+}
+
 // Allows reports whether an actor may do it, alone or as one of two.
 func (r Rule) Allows(a Actor) bool {
 	if !a.Person() {

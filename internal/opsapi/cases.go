@@ -77,7 +77,7 @@ func (d door) cases(w http.ResponseWriter, r *http.Request, by operator.Actor) e
 		}
 		for _, c := range rows {
 			after = c.ID
-			if !operator.House().Sees(by, c.Kind) || state != "" && string(c.State) != state || kind != "" && c.Kind != kind || owner != "" && c.Owner != owner {
+			if !flow.SeesCase(by, c) || state != "" && string(c.State) != state || kind != "" && c.Kind != kind || owner != "" && c.Owner != owner {
 				continue
 			}
 			v, err := viewCase(c)

@@ -12,6 +12,7 @@ import (
 	"aorta/internal/id"
 	"aorta/internal/operator"
 	"aorta/internal/payment"
+	"aorta/internal/risk"
 )
 
 // payoutView is a payout of a project with rules, as operators see it.
@@ -37,8 +38,17 @@ type payoutView struct {
 // approved it, and no rule that was let pass.
 func viewPayout(p payment.Payment, r payment.Review, to operator.Actor) payoutView {
 	approvals := orEmpty(r.Approvals, "{}")
-	if !operator.House().SeesDecisions(to) {
-		approvals = without(approvals, "released")
+	switch house := operator.House(); {
+	case !house.SeesDecisions(to):
+		approvals = with(approvals, "released", nil)
+	case !house.SeesLaundering(to):
+		approvals = with(approvals, "released", func(text json.RawMessage) any {
+			var passes []risk.Pass
+			if err := json.Unmarshal(text, &passes); err != nil {
+				return nil
+			}
+			return slices.DeleteFunc(passes, func(p risk.Pass) bool { return risk.AML(p.Rule) })
+		})
 	}
 	v := payoutView{
 		ID: id.Payout(p.ID), Project: p.ProjectID, MerchantID: p.MerchantPaymentID, CustomerID: p.CustomerID, Customer: r.Customer,
@@ -60,18 +70,50 @@ func orEmpty(text, none string) json.RawMessage {
 	return json.RawMessage(text)
 }
 
-// without leaves a member out of a JSON object.
-func without(object json.RawMessage, member string) json.RawMessage {
+// with gives a JSON object with another value of a member that it has; nil: without it.
+func with(object json.RawMessage, member string, value func(json.RawMessage) any) json.RawMessage {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(object, &all); err != nil {
 		return json.RawMessage("{}")
 	}
+	was, has := all[member]
 	delete(all, member)
-	text, err := json.Marshal(all)
+	if has && value != nil {
+		all[member] = encoded(value(was))
+	}
+	return encoded(all)
+}
+
+// encoded is JSON of plain values.
+func encoded(v any) json.RawMessage {
+	text, err := json.Marshal(v)
 	if err != nil {
-		panic("JSON that was read cannot fail to encode: " + err.Error())
+		panic("plain values cannot fail to encode: " + err.Error())
 	}
 	return text
+}
+
+// decisions are those of a payout that somebody may see: nothing of laundering but to who
+// may let that pass. The figures that a decision went by are among it, since they tell
+// what such a rule must have found.
+func decisions(log string, to operator.Actor) json.RawMessage {
+	text, none := orEmpty(log, "[]"), json.RawMessage("[]")
+	switch house := operator.House(); {
+	case !house.SeesDecisions(to):
+		return none
+	case house.SeesLaundering(to):
+		return text
+	}
+	var all []risk.Record
+	if err := json.Unmarshal(text, &all); err != nil {
+		return none
+	}
+	all = slices.DeleteFunc(all, func(r risk.Record) bool { return r.Decision.Approver == risk.RoleAMLAnalyst })
+	for n := range all {
+		all[n].Payout, all[n].Deposit = nil, nil
+		all[n].Decision.Results = slices.DeleteFunc(all[n].Decision.Results, func(h risk.Hit) bool { return risk.AML(h.Rule) })
+	}
+	return encoded(all)
 }
 
 // waitingStates are where a payout waits: for its customer, for operators, for a PSP.
@@ -155,14 +197,10 @@ func (d door) showPayout(w http.ResponseWriter, r *http.Request, by operator.Act
 	if err != nil {
 		return err
 	}
-	log := orEmpty(review.Log, "[]")
-	if !operator.House().SeesDecisions(by) {
-		log = json.RawMessage("[]")
-	}
 	answer(w, http.StatusOK, struct {
 		payoutView
 		Decisions json.RawMessage `json:"decisions"` // each with its rules' hash, what it went by, and what hit
-	}{viewPayout(p, review, by), log})
+	}{viewPayout(p, review, by), decisions(review.Log, by)})
 	return nil
 }
 
