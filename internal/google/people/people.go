@@ -4,7 +4,7 @@
 // Everything is in one file, written anew in whole at each change: a few people, by
 // name, with the customer whose wallet is theirs. Of passwords it holds argon2id
 // hashes, of passkeys what their browsers gave out. It is one process's: two that
-// share the file would forget each other's passkeys (docs/decisions/029).
+// share the file would forget each other's passkeys (docs/decisions/030).
 //
 // Guesses are counted in memory, by name and by address, so that a restart forgets
 // them; whoever guesses cannot restart us.
