@@ -26,7 +26,7 @@ func TestOperationsGuide(t *testing.T) {
 		for _, field := range reflect.VisibleFields(kind) {
 			key := field.Tag.Get("toml")
 			// As a key, in a comment or not, or as a table.
-			named := regexp.MustCompile(`(?m)^[# ]*(\w+, )*` + key + `(, \w+)* *[=:#]|\[\[(project\.)?` + key + `\]\]`)
+			named := regexp.MustCompile(`(?m)^[# ]*(\w+, )*` + key + `(, \w+)* *[=:#]|\[\[?(project\.)?` + key + `\]`)
 			if key == "" || !named.MatchString(example) {
 				t.Errorf("the example has no key %q of %s", key, kind)
 			}
