@@ -247,10 +247,15 @@ func (c *checker) judgeBought(ctx context.Context) error {
 func (c *checker) explainBought(ctx context.Context) error {
 	made := map[name]id.Raw{}
 	transfers := pages[ledger.Transfer, id.Transfer]{scan: c.read.ScanTransfers, key: transferKey, take: func(t *ledger.Transfer) {
-		if fopKinds[t.Kind] {
-			n, k := movedBy(t)
-			made[n] = k
+		if !fopKinds[t.Kind] {
+			return
 		}
+		n, k := movedBy(t)
+		if first, twice := made[n]; twice {
+			c.violation(C3, "Transfers %s and %s (%s) move the money of one call of Google's.", id.Transfer(first), t.ID, n.scope)
+			return
+		}
+		made[n] = k
 	}}
 	if err := merge(ctx, &transfers); err != nil {
 		return err

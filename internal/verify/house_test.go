@@ -148,13 +148,12 @@ func (h *house) pump() {
 		h.work = h.work[1:]
 		var err error
 		switch d.Kind {
-		case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link, due.Float:
+		case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link, due.Float, due.Tell, due.Purchase, due.Code, due.Statement:
 			err = h.flows.Handle(h.t.Context(), d)
 		case due.Deliver:
 			err = h.callbacks.Handle(h.t.Context(), d)
 		case due.Notice:
 			err = h.inbox.Handle(h.t.Context(), d)
-		case due.Tell, due.Purchase, due.Code, due.Statement: // nobody calls as Google here
 		}
 		if err != nil {
 			h.t.Fatal(err)
