@@ -12,8 +12,9 @@ type CustomerView struct {
 	Limits     []Limit
 	Return     *Button // nil for none
 
-	Purchases []Purchase // of Google's that wait for the customer, the newest first
-	Links     []Link     // with Google that are open, the newest first
+	Ended     *EndedPurchase // that the customer has just answered; nil: none
+	Purchases []Purchase     // of Google's that wait for the customer, the newest first
+	Links     []Link         // with Google that are open, the newest first
 
 	Unlicensed bool // the house has no rules: there are links alone to see
 }
@@ -32,8 +33,36 @@ type Purchase struct {
 	What   string // as Google wrote it
 	Amount string
 	Until  *Instant
-	Short  bool // it was confirmed, and there was not enough money
+	Short  bool // the wallet has less than that
 	Answer Action
+}
+
+// PurchaseEnd is how a purchase that waited for its customer has ended, for them.
+type PurchaseEnd string
+
+const (
+	PurchasePaid    PurchaseEnd = "paid"
+	PurchaseRefused PurchaseEnd = "refused" // by the customer
+	PurchaseOver    PurchaseEnd = "over"    // its time is
+	PurchaseHeld    PurchaseEnd = "held"    // the customer's account is
+	PurchaseLimit   PurchaseEnd = "limit"   // of purchases with the link
+	PurchaseFailed  PurchaseEnd = "failed"  // the link or the account is closed, or must be confirmed anew
+)
+
+// EndedPurchase is one that waits no more.
+type EndedPurchase struct {
+	End    PurchaseEnd
+	Name   string // for support, "call_…"
+	What   string // as Google wrote it
+	Amount string
+}
+
+// Tone colours how it ended.
+func (p EndedPurchase) Tone() string {
+	if p.End == PurchasePaid {
+		return "good"
+	}
+	return "bad"
 }
 
 // Link is one of the wallet with a Google account.

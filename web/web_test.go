@@ -91,7 +91,12 @@ func views(lang string) map[string]web.View {
 		{Name: "***-91", Since: at, Last: at, Amount: "€25.00", Close: web.Action{URL: "/customer/x", Fields: fields}},
 		{Name: "***-92", Since: at, Close: web.Action{URL: "/customer/x", Fields: fields}},
 	}
+	own.Ended = &web.EndedPurchase{End: web.PurchasePaid, Name: "call_2", What: "Google - <film>", Amount: "€25.00"}
 	all["customer"] = own
+	for _, end := range []web.PurchaseEnd{web.PurchasePaid, web.PurchaseRefused, web.PurchaseOver, web.PurchaseHeld, web.PurchaseLimit, web.PurchaseFailed} {
+		ended := web.CustomerView{Page: page, Unlicensed: true, Ended: &web.EndedPurchase{End: end, Name: "call_3", What: "Google - film", Amount: "€25.00"}}
+		all["customer whose purchase ended: "+string(end)] = ended
+	}
 	for _, problem := range append(web.SignInProblems(), "") {
 		all["sign in "+problem] = web.SignInView{
 			Page: page, Known: problem == "", Problem: problem, Name: `a"b`, Action: "/gsp/x", Fields: fields, Passkey: `{"publicKey":{"challenge":"x"}}`,

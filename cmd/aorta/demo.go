@@ -211,7 +211,7 @@ func (c demoCmd) settings(sandboxURL string, house demoHouse) settings {
 	}
 	var integrations []hostedGoogle
 	if house.google {
-		integrations = []hostedGoogle{demoIntegration(c.Data, sandboxURL)}
+		integrations = []hostedGoogle{demoIntegration(c.Data, sandboxURL, c.LimitTime)}
 	}
 	return settings{
 		Google: integrations,

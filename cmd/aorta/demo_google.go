@@ -24,8 +24,9 @@ const (
 	demoGoogleAccount = "AORTA_DEMO_INR"
 )
 
-// demoIntegration is the demo's [[google]]: as a configuration would say it.
-func demoIntegration(data, sandboxURL string) hostedGoogle {
+// demoIntegration is the demo's [[google]]: as a configuration would say it. A purchase
+// waits for its customer as long as a payment does.
+func demoIntegration(data, sandboxURL string, limit time.Duration) hostedGoogle {
 	hosts := google.DefaultCallbackHosts()
 	if u, err := url.Parse(sandboxURL); err == nil {
 		hosts = []string{u.Hostname()}
@@ -36,7 +37,7 @@ func demoIntegration(data, sandboxURL string) hostedGoogle {
 		Limits: []google.Limit{{Currency: peer.Currency, Transaction: 5_000_00, Day: 20_000_00, Month: 100_000_00}},
 		// The sandbox's Google has the same, and one clock with us.
 		Terms:       google.Terms{Terms: recon.Terms{Checked: true, Fee: 25_000, Tax: 180_000, SlackUS: time.Second.Microseconds()}},
-		CallTimeout: google.DefaultCallTimeout, AsyncTime: google.DefaultAsyncTime, ProofTime: google.DefaultProofTime, CodeTime: google.DefaultCodeTime,
+		CallTimeout: google.DefaultCallTimeout, AsyncTime: limit, ProofTime: google.DefaultProofTime, CodeTime: google.DefaultCodeTime,
 		TokenTime: google.DefaultTokenTime,
 	}}
 }

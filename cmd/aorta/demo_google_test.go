@@ -16,12 +16,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	peer "aorta/internal/sandbox/google"
 )
 
 // googleDemo runs a demo that has Google; without gpg the test is skipped.
-func googleDemo(t *testing.T) (d ready, data string) {
+func googleDemo(t *testing.T, more ...string) (d ready, data string) {
 	t.Helper()
 	if _, err := exec.LookPath("gpg"); err != nil {
 		if os.Getenv("AORTA_TEST_ALL") != "" {
@@ -30,12 +31,13 @@ func googleDemo(t *testing.T) (d ready, data string) {
 		t.Skip(err)
 	}
 	data = filepath.Join(t.TempDir(), "data")
-	return demoAt(t, data), data
+	return demoAt(t, data, more...), data
 }
 
-func demoAt(t *testing.T, data string) (d ready) {
+func demoAt(t *testing.T, data string, more ...string) (d ready) {
 	t.Helper()
-	out := launch(t, "demo", "--json", "--data", data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0")
+	args := []string{"demo", "--json", "--data", data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"}
+	out := launch(t, append(args, more...)...)
 	if err := json.NewDecoder(out).Decode(&d); err != nil || !d.Ready {
 		t.Fatalf("ready line %+v: %v", d, err)
 	}
@@ -265,30 +267,42 @@ func press(t *testing.T, client *http.Client, at *url.URL, page, button string, 
 	return nil, ""
 }
 
-// TestDemoGooglePurchases links a wallet as a browser does, and buys with it what
-// Google's control door sends once, twice, at once, changed, late and forged.
-func TestDemoGooglePurchases(t *testing.T) {
-	t.Parallel()
-	d, _ := googleDemo(t)
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Jar: jar}
+// linkWallet links the wallet of the demo's first customer as a browser does, with
+// ₹2,000.00 in it, and gives its association.
+func linkWallet(t *testing.T, client *http.Client, d ready) string {
+	t.Helper()
 	at, err := url.Parse(d.Sandbox + "/google?user=sally")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, page := fetched(t, at.String())
 	who := d.Customers[0]
-	at, page = press(t, client, at, page, who.CustomerID, nil) // ₹2,000.00
+	at, page = press(t, client, at, page, "Give "+who.CustomerID, nil)
 	at, page = press(t, client, at, page, "Link at Aorta", nil)
 	at, page = press(t, client, at, page, `value="signin"`, url.Values{"name": {who.Name}, "password": {who.Password}, "do": {"signin"}})
 	at, page = press(t, client, at, page, `value="link"`, url.Values{"do": {"link"}})
-	wallet := regexp.MustCompile(`assoc_\w+`).FindString(page)
-	if !strings.HasPrefix(at.Query().Get("says"), "Linked: ") || wallet == "" || strings.Count(page, `<li class="done">`) != 8 {
+	association := regexp.MustCompile(`assoc_\w+`).FindString(page)
+	if !strings.HasPrefix(at.Query().Get("says"), "Linked: ") || association == "" || strings.Count(page, `<li class="done">`) != 8 {
 		t.Fatalf("linking ends at %s: %s", at, page)
 	}
+	return association
+}
+
+func browser(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Jar: jar}
+}
+
+// TestDemoGooglePurchases links a wallet as a browser does, and buys with it what
+// Google's control door sends once, twice, at once, changed, late and forged.
+func TestDemoGooglePurchases(t *testing.T) {
+	t.Parallel()
+	d, _ := googleDemo(t)
+	wallet := linkWallet(t, browser(t), d)
 	const body = `"members":{"paymentIntegratorAccountId":"AORTA_DEMO_INR","transactionDescription":"t","currencyCode":"INR","amount":"10000000","captureContext":{}}`
 	capture := func(id, how string) string {
 		return `{"call":"capture","request_id":"` + id + `","token_of":"` + wallet + `",` + body + `,"how":{` + how + `}}`
@@ -335,7 +349,82 @@ func TestDemoGooglePurchases(t *testing.T) {
 		}
 	}
 	// Two purchases of 10.00, of which one was given back in whole.
-	if _, page = fetched(t, d.Sandbox+"/google"); !strings.Contains(page, `<strong>₹1,990.00</strong>`) || !strings.Contains(page, `<dd id="claim">₹10.00</dd>`) {
+	if _, page := fetched(t, d.Sandbox+"/google"); !strings.Contains(page, `<strong>₹1,990.00</strong>`) || !strings.Contains(page, `<dd id="claim">₹10.00</dd>`) {
 		t.Errorf("Aorta's books are %s", page)
+	}
+}
+
+// TestDemoGooglePurchasesThatWait: the customer confirms one on their page, and refuses
+// another; the third they leave, and its time ends. Google hears of each, and its books
+// and ours agree.
+func TestDemoGooglePurchasesThatWait(t *testing.T) {
+	t.Parallel()
+	d, data := googleDemo(t, "--limit-time", "15s")
+	client := browser(t)
+	linkWallet(t, client, d)
+	store, err := url.Parse(d.Sandbox + "/google/store?user=sally")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// buys has one wait, and gives the customer's page that shows it.
+	buys := func(good string) (*url.URL, string) {
+		t.Helper()
+		_, page := fetched(t, store.String())
+		wallet := regexp.MustCompile(`<option value="(assoc_\w+)"`).FindStringSubmatch(page)
+		if wallet == nil {
+			t.Fatalf("the store has no wallet: %s", page)
+		}
+		at, page := press(t, client, store, page, `id="good"`, url.Values{"good": {good}, "wallet": {wallet[1]}, "how": {"confirm"}})
+		if !strings.Contains(at.Query().Get("says"), "waits for the customer to confirm it at Aorta") {
+			t.Fatalf("buying %s: %s", good, at)
+		}
+		return press(t, client, at, page, d.Customers[0].CustomerID+"'s page", nil)
+	}
+	// stands waits until Google has heard how its newest purchase has ended.
+	stands := func(what, state, code, wallet, claim string) {
+		t.Helper()
+		var told struct {
+			Purchases []struct{ State, Code string }
+		}
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			_, text := fetched(t, d.Sandbox+"/google/control")
+			if err := json.Unmarshal([]byte(text), &told); err != nil {
+				t.Fatal(err)
+			}
+			if newest := told.Purchases[len(told.Purchases)-1]; newest.State == state && newest.Code == code {
+				break
+			} else if time.Now().After(end) {
+				t.Fatalf("%s: Google has %+v, want %s %s", what, newest, state, code)
+			}
+		}
+		if _, page := fetched(t, store.String()); !strings.Contains(page, `<strong>`+wallet+`</strong>`) || !strings.Contains(page, `<dd id="claim">`+claim+`</dd>`) || !strings.Contains(page, `data-agrees="yes"`) {
+			t.Errorf("%s: the books are %s", what, page)
+		}
+	}
+	at, page := buys("film")
+	if !strings.HasPrefix(at.String(), d.Public+"/customer/") || !strings.Contains(page, "Google - Film, to rent") || !strings.Contains(page, "₹199.00") {
+		t.Fatalf("the customer's page is %s: %s", at, page)
+	}
+	at, confirmed := press(t, client, at, page, `value="confirm"`, url.Values{"do": {"confirm"}})
+	if !strings.Contains(confirmed, `data-ended="paid"`) || at.Query().Get("purchase") == "" {
+		t.Errorf("confirmed, the page is %s: %s", at, confirmed)
+	}
+	stands("confirmed", "done", "SUCCESS", "₹1,801.00", "₹199.00")
+	if _, again := press(t, client, at, page, `value="confirm"`, url.Values{"do": {"refuse"}}); !strings.Contains(again, `data-ended="paid"`) {
+		t.Errorf("pressed again, the page is %s", again)
+	}
+	at, page = buys("gems")
+	if _, page = press(t, client, at, page, `value="refuse"`, url.Values{"do": {"refuse"}}); !strings.Contains(page, `data-ended="refused"`) {
+		t.Errorf("refused, the page is %s", page)
+	}
+	stands("refused", "declined", "RISK_DECLINED", "₹1,801.00", "₹199.00")
+	at, page = buys("album")
+	stands("left", "declined", "RISK_DECLINED", "₹1,801.00", "₹199.00")
+	if _, page = press(t, client, at, page, `value="confirm"`, url.Values{"do": {"confirm"}}); !strings.Contains(page, `data-ended="over"`) {
+		t.Errorf("confirmed too late, the page is %s", page)
+	}
+	stands("confirmed too late", "declined", "RISK_DECLINED", "₹1,801.00", "₹199.00")
+	if out, log, err := aorta(t, "verify", "--data", data, "--live"); err != nil {
+		t.Errorf("verify: %v %s%s", err, out, log)
 	}
 }

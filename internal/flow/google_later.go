@@ -17,8 +17,8 @@ import (
 //	begun: waiting ─▶ confirmed: as a purchase at once │ refused, or its time is over: declined
 
 var (
-	// ErrNoPurchase: no such purchase of the customer's waits.
-	ErrNoPurchase = errors.New("no such purchase waits")
+	// ErrNoPurchase: the customer has no such purchase that waits for them, or has.
+	ErrNoPurchase = errors.New("no such purchase")
 	// ErrPurchaseOver: it has ended, or its time is over.
 	ErrPurchaseOver = errors.New("the purchase has ended")
 )
@@ -59,12 +59,9 @@ func (f *Flows) BeginPurchase(ctx context.Context, b Buying) (fop.Call, error) {
 //
 // Errors: ErrNoPurchase, ErrPurchaseOver, ErrInsufficient; those of the book.
 func (f *Flows) ConfirmPurchase(ctx context.Context, who id.Customer, k id.Call, agreed bool) (fop.Call, error) {
-	c, err := f.waiting(ctx, k)
+	c, err := f.PurchaseOf(ctx, who, k)
 	if err != nil {
 		return fop.Call{}, err
-	}
-	if c.Customer != who {
-		return fop.Call{}, ErrNoPurchase
 	}
 	return f.end(ctx, "google.confirm", c, func(p *book.Page, x *buy, c *fop.Call) error {
 		if p.NowUS() >= c.LimitUS {
@@ -82,6 +79,20 @@ func (f *Flows) ConfirmPurchase(ctx context.Context, who id.Customer, k id.Call,
 		}
 		return x.take(p, c)
 	})
+}
+
+// PurchaseOf gives a purchase of a customer's that waits for them, or has.
+//
+// Errors: ErrNoPurchase; book.ErrNotRun.
+func (f *Flows) PurchaseOf(ctx context.Context, who id.Customer, k id.Call) (fop.Call, error) {
+	c, err := f.waiting(ctx, k)
+	if err == nil && c.Customer != who {
+		err = ErrNoPurchase
+	}
+	if err != nil {
+		return fop.Call{}, err
+	}
+	return c, nil
 }
 
 // expirePurchase ends a purchase whose customer has said nothing, or that was declined

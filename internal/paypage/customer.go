@@ -25,11 +25,13 @@ import (
 )
 
 // A customer has a page of their own: where their payouts stand, what they were told and
-// what limits them, of a licensed house; and which links their wallet has with Google.
+// what limits them, of a licensed house; and what Google has of their wallet: links, and
+// purchases that wait for them (purchase.go).
 // The merchant's server asks for its link, which ends after a while.
 //
 //	/customer/{token}         shows
-//	POST /customer/{token}    cancels a payout that waits, begins a check, closes a link
+//	POST /customer/{token}    cancels a payout that waits, begins a check, closes a link,
+//	                          confirms or refuses a purchase
 //
 // As with a payment's session the token is the whole authority, and there is no cookie
 // (S31). Its known weakness: whoever has the link sees the page until it ends. It names
@@ -75,6 +77,9 @@ type customerVisit struct {
 	name string            // the merchant's of the customer; "": nobody has met them yet
 	news flow.CustomerNews // of a licensed house
 	fop  []flow.CustomerLink
+
+	named    fop.Call       // the purchase that the address names; its ID is zero: none
+	balances []flow.Balance // if there are purchases that wait
 }
 
 // visitCustomer reads whose page a token opens. Errors: errSession, errLinkOver.
@@ -124,6 +129,9 @@ func (p *Page) customerPage(w http.ResponseWriter, r *http.Request, v *visit) er
 		if c.fop, err = p.opts.Flows.LinksOf(r.Context(), v.looks.project, c.name); err != nil {
 			return err
 		}
+		if err := p.readPurchases(r, v, &c); err != nil {
+			return err
+		}
 	}
 	view := p.customerView(c, v.looks, r)
 	p.show(w, r, v.looks, http.StatusOK, func(page web.Page) web.View { view.Page = page; return view }, nil)
@@ -139,6 +147,8 @@ const (
 	doCancel    = "cancel"
 	doVerify    = "verify"
 	doUnlink    = "unlink"
+	doConfirm   = "confirm"
+	doRefuse    = "refuse"
 	payoutField = "payout"
 	linkField   = "link"
 	maxCustomer = 1024 // bytes of such a form
@@ -167,8 +177,11 @@ func (p *Page) customerPress(w http.ResponseWriter, r *http.Request, v *visit) e
 		return errNotForm
 	}
 	do := form.Get(doField).Text()
-	if do == doUnlink {
+	switch do {
+	case doUnlink:
 		return p.unlink(w, r, v.looks.project, c, form.Get(linkField).Text())
+	case doConfirm, doRefuse:
+		return p.answerPurchase(w, r, v, c, form.Get(purchaseField).Text(), do == doConfirm)
 	}
 	payout, err := id.ParsePayout(form.Get(payoutField).Text())
 	if err != nil {
@@ -251,7 +264,9 @@ func (p *Page) customerView(c customerVisit, l looks, r *http.Request) web.Custo
 		}
 		view.Limits = append(view.Limits, limit)
 	}
+	view.Ended = p.endedPurchase(c.named, l, r)
 	for _, x := range c.fop {
+		view.Purchases = append(view.Purchases, p.waitingPurchases(x, c, l, r)...)
 		link := web.Link{
 			Name: fop.Nickname(x.Association.Account), Since: web.At(x.Association.CreatedUS),
 			Close: web.Action{URL: c.path, Fields: []web.Field{{Name: linkField, Value: x.Association.ID.String()}}},

@@ -40,5 +40,5 @@ func TestGoogle(t *testing.T) {
 		t.Skip(err)
 	}
 	d := demo.Start(t)
-	drive(t, "google.mjs", map[string]any{"public": d.Public, "sandbox": d.Sandbox, "customers": d.Customers})
+	drive(t, "google.mjs", map[string]any{"public": d.Public, "sandbox": d.Sandbox, "customers": d.Customers, "key": d.APIKey})
 }

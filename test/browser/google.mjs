@@ -1,6 +1,6 @@
 // Scenarios of TestGoogle: the sandbox's Google in a demo, as a person uses it.
 
-import { DESK, PHONE, check, input, runAll, same, scenario, until } from './harness.mjs';
+import { DESK, PHONE, check, input, runAll, same, scenario, shot, until } from './harness.mjs';
 import { inspect } from './steps.mjs';
 
 const google = (path = '') => `${input.sandbox}/google${path}`;
@@ -113,6 +113,76 @@ for (const [size, viewport, user, who] of [['phone', PHONE, 'sally', 0], ['desk'
     check((await page.locator('#main li').count()) > 10, 'what went over the wire');
     await look(page, `${size} wire`);
   });
+}
+
+// A purchase that waits is confirmed, another refused, on the customer's own page; a third waits in each language.
+for (const [size, viewport, user, who] of [['narrow phone', { width: 360, height: 740 }, 'sally', 0], ['desk', DESK, 'ravi', 1]]) {
+  const customer = input.customers[who].customer_id;
+  for (const js of [true, false]) {
+    scenario(`${size}, ${js ? 'with' : 'without'} scripts: purchases that wait for their customer`, { viewport, js }, async (page) => {
+      const seen = (name) => (js ? look(page, `${size} ${name}`) : shot(page, `google ${size} plain ${name}`));
+      await page.goto(google(`?user=${user}`));
+      await page.click(`form[action="/google/fill"]:has(input[value=${customer}]) button`);
+      await page.click('form[action="/google/link"] button');
+      await signIn(page, input.customers[who]);
+
+      const buy = async (good) => {
+        await page.goto(google(`/store?user=${user}`));
+        await page.selectOption('#good', good);
+        await page.selectOption('#how', 'confirm');
+        await page.click('form[action="/google/buy"] button');
+        check((await says(page)).includes('waits for the customer'), `buying ${good}`, await says(page));
+      };
+      const own = () => page.click(`form[action="/google/own"]:has(input[value=${customer}]) button`);
+      const newest = (state) => until(`that the newest purchase is ${state}`, async () => {
+        await page.goto(google(`/store?user=${user}`));
+        return page.locator('#bought + ul > li').first().getAttribute('data-state');
+      }, (s) => s === state, 20_000);
+
+      await buy('film');
+      await own();
+      await page.waitForSelector('[data-purchase]');
+      const name = await page.getAttribute('[data-purchase]', 'data-purchase');
+      check((await page.textContent('[data-purchase]')).includes('Google - Film, to rent'), 'what is bought');
+      await seen('waits');
+      await page.click('button[name=do][value=confirm]');
+      await page.waitForSelector('[data-ended=paid]');
+      same(await page.locator(`[data-purchase=${name}]`).count(), 0, 'asks for what is paid');
+      await seen('confirmed');
+      await page.reload();
+      same(await page.locator('[data-ended=paid]').count(), 1, 'the page, loaded again');
+      await page.click('.actions > a.button--second');
+      await newest('done');
+      await agrees(page, 'after it was confirmed');
+
+      await buy('gems');
+      await own();
+      await page.click('button[name=do][value=refuse]');
+      await page.waitForSelector('[data-ended=refused]');
+      await seen('refused');
+      await newest('declined');
+      await agrees(page, 'after it was refused');
+
+      if (!js) {
+        return;
+      }
+      await buy('album');
+      for (const language of ['ar', 'en', 'es', 'hi', 'ru']) {
+        const answer = await fetch(`${input.public}/v1/customers/${customer}/page`, {
+          method: 'POST', body: JSON.stringify({ language }),
+          headers: { Authorization: `Bearer ${input.key}`, 'Content-Type': 'application/json', 'Idempotency-Key': `${user}-${language}` },
+        });
+        const { url } = await answer.json();
+        await page.goto(url);
+        same(await page.getAttribute('html', 'dir'), language === 'ar' ? 'rtl' : 'ltr', `the direction of ${language}`);
+        await page.waitForSelector('[data-purchase]');
+        await look(page, `${size} waits ${language}`);
+      }
+      await page.click('button[name=do][value=refuse]');
+      await page.waitForSelector('[data-ended=refused]');
+      await look(page, `${size} refused ru`);
+    });
+  }
 }
 
 await runAll();

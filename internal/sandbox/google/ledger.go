@@ -258,6 +258,14 @@ func (p *Peer) fill(ctx context.Context, customer string) error {
 	}, nil)
 }
 
+// ownPage asks for the page on which a customer of the integrator's sees what waits
+// for them, as its merchant can.
+func (p *Peer) ownPage(ctx context.Context, customer, back string) (string, error) {
+	var link struct{ URL string }
+	err := p.api(ctx, http.MethodPost, p.opts.Integrator.API+"/v1/customers/"+url.PathEscape(customer)+"/page", p.opts.Integrator.APIKey, map[string]any{"return_url": back}, &link)
+	return link.URL, err
+}
+
 // signedMicros reads an amount as the API writes it: "45.00", "-0.5".
 func signedMicros(text string) (int64, error) {
 	digits, below := strings.CutPrefix(text, "-")

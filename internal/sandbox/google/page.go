@@ -423,3 +423,13 @@ func (p *Peer) pressFill(r *http.Request) (says, to string) {
 	}
 	return "Aorta's merchant has given " + r.PostForm.Get("customer") + " ₹2,000.00.", to
 }
+
+// pressOwn leads to a customer's page at the integrator's, where purchases wait.
+func (p *Peer) pressOwn(r *http.Request) (says, to string) {
+	back := "/google/store" + of(r.PostForm.Get("user"))
+	address, err := p.ownPage(r.Context(), r.PostForm.Get("customer"), p.opts.Own()+back)
+	if err != nil {
+		return err.Error(), back
+	}
+	return "", address
+}
