@@ -11,6 +11,9 @@ import (
 func (m *Model) Committed(c Commit) {
 	m.moved, m.ahead = nil, c.Transfers
 	fresh := map[string]bool{}
+	for _, r := range c.Restrictions {
+		m.restrictedNow[r.Customer] = true
+	}
 	for _, l := range c.Limits {
 		m.setLimit(l)
 	}

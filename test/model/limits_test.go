@@ -14,14 +14,31 @@ type saver struct {
 	begun map[string]int64 // seconds
 }
 
-// limit is asked for and written. raise: it waits.
-func (s *saver) limit(minor, at int64, raise bool) {
+// limit is asked for and written, by the commit of those restrictions. raise: it waits.
+func (s *saver) limit(minor, at int64, raise bool, steps ...model.Restriction) {
 	l := model.Limit{Kind: "deposit", Customer: "c", Period: "day", Currency: "INR", Minor: minor}
 	s.m.LimitAsked(l)
 	written := l
 	written.AtUS, written.Raise = at*second, raise
-	s.m.Committed(model.Commit{Limits: []model.Limit{written}})
+	s.m.Committed(model.Commit{Limits: []model.Limit{written}, Restrictions: steps})
 	s.m.LimitAnswered(l)
+}
+
+// restriction is a step that the house has asked for.
+func (s *saver) restriction(at int64, lifted bool) model.Restriction {
+	r := model.Restriction{Customer: "c", Type: "operator_excluded", Lifted: lifted, AtUS: at * second}
+	s.m.RestrictionAsked(r.Customer, r.Type, lifted)
+	return r
+}
+
+// restricted is a commit of such a step.
+func (s *saver) restricted(at int64, lifted bool) {
+	s.m.Committed(model.Commit{Restrictions: []model.Restriction{s.restriction(at, lifted)}})
+}
+
+// confirm has a raise hold that has waited for as long as the rules want, which is no time.
+func (s *saver) confirm(minor, at int64) {
+	s.m.Committed(model.Commit{Limits: []model.Limit{{Kind: "deposit", Customer: "c", Period: "day", Currency: "INR", Minor: minor, AtUS: at * second, Confirmed: true}}})
 }
 
 func (s *saver) row(name, status string, minor, at int64) model.Payment {
@@ -106,6 +123,16 @@ func TestLimits(t *testing.T) {
 			s.limit(50, 4, false)
 			s.limit(80, 5, true)
 		}},
+		{name: "raised by the commit that lets them in", story: func(s *saver) {
+			s.limit(100, 1, false)
+			s.restricted(2, false)
+			s.limit(200, 3, true, s.restriction(3, true))
+		}},
+		{name: "raised by a commit that excludes them and lets them in", story: func(s *saver) {
+			s.limit(100, 1, false)
+			s.limit(200, 3, true, s.restriction(3, false), s.restriction(3, true))
+			s.confirm(200, 3)
+		}},
 		{name: "lowered before it came", story: func(s *saver) {
 			s.begin("a", 60, 2)
 			s.limit(50, 3, false)
@@ -150,6 +177,18 @@ func TestLimits(t *testing.T) {
 			s.limit(100, 1, false)
 			s.limit(101, 2, false)
 		}},
+		{name: "raised while they are excluded", want: "raises a limit while operator_excluded", story: func(s *saver) {
+			s.limit(100, 1, false)
+			s.restricted(2, false)
+			s.limit(200, 3, true)
+		}},
+		{name: "confirmed though an exclusion ended it", want: "is raised from 100 to 200", story: func(s *saver) {
+			s.limit(100, 1, false)
+			s.limit(200, 2, true)
+			s.restricted(3, false)
+			s.restricted(4, true)
+			s.confirm(200, 5)
+		}},
 		{name: "a lower one waits", want: "goes from 100 to 99", story: func(s *saver) {
 			s.limit(100, 1, false)
 			s.limit(99, 2, true)
@@ -175,7 +214,7 @@ func TestLimits(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := &saver{begun: map[string]int64{}, m: model.New(model.Settings{Merchant: "1", Wallet: true, Late: "refund", LimitUS: 1800 * second})}
+			s := &saver{begun: map[string]int64{}, m: model.New(model.Settings{Merchant: "1", Wallet: true, Late: "refund", LimitUS: 1800 * second, Rules: &model.Rules{ConfirmUS: 3600 * second}})}
 			tt.story(s)
 			wrong := s.m.Wrong()
 			switch {

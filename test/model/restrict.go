@@ -55,7 +55,6 @@ func (m *Model) restrict(r Restriction) {
 	if !r.Linked && !asked || r.Linked && !m.likeAnother(r) {
 		m.fault("%s of %s: lifted %t, linked %t, and nobody asked for it (limits 1.3)", r.Type, r.Customer, r.Lifted, r.Linked)
 	}
-	m.restrictedNow[r.Customer] = true
 	m.restrictionsMade[Restriction{Customer: r.Customer, Type: r.Type, Lifted: r.Lifted}] = true
 	at := slices.IndexFunc(m.restraints[r.Customer], func(x restraint) bool { return x.typ == r.Type })
 	switch {
@@ -78,7 +77,7 @@ func (m *Model) restrict(r Restriction) {
 	}
 	m.made["restriction: "+r.Type]++
 	for k, b := range m.limits {
-		if k.customer == r.Customer {
+		if k.customer == r.Customer && b.askedUS < r.AtUS { // what the same commit asks for may be asked after it was lifted again
 			b.asked = 0
 		}
 	}
