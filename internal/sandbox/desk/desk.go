@@ -179,7 +179,7 @@ type Desk[O Operation] struct {
 	clock   func() time.Time
 	hooks   Hooks[O]
 	client  *http.Client
-	held    chan struct{}
+	held    *Waits
 	stop    context.CancelFunc // ends notifications under way
 	stopped context.Context    // done once Close was called
 	running sync.WaitGroup
@@ -189,8 +189,9 @@ type Desk[O Operation] struct {
 
 // New makes a desk. Feed it its past with Keep, then call Start.
 func New[O Operation](clock func() time.Time, hooks Hooks[O], opts Options) *Desk[O] {
-	d := &Desk[O]{opts: opts.withDefaults(), clock: clock, hooks: hooks, held: make(chan struct{}, maxHeld)}
+	d := &Desk[O]{opts: opts.withDefaults(), clock: clock, hooks: hooks}
 	d.stopped, d.stop = context.WithCancel(context.Background())
+	d.held = NewWaits(maxHeld, d.stopped.Done())
 	d.agenda.init()
 	d.client = &http.Client{
 		Transport: d.opts.Transport,
@@ -553,36 +554,16 @@ func (d *Desk[O]) post(url string, l Letter) (status int, err error) {
 // The answers of a provider that is told to misbehave. None of these needs the
 // lock, nor may it be held.
 
-// hold waits, at most as long as the client and the desk do. It reports false
-// when it could not wait to the end.
-func (d *Desk[O]) hold(r *http.Request, long time.Duration) bool {
-	select {
-	case d.held <- struct{}{}:
-		defer func() { <-d.held }()
-	default:
-		return false // beyond maxHeld
-	}
-	timer := time.NewTimer(long)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-r.Context().Done():
-	case <-d.stopped.Done():
-	}
-	return false
-}
-
 // Unanswered holds the connection and then cuts it without a byte.
 func (d *Desk[O]) Unanswered(r *http.Request, f *Fate) {
-	d.hold(r, OrElse(f.Delay, d.opts.HoldFor))
+	d.held.Hold(r, OrElse(f.Delay, d.opts.HoldFor))
 	panic(http.ErrAbortHandler) // net/http's way to drop a connection
 }
 
 // Crash answers a request as a broken server does.
 func (d *Desk[O]) Crash(w http.ResponseWriter, r *http.Request, rule fault.Rule) {
 	if rule.Delay > 0 {
-		d.hold(r, rule.Delay)
+		d.held.Hold(r, rule.Delay)
 	}
 	http.Error(w, "Internal Server Error", http.StatusInternalServerError)
 }
@@ -590,6 +571,6 @@ func (d *Desk[O]) Crash(w http.ResponseWriter, r *http.Request, rule fault.Rule)
 // Drag delays an answer about an operation on which "slow" fell.
 func (d *Desk[O]) Drag(r *http.Request, f *Fate) {
 	if f.Next == fault.Slow {
-		d.hold(r, OrElse(f.Delay, d.opts.SlowFor))
+		d.held.Hold(r, OrElse(f.Delay, d.opts.SlowFor))
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
 )
 
@@ -77,9 +78,12 @@ type Peer struct {
 	book     book
 	log      wire
 	pageSize atomic.Int64 // of a statement's details, at most
-	stopped  context.Context
-	stop     context.CancelFunc
+	held     *desk.Waits
+	stop     context.CancelFunc // lets go of what is held
 }
+
+// maxHeld bounds the answers that are held back at once.
+const maxHeld = 1_024
 
 // New makes a Google. clock gives the present time.
 func New(clock func() time.Time, opts Options) (*Peer, error) {
@@ -92,8 +96,8 @@ func New(clock func() time.Time, opts Options) (*Peer, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	opts.CallTimeout, opts.SlowFor = orElse(opts.CallTimeout, 20*time.Second), orElse(opts.SlowFor, 2*time.Second)
-	opts.HoldFor = orElse(opts.HoldFor, time.Minute)
+	opts.CallTimeout, opts.SlowFor = desk.OrElse(opts.CallTimeout, 20*time.Second), desk.OrElse(opts.SlowFor, 2*time.Second)
+	opts.HoldFor = desk.OrElse(opts.HoldFor, time.Minute)
 	if opts.Transport == nil {
 		opts.Transport = &http.Transport{
 			DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: opts.Roots},
@@ -105,7 +109,8 @@ func New(clock func() time.Time, opts Options) (*Peer, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	p.pageSize.Store(maxEvents)
-	p.stopped, p.stop = context.WithCancel(context.Background())
+	stopped, stop := context.WithCancel(context.Background())
+	p.held, p.stop = desk.NewWaits(maxHeld, stopped.Done()), stop
 	p.routes()
 	return p, nil
 }
@@ -139,24 +144,6 @@ func (p *Peer) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHT
 func (p *Peer) Close() {
 	p.stop()
 	p.client.CloseIdleConnections()
-}
-
-// hold waits, at most as long as the client and this Google do.
-func (p *Peer) hold(r *http.Request, long time.Duration) {
-	timer := time.NewTimer(long)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.Context().Done():
-	case <-p.stopped.Done():
-	}
-}
-
-func orElse(d, usual time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return usual
 }
 
 func (p *Peer) random(n int) []byte {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/fault"
 )
 
@@ -142,7 +143,7 @@ func (p *Peer) fail(w http.ResponseWriter, r *http.Request, rule fault.Rule, e *
 		return true
 	}
 	if rule.Next == fault.Slow {
-		p.hold(r, orElse(rule.Delay, p.opts.SlowFor))
+		p.held.Hold(r, desk.OrElse(rule.Delay, p.opts.SlowFor))
 	}
 	return false
 }
@@ -177,7 +178,7 @@ func (p *Peer) reply(w http.ResponseWriter, r *http.Request, rule fault.Rule, st
 	}
 	if rule.Next == fault.Timeout {
 		e.Trouble = "done, and the answer held back, as the control door wished"
-		p.hold(r, orElse(rule.Delay, p.opts.HoldFor))
+		p.held.Hold(r, desk.OrElse(rule.Delay, p.opts.HoldFor))
 		panic(http.ErrAbortHandler) // net/http's way to drop a connection
 	}
 	w.Header().Set("Content-Type", contentType)

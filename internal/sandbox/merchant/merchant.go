@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"aorta/internal/sandbox/desk"
 	"aorta/internal/sandbox/ecommpay"
 	"aorta/internal/sandbox/fault"
 )
@@ -60,7 +61,7 @@ type Merchant struct {
 	opts   Options
 	clock  func() time.Time
 	mux    *http.ServeMux
-	held   chan struct{}
+	held   *desk.Waits
 	closed chan struct{}
 	once   sync.Once
 
@@ -145,8 +146,9 @@ func New(secret string, clock func() time.Time, opts Options) (*Merchant, error)
 	}
 	m := &Merchant{
 		secret: secret, opts: opts, clock: clock, mux: http.NewServeMux(),
-		held: make(chan struct{}, maxHeld), closed: make(chan struct{}), index: make(map[string][]int64), hookKeys: make(map[string][]string),
+		closed: make(chan struct{}), index: make(map[string][]int64), hookKeys: make(map[string][]string),
 	}
+	m.held = desk.NewWaits(maxHeld, m.closed)
 	m.mux.HandleFunc("POST /merchant/callback", m.receive)
 	m.mux.HandleFunc("/merchant/followed", m.followed)
 	m.mux.HandleFunc("GET /merchant/callbacks", m.list)
@@ -216,7 +218,7 @@ func (m *Merchant) reply(w http.ResponseWriter, r *http.Request, rule fault.Rule
 		pause = m.opts.SlowFor
 	}
 	if pause > 0 {
-		m.hold(r, pause)
+		m.held.Hold(r, pause)
 	}
 	switch status {
 	case 0:
@@ -225,23 +227,6 @@ func (m *Merchant) reply(w http.ResponseWriter, r *http.Request, rule fault.Rule
 		w.Header().Set("Location", "/merchant/followed")
 	}
 	w.WriteHeader(status)
-}
-
-// hold waits, at most as long as the caller and the merchant do.
-func (m *Merchant) hold(r *http.Request, d time.Duration) {
-	select {
-	case m.held <- struct{}{}:
-		defer func() { <-m.held }()
-	default:
-		return // beyond maxHeld
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.Context().Done():
-	case <-m.closed:
-	}
 }
 
 // lines writes a header as "Name: value" lines in order of their names.

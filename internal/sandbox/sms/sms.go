@@ -71,7 +71,7 @@ type Simulator struct {
 	clock    func() time.Time
 	mux      *http.ServeMux
 	accounts map[string]string // SID → key
-	held     chan struct{}
+	held     *desk.Waits
 	closed   chan struct{}
 	once     sync.Once
 
@@ -107,9 +107,9 @@ func New(accounts []Account, clock func() time.Time, opts Options) (*Simulator, 
 	opts.SlowFor = desk.OrElse(opts.SlowFor, 2*time.Second)
 	opts.HoldFor = desk.OrElse(opts.HoldFor, time.Minute)
 	s := &Simulator{
-		opts: opts, clock: clock, mux: http.NewServeMux(), accounts: make(map[string]string, len(accounts)),
-		held: make(chan struct{}, maxHeld), closed: make(chan struct{}),
+		opts: opts, clock: clock, mux: http.NewServeMux(), accounts: make(map[string]string, len(accounts)), closed: make(chan struct{}),
 	}
+	s.held = desk.NewWaits(maxHeld, s.closed)
 	for _, a := range accounts {
 		switch {
 		case a.SID == "" || a.Key == "":
@@ -251,10 +251,10 @@ func (s *Simulator) bring(w http.ResponseWriter, r *http.Request, m Message, acc
 	}
 	switch {
 	case rule.Next == fault.Timeout:
-		s.hold(r, desk.OrElse(rule.Delay, s.opts.HoldFor))
+		s.held.Hold(r, desk.OrElse(rule.Delay, s.opts.HoldFor))
 		panic(http.ErrAbortHandler) // net/http's way to drop a connection
 	case rule.Next == fault.Slow:
-		s.hold(r, desk.OrElse(rule.Delay, s.opts.SlowFor))
+		s.held.Hold(r, desk.OrElse(rule.Delay, s.opts.SlowFor))
 	}
 	reply(w, http.StatusCreated, sent{
 		SID: m.SID, AccountSID: account, Status: "queued", To: m.To, From: m.From, Body: m.Text, NumSegments: strconv.Itoa(segments(m.Text)),
@@ -273,23 +273,6 @@ func segments(text string) int {
 		return 1
 	}
 	return (units + many - 1) / many
-}
-
-// hold waits, at most as long as the caller and the simulator do.
-func (s *Simulator) hold(r *http.Request, d time.Duration) {
-	select {
-	case s.held <- struct{}{}:
-		defer func() { <-s.held }()
-	default:
-		return // beyond maxHeld
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.Context().Done():
-	case <-s.closed:
-	}
 }
 
 func (s *Simulator) keep(m Message) error {
