@@ -79,6 +79,7 @@ const other = "other"
 // world is a door with two integrations, and the Google of each.
 type world struct {
 	door        *google.Door
+	options     google.Options
 	google, not *pgp.Ring // of "main", and of other
 	log         *bytes.Buffer
 	house       *house
@@ -98,13 +99,14 @@ func newWorld(t testing.TB) world {
 	theirs, strange := key(t, "google-side-secret.asc"), key(t, "unknown-signer-secret.asc")
 	w := world{google: ring(t, theirs, ours), not: ring(t, strange, next), log: &bytes.Buffer{}, house: newHouse(t, book.NewMemory())}
 	us, others := ring(t, ours, theirs), ring(t, next, strange)
-	w.door = google.New(google.Options{
+	w.options = google.Options{
 		Integrations: []google.Hosted{
 			{Integration: integration("main"), Ring: func() *pgp.Ring { return us }},
 			{Integration: integration(other), Ring: func() *pgp.Ring { return others }},
 		},
 		Wallets: w.house.flows, Now: func() time.Time { return now }, Random: rand.Reader, Server: "aorta 0.1", Log: slog.New(slog.NewJSONHandler(w.log, nil)),
-	})
+	}
+	w.door = google.New(w.options)
 	return w
 }
 

@@ -631,7 +631,11 @@ func (p *Page) prove(w http.ResponseWriter, r *http.Request, h Hosted, s session
 		CustomerID: s.Person.CustomerID, How: s.Person.How, Lasts: h.ProofTime,
 	})
 	switch {
-	case errors.Is(err, flow.ErrProofTaken), errors.Is(err, flow.ErrHeld):
+	case errors.Is(err, flow.ErrHeld): // they may sign in to another wallet, or go back
+		p.opts.Log.InfoContext(r.Context(), "nothing is proved", "integration", h.Name, "error", err)
+		s.Person, s.Memory, s.Problem = Person{}, "", "on_hold"
+		return p.goOn(w, h, s)
+	case errors.Is(err, flow.ErrProofTaken):
 		p.opts.Log.InfoContext(r.Context(), "nothing is proved", "integration", h.Name, "error", err)
 		return p.answer(w, h, s, RedirectFailed)
 	case err != nil:

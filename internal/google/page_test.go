@@ -383,10 +383,13 @@ func TestPageHolds(t *testing.T) {
 			b.answered("100", success)
 			continue
 		}
-		b.answered("202", failed)
+		b.follow().shows(http.StatusOK, "This wallet cannot be linked at the moment.", `name="password"`)
 		if _, found := l.proof("rdr-77"); found {
 			t.Errorf("who is %s is proved", r)
 		}
+		b.press("cancel").answered("201", `{"requestId":"rdr-77","authenticationResult":{"cancelled":{}}}`)
+		b = l.browser().open(l.redirect(asked)).press("signin", "name", "c1", "password", "right").press("link").follow()
+		b.press("signin", "name", "c2", "password", "right").press("link").answered("100", success)
 	}
 }
 
