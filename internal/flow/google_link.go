@@ -6,7 +6,6 @@ import (
 
 	"aorta/internal/book"
 	"aorta/internal/fop"
-	"aorta/internal/id"
 	"aorta/internal/payment"
 )
 
@@ -47,14 +46,17 @@ func (f *Flows) LinkWallet(ctx context.Context, l Linking) (fop.Call, error) {
 	if !f.book.SameHome(byToken.Bucket, by.bucket()) || !f.book.SameHome(byName.Bucket, by.bucket()) {
 		return fop.Call{}, errTwoHomes
 	}
+	newID := fop.LinkID(by.bucket(), l.Integration, l.Association)
 	hint := func(p *book.Page) {
 		by.hint(p)
 		p.Refs.Get(byToken)
 		p.Refs.Get(byName)
+		p.Associations.Get(newID)
 	}
 	return f.once(ctx, l.GoogleCall, "google.associate", by.bucket(), hint, func(p *book.Page, c *fop.Call) (Answered, error) {
 		_, token := p.Refs.Get(byToken)
 		_, name := p.Refs.Get(byName)
+		p.Associations.Get(newID) // it is not there, unless its name is
 		if token || name {
 			return Answered{}, ErrTokenTaken
 		}
@@ -62,10 +64,10 @@ func (f *Flows) LinkWallet(ctx context.Context, l Linking) (fop.Call, error) {
 		switch {
 		case err != nil:
 			return Answered{}, err
-		case !which.IsZero() && !by.proof.IsZero():
-			return Answered{}, ErrNoProof // they have authenticated for another link
-		case !which.IsZero():
+		case !which.IsZero() && by.proof.IsZero():
 			return Answered{}, ErrNoCode
+		case !which.IsZero() && which != newID:
+			return Answered{}, ErrNoProof // they have authenticated for another link
 		}
 		row, ok := p.Customers.Get(who)
 		if !ok {
@@ -88,13 +90,13 @@ func (f *Flows) LinkWallet(ctx context.Context, l Linking) (fop.Call, error) {
 			return Answered{}, nil
 		}
 		link := fop.Association{
-			ID: id.Association(p.Mint()), Customer: who, Prev: mine.Newest, Call: c.ID, Integration: l.Integration, Name: l.Association,
+			ID: newID, Customer: who, Prev: mine.Newest, Call: c.ID, Integration: l.Integration, Name: l.Association,
 			Token: sealed, TokenHash: hash, Account: who.String(), State: fop.AssociationActive, ExpiresUS: terms.expires(p),
 			CreatedUS: p.NowUS(), ChangedUS: p.NowUS(),
 		}
 		c.Association = link.ID
 		mine.Newest, mine.Open, mine.ChangedUS = link.ID, mine.Open+1, p.NowUS()
-		p.Associations.New(link)
+		p.Associations.Put(link)
 		p.Linked.Put(mine)
 		p.Refs.Put(payment.Ref{RefKey: byToken, Target: link.ID.Raw()})
 		p.Refs.Put(payment.Ref{RefKey: byName, Target: link.ID.Raw()})

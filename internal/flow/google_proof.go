@@ -19,7 +19,7 @@ type Proving struct {
 	Project     project.Project
 	Integration string
 	RequestID   string // of the redirect: the name of the proof
-	Association string // associationId that the redirect named; empty: none
+	Association string // associationId that the redirect named, of a link that may not be there yet; empty: none
 	CustomerID  string // the merchant's name of who has signed in
 	How         string // "password", "passkey", "operator"
 	Lasts       time.Duration
@@ -50,6 +50,10 @@ func (f *Flows) Prove(ctx context.Context, g Proving) (fop.Proof, error) {
 	case known && link.Customer != who:
 		return fop.Proof{}, ErrProofTaken
 	}
+	of := link.ID // the link that is proved for
+	if !known && g.Association != "" {
+		of = fop.LinkID(who.Bucket(), g.Integration, g.Association)
+	}
 	key := f.book.RefKey(fop.ProofScope(g.Integration), g.RequestID)
 	own := f.book.SameHome(key.Bucket, who.Bucket())
 	var reserved id.Proof
@@ -70,12 +74,12 @@ func (f *Flows) Prove(ctx context.Context, g Proving) (fop.Proof, error) {
 			if own {
 				p.Refs.Get(key)
 			}
-			if known {
-				p.Associations.Get(link.ID)
+			if !of.IsZero() {
+				p.Associations.Get(of)
 			}
 		},
 		Decide: func(p *book.Page) (fop.Proof, error) {
-			return prove(p, g, who, link.ID, key, own, reserved)
+			return prove(p, g, who, of, key, own, reserved)
 		},
 	})
 }
@@ -107,7 +111,7 @@ func prove(p *book.Page, g Proving, who id.Customer, link id.Association, key pa
 		return fop.Proof{}, ErrHeld
 	}
 	if !link.IsZero() {
-		if a, there := p.Associations.Get(link); !there || a.State == fop.AssociationClosed {
+		if a, there := p.Associations.Get(link); there && a.State == fop.AssociationClosed {
 			return fop.Proof{}, ErrProofTaken
 		}
 	}

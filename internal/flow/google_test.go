@@ -268,6 +268,22 @@ func TestLinkingAWallet(t *testing.T) {
 		s.fails("a proof that there is not", c, err, flow.ErrNoProof)
 		c, err = s.link("l2", shopToken+"2", "assoc_2", s.proves("ann", "r2", first.Association))
 		s.fails("a proof for another link", c, err, flow.ErrNoProof)
+		// Of a link that is about to be made, too, the redirect's is the only one.
+		if _, err := s.flows.Prove(t.Context(), flow.Proving{
+			Project: s.terms.Project, Integration: "main", RequestID: "r2b", Association: "assoc_9", CustomerID: "ann", How: "password", Lasts: time.Minute,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		named := flow.Evidence{RequestID: "r2b"}
+		c, err = s.link("l9", shopToken+"9", "assoc_8", named)
+		s.fails("another associationId than the redirect's", c, err, flow.ErrNoProof)
+		c, err = s.flows.RefreshLink(t.Context(), flow.Refreshing{GoogleCall: s.call(fop.RefreshToken, "f9", "f9"), Token: shopToken, Evidence: named})
+		s.fails("a refresh of another link than the redirect's", c, err, flow.ErrNoProof)
+		ninth, err := s.link("l9", shopToken+"9", "assoc_9", named)
+		s.result("the redirect's", ninth, err, fop.Success)
+		if ninth.Association != fop.LinkID(ann.Bucket(), "main", "assoc_9") {
+			t.Errorf("the link is %s", ninth.Association)
+		}
 		fresh := s.proves("ann", "r3", id.Association{})
 		c, err = s.link("l2", shopToken, "assoc_2", fresh)
 		s.fails("a token that is taken", c, err, flow.ErrTokenTaken)
@@ -276,7 +292,7 @@ func TestLinkingAWallet(t *testing.T) {
 		// The same name, which was refused, is judged anew.
 		second, err := s.link("l2", shopToken+"2", "assoc_2", fresh)
 		s.result("after it was refused", second, err, fop.Success)
-		if row, _, _ := db.Linked(t.Context(), fop.LinkedID(ann)); row.Open != 2 || row.Newest != second.Association {
+		if row, _, _ := db.Linked(t.Context(), fop.LinkedID(ann)); row.Open != 3 || row.Newest != second.Association {
 			t.Errorf("ann has %+v of links", row)
 		}
 

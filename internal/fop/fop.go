@@ -156,6 +156,12 @@ type Association struct {
 	CreatedUS, ChangedUS int64
 }
 
+// LinkID is the id of the link that is made in a bucket under Google's public name: so a
+// proof can be of a link that is about to be made. Links of before have other ids.
+func LinkID(b id.Bucket, integration, associationID string) id.Association {
+	return id.Association(id.Derive(b, "link", integration, associationID))
+}
+
 // AssociationState is where a link stands. That its token has expired is no state: time
 // alone says it, and a refresh ends it.
 type AssociationState string
@@ -230,7 +236,7 @@ func SpentID(a id.Association) id.Raw { return id.Derive(a.Bucket(), "spent", st
 type Proof struct {
 	ID          id.Proof
 	Customer    id.Customer
-	Association id.Association // that the redirect named; zero: none
+	Association id.Association // that the redirect named, as LinkID has it if there was none yet; zero: it named none
 	Call        id.Call        // that used it up
 
 	Integration string
