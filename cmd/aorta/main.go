@@ -26,18 +26,19 @@ import (
 type commands struct {
 	LogLevel slog.Level `help:"Log level: debug, info, warn, error." default:"warn" env:"AORTA_LOG_LEVEL"`
 
-	Demo      demoCmd      `cmd:"" help:"Everything on one machine: platform, sandbox PSPs, a demo merchant with a shop."`
-	Serve     serveCmd     `cmd:"" help:"The platform, by a configuration file."`
-	Migrate   migrateCmd   `cmd:"" help:"Bring the database's schema up to date, and end."`
-	Verify    verifyCmd    `cmd:"" help:"Check every invariant of the stored money. Exit 0 only if all hold."`
-	Doctor    doctorCmd    `cmd:"" help:"Say whether this machine, configuration and database are fit to serve."`
-	Replay    replayCmd    `cmd:"" help:"Send callbacks or apply notifications once more, by the running server's ops listener."`
-	Keys      keysCmd      `cmd:"" help:"Make, list, rotate and revoke API keys, by the running server's ops listener; keys google: those of Google integrations, in their files."`
-	Operators operatorsCmd `cmd:"" help:"Make, list, confirm and revoke operators, by the running server's ops listener."`
-	Audit     auditCmd     `cmd:"" help:"Check or print the log of what operators did."`
-	Rules     rulesCmd     `cmd:"" help:"Check a rules file of a licensed project."`
-	Sandbox   sandboxCmd   `cmd:"" help:"The other side alone: PSP simulators and a demo merchant, in a process of their own."`
-	Bench     benchCmd     `cmd:"" help:"Measure the core, or payments end to end."`
+	Demo       demoCmd       `cmd:"" help:"Everything on one machine: platform, sandbox PSPs, a demo merchant with a shop."`
+	Serve      serveCmd      `cmd:"" help:"The platform, by a configuration file."`
+	Migrate    migrateCmd    `cmd:"" help:"Bring the database's schema up to date, and end."`
+	Verify     verifyCmd     `cmd:"" help:"Check every invariant of the stored money. Exit 0 only if all hold."`
+	Doctor     doctorCmd     `cmd:"" help:"Say whether this machine, configuration and database are fit to serve."`
+	Replay     replayCmd     `cmd:"" help:"Send callbacks or apply notifications once more, by the running server's ops listener."`
+	Keys       keysCmd       `cmd:"" help:"Make, list, rotate and revoke API keys, by the running server's ops listener; keys google: those of Google integrations, in their files."`
+	Operators  operatorsCmd  `cmd:"" help:"Make, list, confirm and revoke operators, by the running server's ops listener."`
+	Statements statementsCmd `cmd:"" help:"List Google's statements, show them and decide about them, by the running server's ops listener."`
+	Audit      auditCmd      `cmd:"" help:"Check or print the log of what operators did."`
+	Rules      rulesCmd      `cmd:"" help:"Check a rules file of a licensed project."`
+	Sandbox    sandboxCmd    `cmd:"" help:"The other side alone: PSP simulators and a demo merchant, in a process of their own."`
+	Bench      benchCmd      `cmd:"" help:"Measure the core, or payments end to end."`
 }
 
 // streams are where a verb writes.
