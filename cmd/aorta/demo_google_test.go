@@ -14,15 +14,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"aorta/internal/operator"
 	peer "aorta/internal/sandbox/google"
 )
 
-// googleDemo runs a demo that has Google; without gpg the test is skipped.
-func googleDemo(t *testing.T, more ...string) (d ready, data string) {
+// needsGPG skips a test where there is no gpg; in `make test` that is a failure.
+func needsGPG(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("gpg"); err != nil {
 		if os.Getenv("AORTA_TEST_ALL") != "" {
@@ -30,6 +32,12 @@ func googleDemo(t *testing.T, more ...string) (d ready, data string) {
 		}
 		t.Skip(err)
 	}
+}
+
+// googleDemo runs a demo that has Google.
+func googleDemo(t *testing.T, more ...string) (d ready, data string) {
+	t.Helper()
+	needsGPG(t)
 	data = filepath.Join(t.TempDir(), "data")
 	return demoAt(t, data, more...), data
 }
@@ -186,9 +194,7 @@ func TestDemoGoogleEcho(t *testing.T) {
 // for each that has gone.
 func TestDemoKeysStay(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("gpg"); err != nil && os.Getenv("AORTA_TEST_ALL") == "" {
-		t.Skip(err)
-	}
+	needsGPG(t)
 	data := filepath.Join(t.TempDir(), strings.Repeat("long-", 20)) // longer than a socket's path may be
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		t.Fatal(err)
@@ -426,5 +432,242 @@ func TestDemoGooglePurchasesThatWait(t *testing.T) {
 	stands("confirmed too late", "declined", "RISK_DECLINED", "₹1,801.00", "₹199.00")
 	if out, log, err := aorta(t, "verify", "--data", data, "--live"); err != nil {
 		t.Errorf("verify: %v %s%s", err, out, log)
+	}
+}
+
+// says presses a button of the sandbox's Google by a script, and gives what it answers.
+func says(t *testing.T, d ready, button string, form url.Values) string {
+	t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.PostForm(d.Sandbox+"/google/"+button, form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	to, err := resp.Location()
+	if err != nil {
+		t.Fatalf("%s answers %d: %v", button, resp.StatusCode, err)
+	}
+	return to.Query().Get("says")
+}
+
+// calls calls an API of the demo's, and reads its answer.
+func calls(t *testing.T, method, address, token, body string, into any) {
+	t.Helper()
+	r, err := http.NewRequest(method, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Idempotency-Key", t.Name())
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode == http.StatusOK {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s = %d %s, %v", method, address, resp.StatusCode, text, err)
+	}
+}
+
+// TestDemoGoogleStatementsThatDiffer: a fee that is not the contract's is compared once
+// more, accepted by two and paid; an amount that is not ours is disputed. The books agree
+// at each step.
+func TestDemoGoogleStatementsThatDiffer(t *testing.T) {
+	t.Parallel()
+	d, data := googleDemo(t)
+	client := browser(t)
+	wallet := linkWallet(t, client, d)
+	var finance []string
+	for _, o := range d.Operators {
+		if slices.Contains(o.Roles, operator.Finance) {
+			finance = append(finance, o.Token)
+		}
+	}
+	token := finance[0]
+	// by says something by the verb, as one of finance.
+	by := func(who int, args ...string) string {
+		t.Helper()
+		out, _, err := aorta(t, append(append([]string{"statements"}, args...), "--ops", d.Ops, "--token", finance[who])...)
+		if err != nil {
+			t.Fatalf("aorta statements %v: %v", args, err)
+		}
+		return out
+	}
+	type statement struct {
+		ID      string
+		Name    string `json:"statement_id"`
+		State   string
+		Changed time.Time `json:"changed_at"`
+		Found   struct{ Classes map[string]int }
+	}
+	// stands waits until the newest statement is so, and shows it.
+	stands := func(what, state string, after time.Time) (s statement) {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			var list struct{ Statements []statement }
+			calls(t, http.MethodGet, d.Ops+"/admin/statements", token, "", &list)
+			if len(list.Statements) > 0 {
+				s = list.Statements[len(list.Statements)-1]
+			}
+			if s.State == state && s.Changed.After(after) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: the newest statement is %+v, want %s after %s", what, s, state, after)
+			}
+		}
+		calls(t, http.MethodGet, d.Ops+"/admin/statements/"+s.ID, token, "", &s)
+		if _, page := fetched(t, d.Sandbox+"/google/remittance"); !strings.Contains(page, `data-there="`+state+`"`) || !strings.Contains(page, `data-agrees="yes"`) {
+			t.Errorf("%s: Google's page is %s", what, page)
+		}
+		return s
+	}
+	// presses presses a button of the newest statement's, and gives what the page then says.
+	presses := func(button string, more url.Values) string {
+		t.Helper()
+		at, err := url.Parse(d.Sandbox + "/google/remittance")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, page := fetched(t, at.String())
+		at, _ = press(t, client, at, page, button, more)
+		return at.Query().Get("says")
+	}
+	agree := func(what string) {
+		t.Helper()
+		if got := presses(`value="`+what+`"`, url.Values{"what": {what}}); !strings.HasPrefix(got, "Done at Aorta") {
+			t.Fatalf("%s: %s", what, got)
+		}
+	}
+	period := func(wrong string) statement {
+		t.Helper()
+		if got := says(t, d, "buy", url.Values{"wallet": {wallet}, "good": {"film"}}); !strings.HasSuffix(got, ": bought.") {
+			t.Fatalf("the film: %s", got)
+		}
+		if got := says(t, d, "period", url.Values{"wrong": {wrong}}); !strings.Contains(got, "received by Aorta") {
+			t.Fatalf("the end of the period: %s", got)
+		}
+		return stands(wrong, "mismatch", time.Time{})
+	}
+
+	s := period("wrong_fee")
+	if len(s.Found.Classes) != 1 || s.Found.Classes["FEE_DIFF"] != 1 {
+		t.Errorf("a fee of 1.00 too much is found as %v", s.Found.Classes)
+	}
+	agree("recheck")
+	s = stands("compared again", "mismatch", s.Changed)
+	if len(s.Found.Classes) != 1 || s.Found.Classes["FEE_DIFF"] != 1 {
+		t.Errorf("compared again, a fee of 1.00 too much is found as %v", s.Found.Classes)
+	}
+	agree("accept")
+	s = stands("accepted as it is", "accepted", s.Changed)
+	if out := by(0, "pay", s.ID, "--note", "it is right"); strings.Contains(out, `"state":"resolved"`) {
+		t.Errorf("one alone agrees to an order: %s", out)
+	}
+	if out := by(1, "pay", s.ID, "--note", "it is right"); !strings.Contains(out, `"state":"resolved"`) {
+		t.Errorf("two agree to an order: %s", out)
+	}
+	if out := by(0, "order", s.ID, "--csv"); !strings.HasPrefix(out, "direction,amount,") || !strings.Contains(out, "\nto_google,191.95,INR,"+s.Name) {
+		t.Errorf("the order is %s", out)
+	}
+	if out := by(0, "lines", s.ID); !strings.Contains(out, `"differs":["FEE_DIFF"]`) {
+		t.Errorf("its lines are %s", out)
+	}
+	by(0, "paid", s.ID, "--reference", "UTR-1", "--note", "the bank says so")
+	s = stands("paid", "paid", s.Changed)
+	if out := by(0, "list", "--state", "paid"); !strings.Contains(out, s.ID) {
+		t.Errorf("what is paid is %s", out)
+	}
+
+	first := s.ID
+	s = period("wrong_amount")
+	if s.ID == first || s.Found.Classes["AMOUNT_DIFF"] != 1 || s.Found.Classes["FEE_DIFF"] != 1 {
+		t.Errorf("an amount of 1.00 too much is found as %v in %s", s.Found.Classes, s.ID)
+	}
+	agree("dispute")
+	s = stands("disputed", "disputed", s.Changed)
+	if got := says(t, d, "agree", url.Values{"statement": {s.Name}, "what": {"accept"}}); strings.HasPrefix(got, "Done at Aorta") {
+		t.Errorf("what is disputed is accepted: %s", got)
+	}
+	if got := presses("Google corrects it", nil); !strings.Contains(got, "of 1 events, due ₹193.1295: received by Aorta") {
+		t.Errorf("the statement in its place: %s", got)
+	}
+	if got := says(t, d, "correct", url.Values{"statement": {s.Name}}); !strings.Contains(got, "replaced already") {
+		t.Errorf("corrected twice: %s", got)
+	}
+	disputed := s.ID
+	if s = stands("corrected", "accepted", s.Changed); s.ID == disputed {
+		t.Errorf("what was disputed is accepted: %+v", s)
+	}
+	agree("pay")
+	agree("paid")
+	stands("paid as corrected", "paid", s.Changed)
+	if _, page := fetched(t, d.Sandbox+"/google/remittance"); !strings.Contains(page, `<dd id="claim">₹0.00</dd>`) {
+		t.Errorf("all is paid, and Google claims %s", page)
+	}
+	if out, log, err := aorta(t, "verify", "--data", data, "--live"); err != nil {
+		t.Errorf("verify: %v %s%s", err, out, log)
+	}
+}
+
+// TestDemoGoogleCodes: a code is tried alone, wrong, right and again; one that was used
+// links nothing, and a fresh one does.
+func TestDemoGoogleCodes(t *testing.T) {
+	t.Parallel()
+	d, _ := googleDemo(t)
+	const phone = "+918067218010"
+	var contact map[string]any
+	calls(t, http.MethodPut, d.Public+"/v1/customers/"+d.Customers[0].CustomerID+"/contact", d.APIKey, `{"phone":"`+phone+`"}`, &contact)
+	// sends asks for a code, and gives the wallet that is being linked and what the phone has.
+	sends := func() (wallet, code string) {
+		t.Helper()
+		if got := says(t, d, "otp", url.Values{"user": {"sally"}, "phone": {phone}}); got != "A code is on its way to "+phone+"." {
+			t.Fatalf("sendOtp: %s", got)
+		}
+		var inbox struct{ Messages []struct{ Text string } }
+		_, text := fetched(t, d.Sandbox+"/sms/inbox?"+url.Values{"to": {phone}}.Encode())
+		if err := json.Unmarshal([]byte(text), &inbox); err != nil || len(inbox.Messages) == 0 {
+			t.Fatalf("the phone has %s, %v", text, err)
+		}
+		_, page := fetched(t, d.Sandbox+"/google?user=sally")
+		newest := regexp.MustCompile(`name="wallet" value="(assoc_\w+)"`).FindStringSubmatch(page)
+		code = regexp.MustCompile(`\b\d{6}\b`).FindString(inbox.Messages[0].Text)
+		if newest == nil || code == "" {
+			t.Fatalf("the message is %q, and Google's page %s", inbox.Messages[0].Text, page)
+		}
+		return newest[1], code
+	}
+	tries := func(wallet, code string) string {
+		t.Helper()
+		return says(t, d, "code", url.Values{"wallet": {wallet}, "code": {code}, "alone": {"1"}})
+	}
+	links := func(wallet, code string) string {
+		t.Helper()
+		return says(t, d, "code", url.Values{"wallet": {wallet}, "code": {code}})
+	}
+	wallet, code := sends()
+	wrong := "000000"
+	if code == wrong {
+		wrong = "000001"
+	}
+	for _, tt := range []struct{ what, got, want string }{
+		{"a wrong code alone", tries(wallet, wrong), "verifyOtp: OTP_NOT_MATCHED"},
+		{"the right one", tries(wallet, code), "verifyOtp: SUCCESS"},
+		{"again", tries(wallet, code), "verifyOtp: OTP_ALREADY_USED"},
+		{"to link with it", links(wallet, code), "Not linked: OTP_ALREADY_USED"},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.what, tt.got, tt.want)
+		}
+	}
+	wallet, code = sends()
+	if got := links(wallet, code); !strings.HasPrefix(got, "Linked: ") {
+		t.Errorf("to link with a fresh one: %q", got)
 	}
 }

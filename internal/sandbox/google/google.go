@@ -129,7 +129,7 @@ func (p *Peer) routes() {
 	p.mux.HandleFunc("GET /google/callback", p.callback)
 	for name, do := range map[string]func(*http.Request) (says, to string){
 		"echo": p.pressEcho, "link": p.pressLink, "otp": p.pressOTP, "code": p.pressCode, "refresh": p.pressRefresh, "buy": p.pressBuy,
-		"refund": p.pressRefund, "again": p.pressAgain, "period": p.pressPeriod, "agree": p.pressAgree, "fill": p.pressFill, "own": p.pressOwn,
+		"refund": p.pressRefund, "again": p.pressAgain, "period": p.pressPeriod, "agree": p.pressAgree, "fill": p.pressFill, "own": p.pressOwn, "correct": p.pressCorrect,
 	} {
 		p.mux.HandleFunc("POST /google/"+name, p.press(do))
 	}

@@ -404,6 +404,10 @@ func (p *Peer) pressPeriod(r *http.Request) (says, to string) {
 	return says, "/google/remittance"
 }
 
+func (p *Peer) pressCorrect(r *http.Request) (says, to string) {
+	return p.correct(r.Context(), r.PostForm.Get("statement")), "/google/remittance"
+}
+
 func (p *Peer) pressAgree(r *http.Request) (says, to string) {
 	to = "/google/remittance"
 	what := r.PostForm.Get("what")

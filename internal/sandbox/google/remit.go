@@ -41,13 +41,26 @@ var wrongs = []struct{ ID, Text string }{
 // payAfter is from a statement to when its money is due.
 const payAfter = 7 * 24 * time.Hour
 
+// firstPeriod is how long the first one is.
+const firstPeriod = 24 * time.Hour
+
 // endPeriod ends the period now, and tells the integrator of it.
 func (p *Peer) endPeriod(ctx context.Context, wrong string) (id, says string) {
-	s, err := p.newStatement(wrong)
+	s, err := p.newStatement(wrong, "")
 	if err != nil {
 		return "", err.Error()
 	}
 	return s.ID, p.note(ctx, s)
+}
+
+// correct writes the statement that replaces one which the integrator has disputed: of
+// the same period, as it should have been. It is up to people to have disputed it.
+func (p *Peer) correct(ctx context.Context, id string) string {
+	s, err := p.newStatement("", id)
+	if err != nil {
+		return err.Error()
+	}
+	return p.note(ctx, s)
 }
 
 // note tells the integrator of a statement.
@@ -89,8 +102,9 @@ func (s statement) word() string {
 	return "told, without a final answer: " + s.Says
 }
 
-// newStatement writes a statement of all that has ended since the last one.
-func (p *Peer) newStatement(wrong string) (statement, error) {
+// newStatement writes a statement of all that has ended since the last one or, with
+// replaces, of what should have been in that one.
+func (p *Peer) newStatement(wrong, replaces string) (statement, error) {
 	if !slices.ContainsFunc(wrongs, func(w struct{ ID, Text string }) bool { return w.ID == wrong }) {
 		return statement{}, fmt.Errorf("nothing is wrong in the way of %q", wrong)
 	}
@@ -101,24 +115,28 @@ func (p *Peer) newStatement(wrong string) (statement, error) {
 		ID: p.name("stm-"), EndMS: now.UnixMilli(), AtMS: now.UnixMilli(), DueMS: now.Add(payAfter).UnixMilli(), Wrong: wrong, State: notified,
 	}
 	s.Memo = s.ID + "-aorta"
-	s.StartMS = now.Add(-24*time.Hour).UnixMilli() + 1
+	since, err := p.period(&s, replaces)
+	if err != nil {
+		return s, err
+	}
 	told := map[string]bool{}
 	for _, old := range p.book.statements.all() {
-		s.StartMS = old.EndMS + 1
-		for _, l := range old.Lines {
-			told[l.ID] = true
+		if old.ReplacedBy == "" && old.ID != replaces {
+			for _, l := range old.Lines {
+				told[l.ID] = true
+			}
 		}
 	}
-	if s.StartMS > s.EndMS {
-		return s, errors.New("the period before has just ended")
+	of := func(id, state string, endedMS int64) bool {
+		return state == done && !told[id] && since <= endedMS && endedMS <= s.EndMS
 	}
 	for _, b := range p.book.purchases.all() {
-		if b.State == done && !told[b.ID] {
+		if of(b.ID, b.State, b.EndedMS) {
 			s.Lines = append(s.Lines, event{ID: b.ID, Theirs: b.Theirs, AtMS: b.EndedMS, Micros: b.Micros, Fee: b.Micros * feeRate / whole})
 		}
 	}
 	for _, r := range p.book.refunds.all() {
-		if r.State == done && !told[r.ID] {
+		if of(r.ID, r.State, r.EndedMS) {
 			s.Lines = append(s.Lines, event{Refund: true, ID: r.ID, Theirs: r.Theirs, AtMS: r.EndedMS, Micros: r.Micros})
 		}
 	}
@@ -130,7 +148,37 @@ func (p *Peer) newStatement(wrong string) (statement, error) {
 	if wrong == wrongTotal {
 		s.Total += 5_000_000
 	}
+	if replaces != "" {
+		was := p.book.statements.rows[replaces]
+		was.ReplacedBy = s.ID
+		if err := p.keepLocked(line{Statement: &was}); err != nil {
+			return s, err
+		}
+	}
 	return s, p.keepLocked(line{Statement: &s})
+}
+
+// period sets what a statement is about, and gives from when on its events are: what the
+// last statement has left out is in the next one.
+func (p *Peer) period(s *statement, replaces string) (since int64, err error) {
+	if replaces != "" {
+		was, known := p.book.statements.rows[replaces]
+		if !known || was.ReplacedBy != "" {
+			return 0, errors.New("there is no such statement, or it is replaced already")
+		}
+		s.StartMS, s.EndMS = was.StartMS, was.EndMS
+		return s.StartMS, nil
+	}
+	for _, old := range p.book.statements.all() {
+		s.StartMS = max(s.StartMS, old.EndMS+1)
+	}
+	if s.StartMS == 0 {
+		s.StartMS = s.AtMS - firstPeriod.Milliseconds() + 1
+	}
+	if s.StartMS > s.EndMS {
+		return 0, errors.New("the period before has just ended")
+	}
+	return 0, nil
 }
 
 // spoil makes a statement wrong as it says.

@@ -151,6 +151,8 @@ type statement struct {
 	Read    int     `json:"read,omitempty"`  // lines that the integrator has fetched
 	State   string  `json:"state"`
 	Says    string  `json:"says,omitempty"`
+	// ReplacedBy is the statement that stands for it, since the integrator has disputed it.
+	ReplacedBy string `json:"replaced_by,omitempty"`
 }
 
 // event is a line of a statement.
