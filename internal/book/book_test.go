@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"aorta/internal/event"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/payment"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -395,6 +397,175 @@ func TestRowsAreKept(t *testing.T) {
 	}
 }
 
+// Where a batch wants rows that its lane does not know, those of the kind that it knows
+// are loaded with them, so that all are locked in one order; but not windows.
+func TestRowsAreLoadedTogether(t *testing.T) {
+	t.Parallel()
+	m := &loads{Memory: book.NewMemory()}
+	m.Shared = true
+	b := open(t, book.Options{Now: newClock().now}, book.Home{Store: m, Lanes: 1})
+	touch := func(names ...string) {
+		t.Helper()
+		_, err := book.Do(t.Context(), b, book.Act[int64]{Name: "test.touch", Bucket: 1, Decide: func(p *book.Page) (int64, error) {
+			for _, name := range names {
+				row := limit.Window{Kind: limit.Deposits, Currency: "EUR", Customer: customer.KeyOf(1, "shop", name)}
+				row.ID = limit.WindowID(row.Customer, row.Kind, row.Currency)
+				if was, ok := p.Windows.Get(row.ID); ok {
+					row = was
+				}
+				row.ChangedUS++
+				p.Windows.Put(row)
+				if _, err := count(account(1, name)).Decide(p); err != nil {
+					return 0, err
+				}
+			}
+			return 0, nil
+		}, Hint: func(p *book.Page) {
+			for _, name := range names {
+				p.Windows.Get(limit.WindowID(customer.KeyOf(1, "shop", name), limit.Deposits, "EUR"))
+				p.Accounts.Get(account(1, name).ID)
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	touch("ann")
+	touch("ann", "ben")
+	if n := m.accounts.Load(); n != 3 {
+		t.Errorf("%d accounts were loaded, want Ann's, and then both", n)
+	}
+	if n := m.windows.Load(); n != 2 || m.locked.Load() != 0 {
+		t.Errorf("%d windows were loaded, %d with a lock; want Ann's, and then Ben's, and none", n, m.locked.Load())
+	}
+}
+
+// What an act reads without a lock may be changed by others before its batch is
+// committed: then it is decided again, with its rows locked, whatever it makes of them.
+func TestRowsReadWithoutALock(t *testing.T) {
+	t.Parallel()
+	w := limit.Window{Kind: limit.Deposits, Currency: "EUR", Customer: customer.KeyOf(1, "shop", "ann")}
+	w.ID = limit.WindowID(w.Customer, w.Kind, w.Currency)
+	change := func(p *book.Page) (int64, error) {
+		row, ok := p.Windows.Get(w.ID)
+		if !ok {
+			row = w
+		}
+		row.EverMinor++
+		p.Windows.Put(row)
+		return row.EverMinor, nil
+	}
+	tests := []struct {
+		name   string
+		decide func(*book.Page) (int64, error)
+	}{
+		{"to change it", change},
+		{"to refuse", func(p *book.Page) (int64, error) {
+			row, _ := p.Windows.Get(w.ID)
+			return 0, fmt.Errorf("it is %d", row.EverMinor+1)
+		}},
+		{"to write another", func(p *book.Page) (int64, error) {
+			row, _ := p.Windows.Get(w.ID)
+			a := account(1, "x")
+			if was, ok := p.Accounts.Get(a.ID); ok {
+				a = was
+			}
+			a.Minor = row.EverMinor + 1
+			p.Accounts.Put(a)
+			return a.Minor, nil
+		}},
+	}
+	for _, test := range tests {
+		for _, hinted := range []bool{false, true} {
+			t.Run(fmt.Sprint(test.name, ", hinted ", hinted), func(t *testing.T) {
+				t.Parallel()
+				m := &loads{Memory: book.NewMemory()}
+				m.Shared = true
+				mine := open(t, book.Options{}, book.Home{Store: m, Lanes: 1})
+				theirs := open(t, book.Options{Random: &dice{rand.NewChaCha8([32]byte{7})}}, book.Home{Store: m.Memory, Lanes: 1})
+				other := func() {
+					if _, err := book.Do(t.Context(), theirs, book.Act[int64]{Name: "test.other", Bucket: 1, Decide: change}); err != nil {
+						t.Error(err)
+					}
+				}
+				other()
+				runs := 0
+				act := book.Act[int64]{Name: "test.read", Bucket: 1, Decide: func(p *book.Page) (int64, error) {
+					got, err := test.decide(p)
+					if runs++; runs == 1 {
+						other() // between reading and committing
+					}
+					return got, err
+				}}
+				if hinted {
+					act.Hint = func(p *book.Page) { p.Windows.Get(w.ID); p.Accounts.Get(account(1, "x").ID) }
+				}
+				got, err := book.Do(t.Context(), mine, act)
+				if test.name == "to refuse" {
+					if err == nil || err.Error() != "it is 3" {
+						t.Errorf("Do answers %v, want it to know what the other has changed", err)
+					}
+				} else if got != 3 || err != nil {
+					t.Errorf("Do = %d, %v; want 3", got, err)
+				}
+				if runs != 2 || m.windows.Load() != 2 || m.locked.Load() != 1 {
+					t.Errorf("it was decided %d times, with %d windows loaded, %d of them locked; want 2, 2 and 1", runs, m.windows.Load(), m.locked.Load())
+				}
+				m.windows.Store(0)
+				m.locked.Store(0)
+				if _, err := book.Do(t.Context(), mine, book.Act[int64]{Name: "test.after", Bucket: 1, Decide: change}); err != nil {
+					t.Fatal(err)
+				}
+				if m.windows.Load() != 1 || m.locked.Load() != 1 {
+					t.Errorf("after that %d windows were loaded, %d of them locked; want 1 and 1", m.windows.Load(), m.locked.Load())
+				}
+			})
+		}
+	}
+}
+
+// Where a batch only reads some windows, it holds those that it writes with them, all in
+// the order of their keys: committers that wait would else wait for one another.
+func TestWindowsAreHeldInOneOrder(t *testing.T) {
+	t.Parallel()
+	m := &loads{Memory: book.NewMemory()}
+	m.Shared = true
+	b := open(t, book.Options{Now: newClock().now}, book.Home{Store: m, Lanes: 1})
+	var all []id.Window
+	for n := range 8 {
+		all = append(all, limit.WindowID(customer.KeyOf(1, "shop", fmt.Sprint(n)), limit.Deposits, "EUR"))
+	}
+	touch := func(change func(n int) bool) {
+		t.Helper()
+		_, err := book.Do(t.Context(), b, book.Act[int]{Name: "test.touch", Bucket: 1, Decide: func(p *book.Page) (int, error) {
+			for n, k := range all {
+				row, _ := p.Windows.Get(k)
+				if row.ID = k; change(n) {
+					row.ChangedUS++
+					p.Windows.Put(row)
+				}
+			}
+			return 0, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	touch(func(int) bool { return true })
+	if len(m.held) != 0 {
+		t.Errorf("%d windows are held that are only made", len(m.held))
+	}
+	touch(func(n int) bool { return n%2 == 0 })
+	slices.SortFunc(all, id.Window.Compare)
+	if !slices.Equal(m.held, all) {
+		t.Errorf("held are %v, want all of %v", m.held, all)
+	}
+	touch(func(int) bool { return true })
+	if len(m.held) != 0 {
+		t.Errorf("%d windows are held although none is only read", len(m.held))
+	}
+}
+
 // While others write the same rows, a lane loads rows of that kind before it reads
 // them instead of being refused each time; rows of other kinds it still keeps. Once
 // the others are silent it keeps all.
@@ -517,10 +688,21 @@ func TestBatchesApart(t *testing.T) {
 	}
 }
 
-// loads counts the accounts and customers that are loaded.
+// loads counts the accounts, customers and windows that are loaded, and the windows that are locked then.
 type loads struct {
 	*book.Memory
-	accounts, customers atomic.Int64
+	accounts, customers, windows atomic.Int64
+	locked                       atomic.Int64 // windows
+	held                         []id.Window  // by the newest commit
+}
+
+func (l *loads) count(k *book.Keys) {
+	l.accounts.Add(int64(len(k.Accounts)))
+	l.customers.Add(int64(len(k.Customers)))
+	l.windows.Add(int64(len(k.Windows)))
+	if !k.Unlocked {
+		l.locked.Add(int64(len(k.Windows)))
+	}
 }
 
 func (l *loads) Lane(ctx context.Context) (book.Lane, error) {
@@ -534,15 +716,21 @@ type countingLane struct {
 }
 
 func (c *countingLane) Begin(ctx context.Context, batch, forget id.Batch, want *book.Keys) (*book.Found, error) {
-	c.l.accounts.Add(int64(len(want.Accounts)))
-	c.l.customers.Add(int64(len(want.Customers)))
+	c.l.count(want)
 	return c.Lane.Begin(ctx, batch, forget, want)
 }
 
 func (c *countingLane) Load(ctx context.Context, want *book.Keys) (*book.Found, error) {
-	c.l.accounts.Add(int64(len(want.Accounts)))
-	c.l.customers.Add(int64(len(want.Customers)))
+	c.l.count(want)
 	return c.Lane.Load(ctx, want)
+}
+
+func (c *countingLane) Commit(ctx context.Context, ch *book.Changes) error {
+	c.l.held = c.l.held[:0]
+	for _, k := range ch.Windows.Check {
+		c.l.held = append(c.l.held, k.Key)
+	}
+	return c.Lane.Commit(ctx, ch)
 }
 
 func TestActMayNotLeaveItsBucket(t *testing.T) {

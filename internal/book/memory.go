@@ -262,7 +262,7 @@ func (l *memoryLane) load(k *Keys) *Found {
 		Accounts: loadRows(l, r.accounts, k.Accounts), Deliveries: loadRows(l, r.deliveries, k.Deliveries), Inbox: loadRows(l, r.inbox, k.Inbox),
 		Cases: loadRows(l, r.cases, k.Cases), Rounds: loadRows(l, r.rounds, k.Rounds), Endpoints: loadRows(l, r.endpoints, k.Endpoints), Due: loadRows(l, r.due, k.Due),
 		Keys: loadRows(l, r.keys, k.Keys), Answers: loadRows(l, r.answers, k.Answers),
-		Windows: loadRows(l, r.windows, k.Windows), Checks: loadRows(l, r.checks, k.Checks), Persons: loadRows(l, r.persons, k.Persons), Reviews: loadRows(l, r.reviews, k.Reviews), Operators: loadRows(l, r.operators, k.Operators), AuditHeads: loadRows(l, r.auditHeads, k.AuditHeads),
+		Windows: load(l, r.windows, k.Windows, !k.Unlocked), Checks: loadRows(l, r.checks, k.Checks), Persons: loadRows(l, r.persons, k.Persons), Reviews: loadRows(l, r.reviews, k.Reviews), Operators: loadRows(l, r.operators, k.Operators), AuditHeads: loadRows(l, r.auditHeads, k.AuditHeads),
 		Floats: loadRows(l, r.floats, k.Floats), Claims: loadRows(l, r.claims, k.Claims),
 		Calls: loadRows(l, r.calls, k.Calls), Associations: loadRows(l, r.associations, k.Associations), Linked: loadRows(l, r.linked, k.Linked), Spent: loadRows(l, r.spent, k.Spent), Proofs: loadRows(l, r.proofs, k.Proofs),
 		Codes: loadRows(l, r.codes, k.Codes), Statements: loadRows(l, r.statements, k.Statements), Lines: loadRows(l, r.lines, k.Lines), Told: loadRows(l, r.told, k.Told),
@@ -270,11 +270,16 @@ func (l *memoryLane) load(k *Keys) *Found {
 }
 
 func loadRows[R, K any](l *memoryLane, t memoryTable[R, K], keys []K) []Stored[R] {
+	return load(l, t, keys, true)
+}
+
+// load is loadRows with or without locks.
+func load[R, K any](l *memoryLane, t memoryTable[R, K], keys []K, locked bool) []Stored[R] {
 	var out []Stored[R]
 	for _, k := range keys {
 		if s, ok := t.rows[k]; ok {
 			out = append(out, s)
-			if l.m.Shared { // a row that is absent cannot be locked either
+			if l.m.Shared && locked { // a row that is absent cannot be locked either
 				l.seen = append(l.seen, func() bool { return t.rows[k].Version == s.Version })
 			}
 		}

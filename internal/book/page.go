@@ -124,6 +124,7 @@ type Rows[R any, K comparable] struct {
 	bucket func(K) id.Bucket
 	cmp    func(a, b K) int
 	ref    bool // may lie in another bucket of the same home
+	free   bool // rows are read without a lock, and held when they are written: see Rows.unlocked
 	found  func(*Found) *[]Stored[R]
 	keys   func(*Keys) *[]K
 	change func(*Changes) *Change[R, K]
@@ -131,7 +132,7 @@ type Rows[R any, K comparable] struct {
 	cur, old map[K]*entry[R] // rows loaded; old holds what is kept from before
 	wanted   map[K]struct{}  // asked for in this batch, loaded or not yet
 	missing  map[K]struct{}  // asked for and not loaded
-	kept     []kept[R, K]    // read in this batch as an earlier one left them, if others may write
+	kept     []kept[R, K]    // read in this batch as an earlier one left them, or without a lock, if others may write
 	absent   []K             // looked for in this batch and not there
 	touched  []*entry[R]
 	mark     int // of touched, where the act at hand begins
@@ -306,18 +307,30 @@ func (t *Rows[R, K]) undo() {
 
 // want lists the rows to load. Where some of a batch's first load are missing,
 // those that were kept are loaded with them: locks of one kind are then taken
-// in one place and in one order, as others take them.
+// in one place and in one order, as others take them. Rows that are read without
+// a lock are spared that: all of them are locked in one place as well, the commit.
 func (t *Rows[R, K]) want(k *Keys, first bool) bool {
+	if t.free {
+		k.Unlocked = t.unlocked()
+	}
 	if len(t.missing) == 0 {
 		return false
 	}
-	if first {
+	if first && !t.unlocked() {
 		t.reload()
 	}
 	list := t.keys(k)
 	*list = slices.AppendSeq((*list)[:0], maps.Keys(t.missing))
 	slices.SortFunc(*list, t.cmp)
 	return true
+}
+
+// unlocked reports whether rows are loaded without a lock. Kinds that are free have rows
+// of one customer each: two committers hardly ever want the same at the same instant, and
+// where they do, the second finds another version when it commits, and runs again. Then,
+// and while others are seen to change rows of the kind, they are locked first.
+func (t *Rows[R, K]) unlocked() bool {
+	return t.free && t.page.shared && !t.page.again && !t.wary
 }
 
 // reload asks for the kept rows that were read.
@@ -337,7 +350,11 @@ func (t *Rows[R, K]) fill(f *Found) {
 		if was := t.known(k); was != nil && was.stored && was.version != s.Version {
 			t.others = true
 		}
-		t.cur[k] = &entry[R]{row: s.Row, exists: true, stored: true, version: s.Version, batch: t.page.batch}
+		e := &entry[R]{row: s.Row, exists: true, stored: true, version: s.Version, batch: t.page.batch}
+		t.cur[k] = e
+		if t.unlocked() {
+			t.kept = append(t.kept, kept[R, K]{k, e})
+		}
 		delete(t.missing, k)
 	}
 	for k := range t.missing { // asked for and not there
@@ -347,6 +364,9 @@ func (t *Rows[R, K]) fill(f *Found) {
 	clear(t.missing)
 }
 
+// collect gives what the batch writes and has relied upon. Of rows that may be read without
+// a lock, where some were only read, those that are written are held with them: so all of
+// the kind that are there are locked in one order.
 func (t *Rows[R, K]) collect(c *Changes) {
 	out := t.change(c)
 	out.Insert, out.Update, out.Delete, out.Check = out.Insert[:0], out.Update[:0], out.Delete[:0], out.Check[:0]
@@ -364,6 +384,21 @@ func (t *Rows[R, K]) collect(c *Changes) {
 		case e.stored:
 			out.Delete = append(out.Delete, StoredKey[K]{t.key(e.row), e.version})
 		}
+	}
+	if t.free && len(out.Check) > 0 {
+		for _, u := range out.Update {
+			out.Check = append(out.Check, StoredKey[K]{t.key(u.Row), u.Version})
+		}
+		out.Check = append(out.Check, out.Delete...)
+	}
+	t.order(out.Delete)
+	t.order(out.Check)
+}
+
+// order sorts rows that a commit locks: in the order of the keys, as others do.
+func (t *Rows[R, K]) order(keys []StoredKey[K]) {
+	if len(keys) > 1 {
+		slices.SortFunc(keys, func(a, b StoredKey[K]) int { return t.cmp(a.Key, b.Key) })
 	}
 }
 
@@ -533,6 +568,7 @@ func newPage(holds func(id.Bucket) bool, mint id.Minter, epoch int64, number fun
 		func(k *Keys) *[]id.Answer { return &k.Answers }, func(c *Changes) *Change[payment.Answer, id.Answer] { return &c.Answers })
 	p.Windows = newRows(p, windowKey, bucketOf[id.Window], id.Window.Compare, func(f *Found) *[]Stored[limit.Window] { return &f.Windows },
 		func(k *Keys) *[]id.Window { return &k.Windows }, func(c *Changes) *Change[limit.Window, id.Window] { return &c.Windows })
+	p.Windows.free = true
 	p.Checks = newRows(p, checkKey, bucketOf[id.Check], id.Check.Compare, func(f *Found) *[]Stored[customer.Check] { return &f.Checks },
 		func(k *Keys) *[]id.Check { return &k.Checks }, func(c *Changes) *Change[customer.Check, id.Check] { return &c.Checks })
 	p.Persons = newRows(p, personKey, bucketOf[id.Person], id.Person.Compare, func(f *Found) *[]Stored[customer.Person] { return &f.Persons },

@@ -43,7 +43,7 @@ type Store interface {
 type Lane interface {
 	// Begin opens a batch: it inserts batch, deletes the row of forget (an
 	// earlier batch whose fate is known; zero: none), then loads and locks the
-	// wanted rows. ErrCommitted: batch is there already, so the COMMIT whose
+	// wanted rows (Keys.Unlocked). ErrCommitted: batch is there already, so the COMMIT whose
 	// answer was lost had succeeded.
 	Begin(ctx context.Context, batch, forget id.Batch, want *Keys) (*Found, error)
 
@@ -80,6 +80,8 @@ func (e *DataError) Unwrap() error { return e.Err }
 
 // Keys are rows to load, each list sorted and without repeats.
 type Keys struct {
+	Unlocked bool // windows need not be locked: their versions are compared when the batch is committed
+
 	Refs        []payment.RefKey
 	Customers   []id.Customer
 	Instruments []id.Instrument
@@ -168,9 +170,10 @@ type Found struct {
 // version that was loaded: the store writes version + 1 where it still holds
 // that one, and answers ErrConflict where not.
 //
-// Check are rows that acts have read as an earlier batch left them, and have
-// not changed. The store answers ErrConflict unless it holds each at that
-// version, and lets nobody change it before the commit.
+// Check are rows that acts have read as an earlier batch left them, or without a lock, and
+// have not changed; of windows also those that they have, if there are any others. The
+// store answers ErrConflict unless it holds each at that version before it writes, and lets
+// nobody change it before the commit.
 type Change[R, K any] struct {
 	Insert []R
 	Update []Stored[R]

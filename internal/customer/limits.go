@@ -287,6 +287,15 @@ type Head struct {
 	LowerUS    int64 // when a limit was last lowered, or set for the first time
 }
 
+// LowerUS is when a limit was last lowered, or set for the first time.
+func (l Limits) LowerUS() int64 {
+	last := int64(0)
+	for _, x := range l.List {
+		last = max(last, x.LowerUS)
+	}
+	return last
+}
+
 // DecodeHead reads the head of what Encode wrote.
 func DecodeHead(text string) (Head, error) {
 	var h Head
@@ -363,11 +372,7 @@ func (l Limits) Encode() string {
 	if len(l.Paid) > 0 {
 		out = appendCurrencies(append(out, ';'), l.Paid)
 	}
-	lowered := int64(0)
-	for _, x := range l.List {
-		lowered = max(lowered, x.LowerUS)
-	}
-	out = strconv.AppendInt(append(out, '@'), lowered, 10)
+	out = strconv.AppendInt(append(out, '@'), l.LowerUS(), 10)
 	for _, x := range l.List {
 		out = append(out, ' ')
 		if x.House {

@@ -65,9 +65,8 @@ func (f *Flows) hintCounted(p *book.Page, a *payment.Attempt) (wallet, id.Window
 		return wallet{}, id.Window{}
 	}
 	w := walletOf(a.ID.Bucket(), a.Payee)
-	p.Customers.Get(w.customer)
 	k := limit.WindowID(w.customer, limit.Deposits, a.Amount.Currency)
-	p.Windows.Get(k)
+	p.Windows.Get(k) // it mostly says what the customer's row would
 	return w, k
 }
 
@@ -80,6 +79,8 @@ type tally struct {
 	customer customer.Customer
 	limits   customer.Limits // where only the head was read: their currencies alone
 
+	unread   bool   // nothing of the customer was but who they are,
+	whose    wallet // which this says
 	headOnly bool
 	lowerUS  int64 // of the head
 
@@ -97,19 +98,39 @@ func tallyOf(p *book.Page, l *licence, c customer.Customer) (*tally, error) {
 	if err != nil {
 		return nil, fmt.Errorf("limits of %s: %w", c.ID, err)
 	}
-	return &tally{licence: l, page: p, nowUS: p.NowUS(), customer: c, limits: limits}, nil
+	return &tally{licence: l, page: p, nowUS: p.NowUS(), customer: c, limits: limits, lowerUS: limits.LowerUS()}, nil
 }
 
 // tallyHead is tallyOf for acts that mostly need no more than the head.
 func tallyHead(p *book.Page, l *licence, c customer.Customer) (*tally, error) {
-	head, err := customer.DecodeHead(c.Limits)
+	t := &tally{licence: l, page: p, nowUS: p.NowUS(), customer: c}
+	return t, t.readHead()
+}
+
+func (t *tally) readHead() error {
+	head, err := customer.DecodeHead(t.customer.Limits)
 	if err != nil {
-		return nil, fmt.Errorf("limits of %s: %w", c.ID, err)
+		return fmt.Errorf("limits of %s: %w", t.customer.ID, err)
 	}
-	return &tally{
-		licence: l, page: p, nowUS: p.NowUS(), customer: c, limits: customer.Limits{Currencies: head.Currencies, Paid: head.Paid},
-		headOnly: true, lowerUS: head.LowerUS,
-	}, nil
+	t.limits, t.headOnly, t.lowerUS = customer.Limits{Currencies: head.Currencies, Paid: head.Paid}, true, head.LowerUS
+	return nil
+}
+
+// tallyUnread is tallyHead for a capture, which mostly needs nothing of the customer's
+// row: not even to hold it while others change it.
+func tallyUnread(p *book.Page, l *licence, w wallet) *tally {
+	return &tally{licence: l, page: p, nowUS: p.NowUS(), customer: customer.Customer{ID: w.customer}, whose: w, unread: true}
+}
+
+// meet reads the customer's row and the head of their limits, if that was not done yet.
+// Whatever goes by them begins with it.
+func (t *tally) meet() error {
+	if !t.unread {
+		return nil
+	}
+	t.unread = false
+	t.customer = customerOn(t.page, t.whose)
+	return t.readHead()
 }
 
 // windowID is the id of a window of the customer's.
@@ -130,8 +151,8 @@ func (t *tally) window(k id.Window) (limit.Window, bool) {
 
 // whole reads the rest of the limits.
 func (t *tally) whole() error {
-	if !t.headOnly {
-		return nil
+	if err := t.meet(); err != nil || !t.headOnly {
+		return err
 	}
 	limits, err := customer.DecodeLimits(t.customer.Limits)
 	if err != nil {
@@ -213,6 +234,9 @@ type bound struct {
 // error: their own, those that the house has set for them, and those of the rules for
 // everybody. Those of the young are for all whose age nobody has told.
 func (t *tally) bounds(choose func(customer.LimitKind) bool, use func(bound) error) error {
+	if err := t.meet(); err != nil {
+		return err
+	}
 	own := func(x customer.Limit) error { return use(bound{x.Kind, x.Period, x.Amount, x.LowerUS}) }
 	if t.headOnly {
 		if err := customer.EachLimit(t.customer.Limits, choose, own); err != nil {
@@ -388,8 +412,10 @@ func (t *tally) deposited() ([]counted, error) {
 	if t.readIn {
 		return t.in, nil
 	}
-	var err error
-	t.in, err = t.windows(limit.Deposits, t.limits.Currencies)
+	err := t.meet()
+	if err == nil {
+		t.in, err = t.windows(limit.Deposits, t.limits.Currencies)
+	}
 	t.readIn = err == nil
 	return t.in, err
 }
@@ -399,8 +425,10 @@ func (t *tally) paidOut() ([]counted, error) {
 	if t.readOut {
 		return t.out, nil
 	}
-	var err error
-	t.out, err = t.windows(limit.Payouts, t.limits.Paid)
+	err := t.meet()
+	if err == nil {
+		t.out, err = t.windows(limit.Payouts, t.limits.Paid)
+	}
 	t.readOut = err == nil
 	return t.out, err
 }
@@ -470,11 +498,23 @@ func (t *tally) deposits(c money.Currency) (limit.Window, limit.Entries, error) 
 // count, on the customer's row.
 func (t *tally) keep(row limit.Window, e limit.Entries) error {
 	row.Entries, row.ChangedUS = e.Encode(), t.nowUS
-	if now, ok := t.page.Windows.Get(row.ID); ok {
+	now, ok := t.page.Windows.Get(row.ID)
+	if ok {
 		row.Sources = now.Sources // they may have changed in this act
+	}
+	if now.Entries == "" { // it begins to count: the customer's row must say so
+		if err := t.meet(); err != nil {
+			return err
+		}
+	}
+	if !t.unread {
+		row.LowerUS = lowerUS(t.customer, t.lowerUS)
 	}
 	t.page.Windows.Put(row)
 	t.in, t.readIn = nil, false
+	if t.unread {
+		return nil
+	}
 	if _, added := t.limits.Counted(row.Currency); added {
 		if err := t.whole(); err != nil {
 			return err
@@ -488,6 +528,28 @@ func (t *tally) keep(row limit.Window, e limit.Entries) error {
 		t.page.Customers.Put(t.customer)
 	}
 	return nil
+}
+
+// lowerUS is what a customer's windows of deposits say of them (limit.Window.LowerUS).
+// last is when a limit of theirs was last lowered.
+func lowerUS(c customer.Customer, last int64) int64 {
+	if c.Restriction != customer.Unrestricted {
+		return limit.NotKnown
+	}
+	return last
+}
+
+// putBounded writes a customer's row with other limits or restraints, and what captures
+// must know of them into the windows of deposits: a capture reads these alone.
+func putBounded(p *book.Page, c customer.Customer, limits customer.Limits) {
+	p.Customers.Put(c)
+	for _, cur := range limits.Currencies {
+		row, ok := p.Windows.Get(limit.WindowID(c.ID, limit.Deposits, cur))
+		if last := lowerUS(c, limits.LowerUS()); ok && row.LowerUS != last && mutation != "unsealed" {
+			row.LowerUS, row.ChangedUS = last, p.NowUS()
+			p.Windows.Put(row)
+		}
+	}
 }
 
 // reserve counts what a payment may bring.
@@ -535,6 +597,14 @@ func (t *tally) free(pay id.Payment, c money.Currency) error {
 // RG-LATE, limits-and-risk.md section 1.3): they are restrained, or a limit was
 // lowered after the payment was begun, and it would pass that. "" if nothing does.
 func (t *tally) barred(pay payment.Payment) (why string, err error) {
+	if t.unread {
+		if w, ok := t.window(t.windowID(limit.Deposits, pay.Amount.Currency)); ok && w.Entries != "" && w.LowerUS < pay.CreatedUS-clocksApart.Microseconds() {
+			return "", nil
+		}
+		if err := t.meet(); err != nil {
+			return "", err
+		}
+	}
 	if t.customer.Restriction == customer.Unrestricted && t.headOnly && t.lowerUS < pay.CreatedUS-clocksApart.Microseconds() {
 		return "", nil
 	}
@@ -609,12 +679,11 @@ func (x *application) tally() (*tally, error) {
 	if l == nil {
 		return nil, nil
 	}
-	var err error
-	x.counts, err = tallyHead(x.page, l, customerOn(x.page, x.wallet()))
-	if err == nil && !x.window.IsZero() {
+	x.counts = tallyUnread(x.page, l, x.wallet())
+	if !x.window.IsZero() {
 		x.counts.known, x.counts.knownOf = x.window, x.attempt.Amount.Currency
 	}
-	return x.counts, err
+	return x.counts, nil
 }
 
 // used counts the payment's money, which has come.

@@ -130,7 +130,7 @@ func (m *changing) write(p *book.Page, decide func(t *tally) (string, any, error
 	}
 	c = t.customer
 	c.Limits, c.LastNote = t.limits.Encode(), n.ID
-	p.Customers.Put(c)
+	putBounded(p, c, t.limits)
 	return nil
 }
 

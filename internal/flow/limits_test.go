@@ -270,6 +270,43 @@ func TestReservations(t *testing.T) {
 	}
 }
 
+// A capture reads the window alone: here the customer's row could not be read. What was
+// lowered since the payment began, or is a restriction, it does look up.
+func TestCaptureReadsNoCustomer(t *testing.T) {
+	t.Parallel()
+	h := licensed(t, 1)
+	h.forged = true
+	h.paid("first", 100)
+	h.psp.sale = []connector.Outcome{redirected}
+	for _, lowered := range []bool{false, true} {
+		h.pass(time.Minute)
+		b, err := h.deposit(fmt.Sprint("lowered ", lowered), inr(700))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.settle()
+		if lowered {
+			h.set(customer.LimitDeposit, limit.Day, 900) // 800 are used
+		}
+		k := h.flows.CustomerOf(h.pr, "c1")
+		var limits string
+		rewrite := func(to string) {
+			h.act(k.Bucket(), func(p *book.Page) {
+				c, _ := p.Customers.Get(k)
+				limits, c.Limits = c.Limits, to
+				p.Customers.Put(c)
+			})
+		}
+		rewrite("?")
+		err = h.flows.Apply(t.Context(), b.Attempt, approved(700))
+		if lowered != (err != nil) {
+			t.Errorf("a capture, lowered %t, of somebody whose limits cannot be read: %v", lowered, err)
+		}
+		rewrite(limits)
+	}
+	h.counts("in the end", 700, 800)
+}
+
 // A customer who tries again keeps what was reserved for the first try.
 func TestRetryKeepsItsReservation(t *testing.T) {
 	t.Parallel()

@@ -197,7 +197,7 @@ func (f *Flows) restrictAs(ctx context.Context, k, as id.Customer) error {
 			if next == c {
 				return struct{}{}, nil
 			}
-			p.Customers.Put(next)
+			putBounded(p, next, limits)
 			for _, r := range restricted {
 				note(p, k, NoteLinked, "rules", linkedNote{Restriction: r.Restriction, Until: instantOf(r.UntilUS)})
 			}

@@ -217,11 +217,11 @@ func matched(p *book.Page, c customer.Customer, row customer.Check, match int64,
 			return fmt.Errorf("limits of %s: %w", c.ID, err)
 		}
 		if held := c.Restrained(limits, p.NowUS()); held.Restriction != customer.Frozen {
-			next, _, err := c.Restrict(limits, customer.Restraint{Restriction: customer.Frozen, SinceUS: p.NowUS(), By: byScreening.Name}, p.NowUS())
+			next, limits, err := c.Restrict(limits, customer.Restraint{Restriction: customer.Frozen, SinceUS: p.NowUS(), By: byScreening.Name}, p.NowUS())
 			if err != nil {
 				return fmt.Errorf("freeze %s: %w", c.ID, err)
 			}
-			p.Customers.Put(next)
+			putBounded(p, next, limits)
 			note(p, c.ID, NoteRestricted, byScreening.Name, restrictionNote{Type: customer.Frozen})
 			spread(p, next, customer.Frozen)
 		}

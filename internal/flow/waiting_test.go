@@ -15,6 +15,7 @@ import (
 	"aorta/internal/flow"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/risk"
@@ -38,6 +39,10 @@ func (h *house) restrain(to customer.Restriction) {
 		c, _ := p.Customers.Get(k)
 		c.Restriction = to
 		p.Customers.Put(c)
+		if w, ok := p.Windows.Get(limit.WindowID(k, limit.Deposits, "EUR")); ok {
+			w.LowerUS = limit.NotKnown
+			p.Windows.Put(w)
+		}
 	})
 }
 

@@ -3,6 +3,8 @@
 package limit
 
 import (
+	"math"
+
 	"aorta/internal/id"
 	"aorta/internal/money"
 )
@@ -30,7 +32,16 @@ type Window struct {
 	Entries     string // the newest, packed; empty of one that counts nothing yet
 	Sources     string // of deposits: what each instrument has paid in and got back, as EncodeSources packs it
 	ChangedUS   int64
+
+	// LowerUS is, of deposits, when a limit of the customer's was last lowered, and
+	// NotKnown while they are restricted: what began a while after it may be captured
+	// without a look at the customer's row.
+	LowerUS int64
 }
+
+// NotKnown in a window's LowerUS: only the customer's row tells whether money that comes
+// now is theirs to play with.
+const NotKnown = math.MaxInt64
 
 // WindowID is the id of a customer's window: it needs no look-up, and lies with the customer.
 func WindowID(c id.Customer, k Kind, cur money.Currency) id.Window {

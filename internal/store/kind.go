@@ -48,6 +48,8 @@ type table[R, K any] struct {
 	// sorted inserts, where two committers may make the same row: in one order,
 	// the second waits for the first; otherwise each could wait for the other.
 	compare func(a, b R) int
+
+	free bool // rows may be read without a lock (book.Keys.Unlocked)
 }
 
 // all are the key's columns and the rest, in the order of every SELECT.

@@ -28,6 +28,7 @@ var windows = table[limit.Window, id.Window]{
 			{name: "currency", text: func(r *limit.Window) *string { return (*string)(&r.Currency) }},
 			{name: "entries", text: func(r *limit.Window) *string { return &r.Entries }},
 			{name: "sources", text: func(r *limit.Window) *string { return &r.Sources }},
+			{name: "lower_us", int: func(r *limit.Window) *int64 { return &r.LowerUS }},
 		},
 	},
 	keyOf:   byID(self[id.Window]),
@@ -35,6 +36,7 @@ var windows = table[limit.Window, id.Window]{
 	found:   func(f *book.Found) *[]book.Stored[limit.Window] { return &f.Windows },
 	change:  func(c *book.Changes) book.Change[limit.Window, id.Window] { return c.Windows },
 	compare: func(a, b limit.Window) int { return a.ID.Compare(b.ID) },
+	free:    true,
 }
 
 var checks = table[customer.Check, id.Check]{

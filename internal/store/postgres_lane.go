@@ -217,6 +217,7 @@ type pgTable[R, K any] struct {
 	*table[R, K]
 	cols          []column[R] // key and the rest
 	load1, load2  pgStatement // waiting for locks, and not
+	look          pgStatement // without locks, of kinds that are free
 	hold          pgStatement // locks, and fails unless all are at their versions
 	ins, upd, del pgStatement
 }
@@ -253,6 +254,11 @@ func pgOf[R, K any](t *table[R, K]) *pgTable[R, K] {
 		unnest(columnNames(t.key)), names("t.", p.cols), t.name, match)
 	p.load1 = pgStatement{name: "load " + t.name, sql: fmt.Sprintf(load, ""), params: arrayTypes(t.key)}
 	p.load2 = pgStatement{name: "load more " + t.name, sql: fmt.Sprintf(load, " NOWAIT"), params: arrayTypes(t.key)}
+
+	if t.free {
+		// OFFSET holds the planner as the lock does.
+		p.look = pgStatement{name: "look " + t.name, sql: strings.Replace(p.load1.sql, "FOR UPDATE", "OFFSET 0", 1), params: p.load1.params}
+	}
 
 	from := unnest(append(columnNames(t.key), "version"))
 	p.hold = pgStatement{
@@ -327,7 +333,11 @@ func (t *pgTable[R, K]) statements() []pgStatement {
 	if t.logged {
 		return []pgStatement{t.ins}
 	}
-	return []pgStatement{t.load1, t.load2, t.hold, t.ins, t.upd, t.del}
+	all := []pgStatement{t.load1, t.load2, t.hold, t.ins, t.upd, t.del}
+	if t.free {
+		all = append(all, t.look)
+	}
+	return all
 }
 
 // encode writes columns of n rows as parameters. at gives the i-th row.
@@ -378,7 +388,10 @@ func (t *pgTable[R, K]) load(w *wire, k *book.Keys, f *book.Found, nowait bool) 
 	out := t.found(f)
 	*out = slices.Grow(*out, len(keys))
 	st := t.load1.name
-	if nowait {
+	switch {
+	case t.free && k.Unlocked:
+		st = t.look.name
+	case nowait:
 		st = t.load2.name
 	}
 	b := w.begin(st, len(t.keyOf), func(row *wireRow) error {
@@ -399,18 +412,18 @@ func (t *pgTable[R, K]) write(w *wire, ch *book.Changes) error {
 			return err
 		}
 	}
+	if len(change.Check) > 0 {
+		if err := t.named(w, &t.hold, change.Check); err != nil {
+			return err
+		}
+	}
 	if len(change.Update) > 0 {
 		if err := t.update(w, change.Update); err != nil {
 			return err
 		}
 	}
 	if len(change.Delete) > 0 {
-		if err := t.named(w, &t.del, change.Delete); err != nil {
-			return err
-		}
-	}
-	if len(change.Check) > 0 {
-		return t.named(w, &t.hold, change.Check)
+		return t.named(w, &t.del, change.Delete)
 	}
 	return nil
 }

@@ -8,12 +8,15 @@ import (
 	"maps"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"aorta/internal/book"
+	"aorta/internal/customer"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/payment"
 	"aorta/internal/store"
 	"aorta/internal/store/storetest"
@@ -57,6 +60,41 @@ func TestTwoLanesOnTheSameRows(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Begin after the other lane's commit: %v", err)
+	}
+}
+
+// Windows may be read without a lock: another lane's is neither waited for nor met. What
+// was read so holds only as long as its version does.
+func TestReadWithoutALock(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	m := new(minter)
+	first, second := lane(t, db), lane(t, db)
+	there := rows(m, 1, 0)
+	mustWrite(t, first, m.batch(), there)
+	all := keysOf(there)
+	keys := &book.Keys{Windows: all.Windows, Unlocked: true}
+	unlocked := func(f *book.Found, err error) {
+		t.Helper()
+		if err != nil || len(f.Windows) != 3 || f.Windows[0].Version != 1 {
+			t.Fatalf("windows that another lane holds: %v, %v; want three at version 1", f, err)
+		}
+	}
+	begin(t, first, m.batch(), all)
+	unlocked(second.Begin(t.Context(), m.batch(), id.Batch{}, keys))
+	unlocked(second.Load(t.Context(), keys))
+	if err := first.Commit(t.Context(), updates(m, there, 1, 1)); err != nil { // nor is it held up by the reader
+		t.Fatalf("Commit: %v", err)
+	}
+	c := book.Changes{Windows: book.Change[limit.Window, id.Window]{Check: []book.StoredKey[id.Window]{{Key: all.Windows[1], Version: 1}}}}
+	if err := second.Commit(t.Context(), &c); !errors.Is(err, book.ErrConflict) {
+		t.Errorf("Commit after what was read without a lock was changed = %v, want ErrConflict", err)
+	}
+	keys.Unlocked = false
+	begin(t, first, m.batch(), all)
+	begin(t, second, m.batch(), &book.Keys{})
+	if _, err := second.Load(t.Context(), keys); !errors.Is(err, book.ErrConflict) {
+		t.Errorf("Load, with a lock, of windows that another lane holds = %v, want ErrConflict", err)
 	}
 }
 
@@ -303,5 +341,100 @@ func TestTwoProcessesOnTheSameRows(t *testing.T) {
 	}
 	if sum != books*callers*each || len(list) != rows {
 		t.Errorf("%d counters are at %d together, want %d at %d", len(list), sum, rows, books*callers*each)
+	}
+}
+
+// Two processes change windows by what others say, which they read without a lock: of two
+// that may not both be taken, never are both.
+func TestTwoProcessesOnTheSameWindows(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.Database(t)
+	const books, callers, each, pairs = 2, 8, 30, 3
+	window := func(n int) limit.Window {
+		w := limit.Window{Kind: limit.Deposits, Currency: "EUR", Customer: customer.KeyOf(1, "shop", fmt.Sprint(n))}
+		w.ID = limit.WindowID(w.Customer, w.Kind, w.Currency)
+		return w
+	}
+	read := func(p *book.Page, w limit.Window) limit.Window {
+		if was, ok := p.Windows.Get(w.ID); ok {
+			return was
+		}
+		return w
+	}
+	// take takes one of a pair if none is; free frees it.
+	take := func(own, other limit.Window) book.Act[bool] {
+		return book.Act[bool]{Name: "test.take", Bucket: 1, Decide: func(p *book.Page) (bool, error) {
+			a, b := read(p, own), read(p, other)
+			if a.SinceMinor != 0 && b.SinceMinor != 0 {
+				return false, errors.New("both are taken")
+			}
+			if a.SinceMinor != 0 || b.SinceMinor != 0 {
+				return false, nil
+			}
+			a.SinceMinor = 1
+			a.EverMinor++
+			p.Windows.Put(a)
+			return true, nil
+		}}
+	}
+	free := func(own limit.Window) book.Act[bool] {
+		return book.Act[bool]{Name: "test.free", Bucket: 1, Decide: func(p *book.Page) (bool, error) {
+			a := read(p, own)
+			a.SinceMinor = 0
+			p.Windows.Put(a)
+			return true, nil
+		}}
+	}
+	var wg sync.WaitGroup
+	var taken atomic.Int64
+	for n := range books {
+		db := storetest.OpenPostgres(t, dsn)
+		b, err := book.New(t.Context(), []book.Home{{Store: db, Lanes: 2}}, book.Options{Pressing: 1, Now: time.Now, Random: rand.Reader, Epoch: int64(n + 1)})
+		if err != nil {
+			t.Fatalf("New: %v", err)
+		}
+		defer b.Close()
+		if n == 0 { // what is absent nobody can hold
+			_, err := book.Do(t.Context(), b, book.Act[bool]{Name: "test.make", Bucket: 1, Decide: func(p *book.Page) (bool, error) {
+				for n := range 2 * pairs {
+					p.Windows.Put(read(p, window(n)))
+				}
+				return true, nil
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		do := func(a book.Act[bool]) bool {
+			got, err := book.Do(context.WithoutCancel(t.Context()), b, a)
+			if err != nil {
+				t.Errorf("Do: %v", err)
+			}
+			return got
+		}
+		for caller := range callers {
+			wg.Go(func() {
+				for i := range each {
+					pair, side := (caller+i)%pairs, (caller+n)%2
+					own, other := window(2*pair+side), window(2*pair+1-side)
+					if do(take(own, other)) {
+						taken.Add(1)
+						do(free(own))
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	sum := int64(0)
+	list, err := storetest.OpenPostgres(t, dsn).ScanWindows(t.Context(), id.Window{}, 100)
+	if err != nil {
+		t.Fatalf("ScanWindows: %v", err)
+	}
+	for _, w := range list {
+		sum += w.EverMinor
+	}
+	if sum != taken.Load() || sum == 0 {
+		t.Errorf("the windows were taken %d times, as they say %d", taken.Load(), sum)
 	}
 }

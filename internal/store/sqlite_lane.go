@@ -239,13 +239,13 @@ func (t *sqliteTable[R, K]) write(c *conn, ch *book.Changes) error {
 	if err := t.insert(c, change.Insert); err != nil {
 		return err
 	}
+	if err := t.check(c, change.Check); err != nil {
+		return err
+	}
 	if err := t.update(c, change.Update); err != nil {
 		return err
 	}
-	if err := t.remove(c, change.Delete); err != nil {
-		return err
-	}
-	return t.check(c, change.Check)
+	return t.remove(c, change.Delete)
 }
 
 // check is here for the port's sake: on SQLite nobody else writes, and the book

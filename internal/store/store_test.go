@@ -471,6 +471,19 @@ func TestChecks(t *testing.T) {
 		got := begin(t, l, m.batch(), keysOf(there))
 		l.Abort(t.Context())
 		checkFound(t, got, there, 1)
+
+		both := updates(m, there, 1, 1) // rows that are written may be looked at with others, before that
+		for i := range kinds.NumField() {
+			if f := reflect.ValueOf(both).Elem().Field(i); f.Kind() == reflect.Struct {
+				f.FieldByName("Check").Set(reflect.ValueOf(checks(there, 1)).Elem().Field(i).FieldByName("Check"))
+			}
+		}
+		if err := write(t, l, m.batch(), both); err != nil {
+			t.Errorf("rows at the version that was read, and written: Commit = %v", err)
+		}
+		got = begin(t, l, m.batch(), keysOf(there))
+		l.Abort(t.Context())
+		checkFound(t, got, there, 2)
 	})
 }
 

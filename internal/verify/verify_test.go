@@ -216,6 +216,7 @@ func TestCorruptions(t *testing.T) {
 			limits.Currencies = nil
 			c.Limits = limits.Encode()
 		}, want: "which their limits do not count"},
+		{name: "window that does not know of a lowered limit", check: verify.C5, corrupt: func(r rows) { r.window(limit.Deposits).LowerUS = -1 }, want: "says that a limit was last lowered at -1; their row says"},
 		{name: "limits cannot be read", check: verify.C13, corrupt: func(r rows) {
 			k := r.window(limit.Deposits).Customer
 			pick(r.Customers.Insert, func(c *customer.Customer) bool { return c.ID == k }).Limits = "INR x"

@@ -13,6 +13,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/limit"
 	"aorta/internal/money"
 )
 
@@ -22,6 +23,7 @@ type person struct {
 	currencies      []string
 	counted         []money.Currency // those of windows that their limits count
 	paid            []money.Currency // and of windows of payouts
+	lowerUS         int64            // when a limit was last lowered; limit.NotKnown of who is restricted
 	lastNote        id.Note
 	reviews         int64 // open cases that their payouts wait for, as the row counts them, less the cases met
 }
@@ -37,10 +39,14 @@ func (c *checker) scanCustomers(ctx context.Context) error {
 		if err != nil {
 			c.violation(C13, "The limits of customer %s cannot be read: %v.", x.ID, err)
 		}
-		c.customers[x.ID] = person{
+		who := person{
 			owner: wallet + merchant + ":" + x.Name, merchant: "merchant:" + merchant, currencies: x.List(), counted: limits.Currencies, paid: limits.Paid, lastNote: x.LastNote,
-			reviews: x.Review,
+			reviews: x.Review, lowerUS: limits.LowerUS(),
 		}
+		if x.Restriction != customer.Unrestricted {
+			who.lowerUS = limit.NotKnown
+		}
+		c.customers[x.ID] = who
 		c.takeVerified(x)
 	}}
 	return merge(ctx, &all)

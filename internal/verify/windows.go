@@ -111,6 +111,9 @@ func (c *checker) takeWindow(w *limit.Window) {
 		if ok && !slices.Contains(who.counted, w.Currency) {
 			c.violation(C13, "Customer %s has a window of deposits in %s, which their limits do not count.", w.Customer, w.Currency)
 		}
+		if w.LowerUS < who.lowerUS { // a capture goes by it alone
+			c.violation(C5, "The window of customer %s in %s says that a limit was last lowered at %d; their row says %d.", w.Customer, w.Currency, w.LowerUS, who.lowerUS)
+		}
 		e, err := limit.DecodeEntries(w.Entries)
 		if err != nil {
 			c.violation(C13, "Window %s cannot be read: %v.", w.ID, err)

@@ -34,6 +34,7 @@ func TestMistakesAreSeen(t *testing.T) {
 		"mutation_resend":     "without proof that",           // a part of which nobody knows is sent again
 		"mutation_stepup":     "without a decision to",        // a payout that waits for a level goes on without it
 		"mutation_excluded":   "without a clear way",          // money that comes after an exclusion is played with
+		"mutation_unsealed":   "says that a limit was last",   // windows do not hear of restrictions and lowered limits
 		"mutation_unlinked":   "who is the same person",       // an exclusion is not told to the person's other customers
 		"mutation_raise":      "is let in:",                   // a raise of a limit holds at once
 		"mutation_unplayed":   "is let in:",                   // a stake passes its customer's limit

@@ -1,0 +1,5 @@
+//go:build mutation_unsealed
+
+package flow
+
+const mutation = "unsealed"
