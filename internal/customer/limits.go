@@ -303,9 +303,12 @@ func DecodeHead(text string) (Head, error) {
 		return h, nil
 	}
 	first, _, _ := strings.Cut(text, " ")
-	list, lowered, ok := strings.Cut(first, "@")
-	var err error
-	if h.LowerUS, err = strconv.ParseInt(lowered, 10, 64); err != nil || !ok {
+	list, lowered, packed := strings.Cut(first, packedHead)
+	if !packed {
+		list, lowered, _ = strings.Cut(first, "@") // without it, lowered is no number
+	}
+	p := parts{left: lowered, packed: packed}
+	if h.LowerUS = p.number(); p.bad || p.left != "" {
 		return h, fmt.Errorf("%w: %q", errLimits, first)
 	}
 	in, out, _ := strings.Cut(list, ";")
@@ -338,19 +341,21 @@ func appendCurrencies(out []byte, all []money.Currency) []byte {
 // EachLimit gives the limits of what Encode wrote that choose finds, as DecodeLimits
 // has them in List, without reading the rest: most acts need a few of them, and once.
 func EachLimit(text string, choose func(LimitKind) bool, use func(Limit) error) error {
-	_, rest, more := strings.Cut(text, " ")
+	head, rest, more := strings.Cut(text, " ")
+	packed := strings.Contains(head, packedHead)
 	for more {
 		var word string
 		word, rest, more = strings.Cut(rest, " ")
 		if strings.HasPrefix(word, "!") || strings.HasPrefix(word, "~") {
 			continue
 		}
-		kind, _, _ := strings.Cut(strings.TrimPrefix(word, "="), "/")
-		if !choose(LimitKind(kind)) {
+		p := parts{left: word, packed: packed}
+		var x Limit
+		p.what(&x)
+		if !p.bad && !choose(x.Kind) {
 			continue
 		}
-		p := parts{left: word}
-		x := p.limit()
+		p.rest(&x)
 		if p.bad || p.left != "" {
 			return fmt.Errorf("%w: %q", errLimits, word)
 		}
@@ -361,28 +366,37 @@ func EachLimit(text string, choose func(LimitKind) bool, use func(Limit) error) 
 	return nil
 }
 
+// packedHead is in the head of a text whose numbers have base 36, as all that are written.
+// Those of before have "@" there, numbers of base 10, and words for kinds and periods.
+const packedHead = "#"
+
 // Encode writes the limits as the stores keep them: a head, and a word for each, its parts behind
-// one another: "EUR,SEK;SEK@1769… deposit/day/10000EUR/… !cool_off/… ~frozen/…"; nothing is "".
+// one another: "EUR,SEK;SEK#k2d… dd/7psEUR/k2d…/ !cool_off/… ~frozen/…"; nothing is "". A limit's
+// begins with a letter for its kind and one for its period, and has the amount, since when it holds, and
+// when it was last lowered, if that was not then. Every deposit reads the text: it must be short.
 func (l Limits) Encode() string {
 	if len(l.Currencies)+len(l.Paid)+len(l.List)+len(l.Restraints)+len(l.Gone) == 0 {
 		return ""
 	}
-	out := make([]byte, 0, 64*(1+len(l.List)))
+	out := make([]byte, 0, 32*(1+len(l.List)))
 	out = appendCurrencies(out, l.Currencies)
 	if len(l.Paid) > 0 {
 		out = appendCurrencies(append(out, ';'), l.Paid)
 	}
-	out = strconv.AppendInt(append(out, '@'), l.LowerUS(), 10)
+	out = strconv.AppendInt(append(out, packedHead...), l.LowerUS(), base)
 	for _, x := range l.List {
 		out = append(out, ' ')
 		if x.House {
 			out = append(out, '=')
 		}
-		out = append(out, x.Kind...)
-		out = append(append(out, '/'), x.Period...)
+		out = append(out, letterOf(kindLetters, x.Kind), letterOf(periodLetters, x.Period))
 		out = appendAmount(out, x.Amount)
 		out = appendNumber(out, x.SetUS)
-		out = appendNumber(out, x.LowerUS)
+		if x.LowerUS == x.SetUS {
+			out = append(out, '/')
+		} else {
+			out = appendNumber(out, x.LowerUS)
+		}
 		if x.House && x.By != "" {
 			out = append(append(out, '/'), url.QueryEscape(x.By)...)
 		}
@@ -421,7 +435,42 @@ func appendAmount(out []byte, a money.Amount) []byte {
 	return append(appendNumber(out, a.Minor), a.Currency...)
 }
 
-func appendNumber(out []byte, n int64) []byte { return strconv.AppendInt(append(out, '/'), n, 10) }
+func appendNumber(out []byte, n int64) []byte { return strconv.AppendInt(append(out, '/'), n, base) }
+
+// base is that of the numbers in a packed text: the shortest that strconv writes.
+const base = 36
+
+// letter is what stands for a kind or a period in a packed text.
+type letter[T ~string] struct {
+	letter byte
+	of     T
+}
+
+var (
+	kindLetters = []letter[LimitKind]{
+		{'d', LimitDeposit}, {'n', LimitNetDeposit}, {'s', LimitStake}, {'l', LimitLoss}, {'o', LimitSingleDeposit},
+	}
+	periodLetters = []letter[limit.Period]{
+		{'d', limit.Day}, {'w', limit.Week}, {'m', limit.Month}, {'c', limit.CalendarMonth}, {'o', limit.Once},
+	}
+)
+
+func letterOf[T ~string](all []letter[T], x T) byte {
+	at := slices.IndexFunc(all, func(l letter[T]) bool { return l.of == x })
+	if at < 0 {
+		panic("customer: a limit of " + string(x) + " has no letter") // or it would be lost
+	}
+	return all[at].letter
+}
+
+func ofLetter[T ~string](all []letter[T], c byte) (T, bool) {
+	for _, l := range all {
+		if l.letter == c {
+			return l.of, true
+		}
+	}
+	return "", false
+}
 
 // errLimits: the text was not written by Encode. Always a bug.
 var errLimits = errors.New("customer: not the limits of a customer")
@@ -437,14 +486,15 @@ func DecodeLimits(text string) (Limits, error) {
 		return l, err
 	}
 	l.Currencies, l.Paid = head.Currencies, head.Paid
-	_, rest, more := strings.Cut(text, " ")
+	first, rest, more := strings.Cut(text, " ")
+	packed := strings.Contains(first, packedHead)
 	if more {
 		l.List = make([]Limit, 0, strings.Count(rest, " ")+1)
 	}
 	for more {
 		var word string
 		word, rest, more = strings.Cut(rest, " ")
-		p := parts{left: word}
+		p := parts{left: word, packed: packed}
 		if restraint, ok := strings.CutPrefix(word, "!"); ok {
 			p.left = restraint
 			l.Restraints = append(l.Restraints, p.restraint())
@@ -452,7 +502,10 @@ func DecodeLimits(text string) (Limits, error) {
 			p.left = gone
 			l.Gone = append(l.Gone, Made{Restriction: Restriction(p.next()), SinceUS: p.number(), Of: p.customer()})
 		} else {
-			l.List = append(l.List, p.limit())
+			var x Limit
+			p.what(&x)
+			p.rest(&x)
+			l.List = append(l.List, x)
 		}
 		if p.bad || p.left != "" {
 			return l, fmt.Errorf("%w: %q", errLimits, word)
@@ -463,8 +516,9 @@ func DecodeLimits(text string) (Limits, error) {
 
 // parts reads the parts of a word one by one.
 type parts struct {
-	left string
-	bad  bool
+	left   string
+	packed bool // numbers have base 36, and kinds and periods a letter each
+	bad    bool
 }
 
 func (p *parts) next() string {
@@ -473,22 +527,39 @@ func (p *parts) next() string {
 	return s
 }
 
-func (p *parts) number() int64 {
-	text := p.next()
-	if n := len(text); n == 0 || n > 18 || text[0] == '-' { // longer ones may not fit
-		long, err := strconv.ParseInt(text, 10, 64)
+func (p *parts) number() int64 { return p.numberOf(p.next()) }
+
+func (p *parts) numberOf(text string) int64 {
+	radix, fits := int64(10), 18 // digits of which any number fits
+	if p.packed {
+		radix, fits = base, 12
+	}
+	if n := len(text); n == 0 || n > fits || text[0] == '-' {
+		long, err := strconv.ParseInt(text, int(radix), 64)
 		p.bad = p.bad || err != nil
 		return long
 	}
 	n := int64(0)
 	for _, c := range []byte(text) {
-		if c < '0' || c > '9' {
+		d := digit(c)
+		if d >= radix {
 			p.bad = true
 			return 0
 		}
-		n = 10*n + int64(c-'0')
+		n = radix*n + d
 	}
 	return n
+}
+
+// digit is what a digit stands for; of no digit it is more than of any.
+func digit(c byte) int64 {
+	switch {
+	case c >= '0' && c <= '9':
+		return int64(c - '0')
+	case c >= 'a' && c <= 'z':
+		return int64(c-'a') + 10
+	}
+	return base
 }
 
 func (p *parts) restraint() Restraint {
@@ -515,18 +586,40 @@ func (p *parts) amount() money.Amount { return p.amountOf(p.next()) }
 
 func (p *parts) amountOf(s string) money.Amount {
 	digits := 0
-	for digits < len(s) && (s[digits] == '-' || s[digits] >= '0' && s[digits] <= '9') {
+	for digits < len(s) && (s[digits] == '-' || digit(s[digits]) < base) { // a currency has capitals
 		digits++
 	}
-	n, err := strconv.ParseInt(s[:digits], 10, 64)
-	p.bad = p.bad || err != nil || digits == len(s)
-	return money.Amount{Minor: n, Currency: money.Currency(s[digits:])}
+	p.bad = p.bad || digits == len(s)
+	return money.Amount{Minor: p.numberOf(s[:digits]), Currency: money.Currency(s[digits:])}
 }
 
-func (p *parts) limit() Limit {
+// what begins a limit: whose it is, of which kind and period.
+func (p *parts) what(x *Limit) {
 	kind, house := strings.CutPrefix(p.next(), "=")
-	x := Limit{House: house, Kind: LimitKind(kind), Period: limit.Period(p.next()), Amount: p.amount(), SetUS: p.number(), LowerUS: p.number()}
-	if house && p.left != "" { // nothing is asked of the house's
+	x.House = house
+	if !p.packed {
+		x.Kind, x.Period = LimitKind(kind), limit.Period(p.next())
+		return
+	}
+	if len(kind) != 2 {
+		p.bad = true
+		return
+	}
+	var known, periodic bool
+	x.Kind, known = ofLetter(kindLetters, kind[0])
+	x.Period, periodic = ofLetter(periodLetters, kind[1])
+	p.bad = p.bad || !known || !periodic
+}
+
+// rest reads a limit from its amount on.
+func (p *parts) rest(x *Limit) {
+	x.Amount, x.SetUS = p.amount(), p.number()
+	if lowered := p.next(); lowered == "" && p.packed {
+		x.LowerUS = x.SetUS
+	} else {
+		x.LowerUS = p.numberOf(lowered)
+	}
+	if x.House && p.left != "" { // nothing is asked of the house's
 		by, err := url.QueryUnescape(p.next())
 		p.bad = p.bad || err != nil
 		x.By = by
@@ -540,5 +633,4 @@ func (p *parts) limit() Limit {
 		}
 		x.Pending.AskedUS, x.Pending.FromUS, x.Pending.UntilUS = p.number(), p.number(), p.number()
 	}
-	return x
 }

@@ -194,6 +194,63 @@ func TestCurrenciesAreKept(t *testing.T) {
 	}
 }
 
+// A text of before it was packed says the same as one that is packed, which is much shorter.
+func TestLimitsOfBefore(t *testing.T) {
+	t.Parallel()
+	gone := id.Customer{9}
+	before := "EUR,SEK;SEK@1769000000000002 deposit/day/10000EUR/1769000000000001/1769000000000002 =stake/calendar_month/300EUR/1769000000000000/1769000000000000/ann " +
+		"single_deposit/once/5SEK/1/1/-/2/3/4 net_deposit/week/1EUR/1/1/9007199254740993EUR/2/3/4 loss/month/0EUR/0/0 " +
+		"!cool_off/1769000000000000/1769000000000009/0/a+b ~frozen/1/" + gone.String()
+	l, err := customer.DecodeLimits(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := customer.Limits{
+		Currencies: []money.Currency{"EUR", "SEK"}, Paid: []money.Currency{"SEK"},
+		List: []customer.Limit{
+			{Kind: deposit, Period: limit.Day, Amount: eur(10000), SetUS: 1769000000000001, LowerUS: 1769000000000002},
+			{Kind: customer.LimitStake, Period: limit.CalendarMonth, House: true, By: "ann", Amount: eur(300), SetUS: 1769000000000000, LowerUS: 1769000000000000},
+			{
+				Kind: customer.LimitSingleDeposit, Period: limit.Once, Amount: money.Amount{Minor: 5, Currency: "SEK"}, SetUS: 1, LowerUS: 1,
+				Pending: customer.Pending{Remove: true, AskedUS: 2, FromUS: 3, UntilUS: 4}, HasAsked: true,
+			},
+			{
+				Kind: customer.LimitNetDeposit, Period: limit.Week, Amount: eur(1), SetUS: 1, LowerUS: 1,
+				Pending: customer.Pending{Amount: eur(9007199254740993), AskedUS: 2, FromUS: 3, UntilUS: 4}, HasAsked: true,
+			},
+			{Kind: customer.LimitLoss, Period: limit.Month, Amount: eur(0)},
+		},
+		Restraints: []customer.Restraint{{Restriction: customer.CoolOff, SinceUS: 1769000000000000, UntilUS: 1769000000000009, By: "a b"}},
+		Gone:       []customer.Made{{Restriction: customer.Frozen, SinceUS: 1, Of: gone}},
+	}
+	if !reflect.DeepEqual(l, want) {
+		t.Errorf("%q reads as %+v, want %+v", before, l, want)
+	}
+	text := l.Encode()
+	if again, err := customer.DecodeLimits(text); err != nil || !reflect.DeepEqual(again, l) {
+		t.Errorf("%q reads as %+v (%v), want %+v", text, again, err, l)
+	}
+	if 3*len(text) > 2*len(before) {
+		t.Errorf("%d bytes are packed into %d", len(before), len(text))
+	}
+	for _, text := range []string{before, text} {
+		h, err := customer.DecodeHead(text)
+		if err != nil || h.LowerUS != 1769000000000002 || !slices.Equal(h.Currencies, l.Currencies) || !slices.Equal(h.Paid, l.Paid) {
+			t.Errorf("the head of %q is %+v (%v)", text, h, err)
+		}
+		var got []customer.Limit
+		err = customer.EachLimit(text, func(customer.LimitKind) bool { return true }, func(x customer.Limit) error { got = append(got, x); return nil })
+		if err != nil || !reflect.DeepEqual(got, l.List) {
+			t.Errorf("one by one, %q is %+v (%v)", text, got, err)
+		}
+	}
+	for _, bad := range []string{"EUR#", "EUR#!", "EUR#1 dd", "EUR#1 dx/5EUR/1/", "EUR#1 xd/5EUR/1/", "EUR#1 deposit/day/5EUR/1/2", "EUR#1 dd/5EUR/1/2/3", "EUR#1 dd/EUR/1/", "EUR#1 dd/5/1/", "EUR#1 !cool_off/1"} {
+		if got, err := customer.DecodeLimits(bad); err == nil {
+			t.Errorf("%q is read as %+v", bad, got)
+		}
+	}
+}
+
 // One by one, limits are those that the whole text has.
 func TestEachLimit(t *testing.T) {
 	t.Parallel()
