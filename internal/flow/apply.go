@@ -101,6 +101,14 @@ func (n *news) hint(p *book.Page) {
 	}
 	if known.Kind == payment.KindPayout {
 		b, cur := known.ID.Bucket(), known.Amount.Currency
+		if known.Way != "" && (n.out.Kind == connector.Approved || n.out.Kind == connector.Declined) {
+			c := walletOf(b, known.Payee).customer
+			p.Customers.Get(c)
+			p.Windows.Get(limit.WindowID(c, limit.Payouts, cur))
+			p.Windows.Get(limit.WindowID(c, limit.Play, cur))
+			p.Reviews.Get(known.Payment.Raw())
+			p.Due.Get(known.Payment.Raw())
+		}
 		p.Accounts.Get(ledger.AccountID(b, known.Payee, ledger.Reserved, cur))
 		p.Accounts.Get(ledger.AccountID(b, known.Payee, ledger.Available, cur))
 		if n.out.Kind == connector.Approved {

@@ -71,7 +71,11 @@ func (f *Flows) beginChecked(ctx context.Context, r PayoutRequest, rules *risk.R
 	f.screenNow(ctx, walletOf(want.Bucket(), owner).customer, rules, screenBudget)
 	begun, err := f.startClaimed(ctx, c, start{
 		act: "payout.begin", key: f.nameOf(r.Project, r.PayoutID), done: done, guarded: bounded(rules), opening: r.Opening,
-		hint: func(p *book.Page) { hintPayout(p, walletOf(p.Bucket(), owner), r.Amount.Currency) },
+		hint: func(p *book.Page) {
+			hintPayout(p, walletOf(p.Bucket(), owner), r.Amount.Currency)
+			p.Reviews.Get(want.Raw())
+			p.Cases.Get(caseKey(p.Bucket(), CasePayoutReview, id.Payout(want).String()))
+		},
 		open: func(p *book.Page, k id.Payment, fresh bool) (Begun, error) { return c.open(p, r, k, fresh) },
 	}, want)
 	var no *refusedPayout

@@ -254,6 +254,50 @@ func (h *house) cashOut(name string, minor int64) flow.Begun {
 	return b
 }
 
+// rereads is how often a batch has stopped to load rows that no hint had named.
+func (h *house) rereads() float64 {
+	h.t.Helper()
+	families, err := h.metrics[1].Gather()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "aorta_book_load_rounds_total" {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	h.t.Fatal("loads are not counted")
+	return 0
+}
+
+// Whoever waits for a payout waits for each trip to the database: what its acts read is
+// loaded in one, also where nothing is known any more of what the act before has written.
+func TestPayoutsAreReadAtOnce(t *testing.T) {
+	t.Parallel()
+	h := checkedHouse(t, easy)
+	h.payIn("card", 10_000)
+	for _, name := range []string{"first", "second"} {
+		h.pass(time.Minute)
+		before := h.rereads()
+		b, err := h.flows.BeginPayout(h.t.Context(), h.checkedRequest(name, 100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := h.rereads() - before; n != 0 {
+			t.Errorf("the %s payout was begun with %v loads after its first, want none", name, n)
+		}
+		h.pass(time.Minute)
+		before = h.rereads()
+		h.settle()
+		if n := h.rereads() - before; n != 0 {
+			t.Errorf("the %s payout was paid with %v loads after its acts' first, want none", name, n)
+		}
+		if p := h.payment(b.Payment.ID); p.Status != payment.StatusPaid {
+			t.Errorf("the %s payout is %s", name, p.Status)
+		}
+	}
+}
+
 func (h *house) wantMoney(available, reserved int64) {
 	h.t.Helper()
 	get := func(p ledger.Purpose) (minor int64) {

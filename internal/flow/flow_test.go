@@ -25,6 +25,8 @@ import (
 	"aorta/internal/project"
 	"aorta/internal/risk"
 	"aorta/internal/verification"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // house is a platform in memory whose clock and PSP the test moves by hand.
@@ -44,6 +46,8 @@ type house struct {
 	mute   atomic.Value // string: a connector that can do nothing but sales
 	gone   atomic.Bool  // no PSP account is configured
 	rules  *risk.Rules  // nil: the project is not licensed
+
+	metrics map[byte]*prometheus.Registry // of each process
 
 	verifiers verification.Directory
 	forged    bool     // the test has written rows that no flow would
@@ -202,6 +206,10 @@ func newHouse(t *testing.T, homes int, change func(*project.Project)) *house {
 // process opens the homes, every nth bucket in each.
 func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flows) {
 	h.t.Helper()
+	if h.metrics == nil {
+		h.metrics = map[byte]*prometheus.Registry{}
+	}
+	h.metrics[epoch] = prometheus.NewRegistry()
 	var cfg []book.Home
 	for n, m := range h.homes {
 		var buckets []id.Bucket
@@ -211,7 +219,7 @@ func (h *house) process(epoch byte, work func([]due.Due)) (*book.Book, *flow.Flo
 		cfg = append(cfg, book.Home{Store: m, Buckets: buckets})
 	}
 	b, err := book.New(h.t.Context(), cfg, book.Options{
-		Now: h.clock, Random: seeded{rand.NewChaCha8([32]byte{epoch})}, Epoch: int64(epoch), Work: work,
+		Now: h.clock, Random: seeded{rand.NewChaCha8([32]byte{epoch})}, Epoch: int64(epoch), Work: work, Metrics: h.metrics[epoch],
 	})
 	if err != nil {
 		h.t.Fatal(err)
