@@ -40,6 +40,9 @@ func (f *Flows) Apply(ctx context.Context, known payment.Attempt, out connector.
 	if len(f.opts.Lookups) > 0 {
 		lookups = f.opts.Lookups
 	}
+	if out.Kind == connector.Approved || out.Kind == connector.Declined {
+		f.look(ctx, known.Payee)
+	}
 	n := &news{known: known, out: out, lookups: lookups, movesMoney: caps.SaleMovesMoney, projects: f.opts.Projects, licence: f.ofProject, endpoints: f.opts.Endpoints()}
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: actName(known.Kind), Bucket: known.ID.Bucket(), Hint: func(p *book.Page) {
 		n.hint(p)

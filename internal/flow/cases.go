@@ -282,6 +282,7 @@ func (f *Flows) SettleCase(ctx context.Context, c CaseChange, how string) (payme
 	if c.Note == "" {
 		return payment.Case{}, ErrNote
 	}
+	f.look(ctx, ofCustomer)
 	told := f.opts.Endpoints()
 	row, err := f.changeCase(ctx, c, "case."+how, func(p *book.Page, row payment.Case) (payment.Case, error) {
 		rule, known := operator.House().Of(operator.Resolution(row.Kind, how))
@@ -515,11 +516,7 @@ func (s *settlement) accept() error {
 	s.pay.Amount, s.op.Amount, s.attempt.Amount = s.said, s.said, s.said
 	s.page.Operations.Put(s.op)
 	if more && !s.pay.Status.Final() {
-		t, err := s.tally()
-		if err != nil {
-			return err
-		}
-		if t != nil {
+		if t := s.tally(); t != nil {
 			if err := t.free(s.pay.ID, s.said.Currency); err != nil {
 				return err
 			}

@@ -38,9 +38,11 @@ type Flows struct {
 	recent    recent
 	answers   running
 	licences  sync.Map                       // by *risk.Rules
-	ofProject func(projectID int64) *licence // is licence: made of the method anew, it would take memory in each act
+	ofProject func(projectID int64) *licence // licence, or lapsed: made of a method anew, it would take memory in each act
 
-	licensed sync.Map // merchants, as texts, of whose projects this process has begun payments
+	licensed sync.Map     // merchants, as texts, of whose projects this process has begun payments
+	counted  atomic.Bool  // something was counted here once
+	lookedUS atomic.Int64 // when that was last asked
 	routes   routes
 }
 
@@ -91,7 +93,7 @@ func New(b *book.Book, r book.Reader, o Options) *Flows {
 		o.Behind = func(string) bool { return false }
 	}
 	f := &Flows{book: b, read: reads{r}, opts: o}
-	f.ofProject = f.licence
+	f.ofProject = f.licenceOrLapsed
 	return f
 }
 

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -47,6 +48,38 @@ func (f *Flows) licence(projectID int64) *licence {
 	return l.(*licence)
 }
 
+// lapsed is the licence of a project that has no rules, where some project once had:
+// nothing is limited, and what is reserved for a payment is given up with its end.
+var lapsed = &licence{}
+
+// licenceOrLapsed gives a project's licence; nil if it has no rules and nothing was ever
+// counted.
+func (f *Flows) licenceOrLapsed(projectID int64) *licence {
+	if l := f.licence(projectID); l != nil || !f.counted.Load() {
+		return l
+	}
+	return lapsed
+}
+
+// look finds out whether something was ever counted, before an act that ends a payment
+// of a customer's: a house that never had rules has no windows, and its acts look for
+// none. It asks again after a while, since another process may have rules already.
+func (f *Flows) look(ctx context.Context, payee string) {
+	now, last := f.opts.Now().UnixMicro(), f.lookedUS.Load()
+	if f.counted.Load() || !strings.HasPrefix(payee, ofCustomer) || last != 0 && now-last < askAgain.Microseconds() || !f.lookedUS.CompareAndSwap(last, now) {
+		return
+	}
+	rows, err := f.read.from.ScanWindows(ctx, id.Window{}, 1)
+	if err != nil {
+		f.lookedUS.Store(last) // the act will tell that the store is away
+		return
+	}
+	f.counted.Store(len(rows) > 0)
+}
+
+// askAgain is how long it is taken as true that nothing was.
+const askAgain = time.Minute
+
 // keepLicensed keeps in mind that a merchant's projects have rules.
 func (f *Flows) keepLicensed(merchantID int64) {
 	name := strconv.FormatInt(merchantID, 10)
@@ -61,7 +94,7 @@ func (f *Flows) keepLicensed(merchantID int64) {
 // hashes, and that the act need not find out once more.
 func (f *Flows) hintCounted(p *book.Page, a *payment.Attempt) (wallet, id.Window) {
 	merchant, _, ok := strings.Cut(strings.TrimPrefix(a.Payee, ofCustomer), ":")
-	if _, licensed := f.licensed.Load(merchant); !ok || !licensed || a.Kind != payment.KindSale {
+	if _, licensed := f.licensed.Load(merchant); !ok || !licensed && !f.counted.Load() || a.Kind != payment.KindSale {
 		return wallet{}, id.Window{}
 	}
 	w := walletOf(a.ID.Bucket(), a.Payee)
@@ -671,44 +704,69 @@ func (l *licence) offers(k customer.LimitKind, p limit.Period) bool {
 }
 
 // tally reads what is counted of an application's customer; nil if nothing is.
-func (x *application) tally() (*tally, error) {
+func (x *application) tally() *tally {
 	if x.counts != nil || x.licence == nil || !strings.HasPrefix(x.attempt.Payee, ofCustomer) {
-		return x.counts, nil
+		return x.counts
 	}
 	l := x.licence(x.pay.ProjectID)
-	if l == nil {
+	if l == nil || l == lapsed {
+		return nil
+	}
+	x.counts = x.tallyBy(l)
+	return x.counts
+}
+
+func (x *application) tallyBy(l *licence) *tally {
+	t := tallyUnread(x.page, l, x.wallet())
+	if !x.window.IsZero() {
+		t.known, t.knownOf = x.window, x.attempt.Amount.Currency
+	}
+	return t
+}
+
+// heldBack is tally of a project that has no rules any more, if something is reserved
+// for the payment, which was begun while it had; else nil.
+func (x *application) heldBack() (*tally, error) {
+	if x.licence == nil || !strings.HasPrefix(x.attempt.Payee, ofCustomer) || x.licence(x.pay.ProjectID) != lapsed {
 		return nil, nil
 	}
-	x.counts = tallyUnread(x.page, l, x.wallet())
-	if !x.window.IsZero() {
-		x.counts.known, x.counts.knownOf = x.window, x.attempt.Amount.Currency
+	t := x.tallyBy(lapsed)
+	_, e, err := t.deposits(x.pay.Amount.Currency)
+	if _, ok := e.ReservedFor(x.pay.ID); !ok || err != nil {
+		return nil, err
 	}
-	return x.counts, nil
+	return t, nil
 }
 
 // used counts the payment's money, which has come.
 func (x *application) used() error {
-	t, err := x.tally()
-	if t == nil || err != nil {
-		return err
+	t := x.tally()
+	if t == nil {
+		var err error
+		if t, err = x.heldBack(); t == nil || err != nil {
+			return err
+		}
 	}
 	return t.use(x.pay.ID, x.attempt.Amount)
 }
 
 // freed forgets the payment's money, which will not come.
 func (x *application) freed() error {
-	t, err := x.tally()
-	if t == nil || err != nil {
-		return err
+	t := x.tally()
+	if t == nil {
+		var err error
+		if t, err = x.heldBack(); t == nil || err != nil {
+			return err
+		}
 	}
 	return t.free(x.pay.ID, x.pay.Amount.Currency)
 }
 
 // barred says why the payment's money is not its customer's to play with; "": it is.
 func (x *application) barred() (string, error) {
-	t, err := x.tally()
-	if t == nil || err != nil {
-		return "", err
+	t := x.tally()
+	if t == nil {
+		return "", nil
 	}
 	return t.barred(x.pay)
 }
@@ -716,9 +774,9 @@ func (x *application) barred() (string, error) {
 // barredLate is barred for money that comes after our decline. What was reserved for
 // it is free since then: to credit it, it must fit once more.
 func (x *application) barredLate(rule project.LateRule) (string, error) {
-	t, err := x.tally()
-	if t == nil || err != nil {
-		return "", err
+	t := x.tally()
+	if t == nil {
+		return "", nil
 	}
 	why, err := t.barred(x.pay)
 	if err != nil || why != "" || rule != project.LateCredit || x.pay.Status != payment.StatusDeclined {

@@ -878,30 +878,50 @@ func TestChangeIsMadeOnce(t *testing.T) {
 	}
 }
 
-// What is reserved for a payment that ends while its project has no rules is free again
-// once they are back, and that of one that is still open is not.
+// What is reserved for a payment that ends while its project has no rules is free with
+// that end, or used if its money has come. What an earlier program has left reserved is
+// free once somebody pays in again; that of one that is still open is not.
 func TestRulesThatComeBack(t *testing.T) {
 	t.Parallel()
 	h := licensed(t, 1)
 	h.set(customer.LimitDeposit, limit.Day, 10_000)
-	ends, err := h.deposit("ends", inr(4_000))
-	if err != nil {
-		t.Fatal(err)
+	begun := map[string]flow.Begun{}
+	for name, minor := range map[string]int64{"ends": 3_000, "waits": 1_000, "comes": 500, "stays": 4_000} {
+		b, err := h.deposit(name, inr(minor))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun[name] = b
 	}
-	if _, err := h.deposit("stays", inr(4_000)); err != nil {
-		t.Fatal(err)
-	}
+	h.counts("begun", 8_500, 0)
 	rules := h.rules
 	h.rules = nil
-	h.apply(ends.Attempt, connector.Outcome{Kind: connector.Declined, Code: payment.CodeGeneralDecline})
-	h.wantStatus(ends.Payment.ID, payment.StatusDeclined, payment.CodeGeneralDecline)
+	h.apply(begun["ends"].Attempt, connector.Outcome{Kind: connector.Declined, Code: payment.CodeGeneralDecline})
+	h.wantStatus(begun["ends"].Payment.ID, payment.StatusDeclined, payment.CodeGeneralDecline)
+	h.counts("one has ended", 5_500, 0)
+	h.apply(begun["comes"].Attempt, approved(500))
+	h.wantStatus(begun["comes"].Payment.ID, payment.StatusCaptured, payment.CodeSuccess)
+	h.counts("one has come", 5_000, 500)
 	h.rules = rules
-	h.counts("not freed yet", 8_000, 0)
+
+	k := limit.WindowID(h.flows.CustomerOf(h.pr, "c1"), limit.Deposits, "INR")
+	h.act(k.Bucket(), func(p *book.Page) {
+		w, _ := p.Windows.Get(k)
+		e, err := limit.DecodeEntries(w.Entries)
+		if err == nil {
+			err = e.Reserve(begun["ends"].Payment.ID, 3_000, p.NowUS())
+		}
+		if err != nil {
+			panic(err)
+		}
+		w.Entries = e.Encode()
+		p.Windows.Put(w)
+	})
 	h.mu.Lock()
 	h.now = h.now.Add(25 * time.Hour)
 	h.mu.Unlock()
-	if _, err := h.deposit("fits", inr(6_000)); err != nil {
+	if _, err := h.deposit("fits", inr(4_500)); err != nil {
 		t.Errorf("what is free again does not take a deposit: %v", err)
 	}
-	h.counts("the one that is open still counts", 10_000, 0)
+	h.counts("those that are open still count", 9_500, 500)
 }

@@ -41,6 +41,7 @@ func (f *Flows) watch(ctx context.Context, d due.Due) error {
 // PSP has not said no, and may yet say yes. A payment that waits for its
 // customer to try again is declined as its last try was.
 func (f *Flows) expire(ctx context.Context, known payment.Attempt) error {
+	f.look(ctx, known.Payee)
 	told := f.opts.Endpoints()
 	_, err := book.Do(ctx, f.book, book.Act[struct{}]{
 		Name: "sale.expire", Bucket: known.ID.Bucket(), Background: true,
