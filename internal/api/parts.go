@@ -47,6 +47,15 @@ func (a *API) viewParts(ctx context.Context, p payment.Payment) (payoutView, pay
 	if !ok {
 		return v, review, nil
 	}
+	parts, err := a.opts.Flows.PartsOf(ctx, p, review)
+	if err != nil {
+		return v, review, err
+	}
+	return v.judged(p, review, parts), review, nil
+}
+
+// judged is the view of a payout that was checked, with what it waits for and its parts.
+func (v payoutView) judged(p payment.Payment, review payment.Review, parts []flow.PartView) payoutView {
 	v.Reason = review.Reason
 	if p.Status == payment.StatusStepUp {
 		v.ActionRequired = &actionView{Type: "verification", RequiredLevel: review.RequiredLevel}
@@ -54,14 +63,10 @@ func (a *API) viewParts(ctx context.Context, p payment.Payment) (payoutView, pay
 	if review.NextUS != 0 {
 		v.ETA = instant(review.NextUS)
 	}
-	parts, err := a.opts.Flows.PartsOf(ctx, p, review)
-	if err != nil {
-		return v, review, err
-	}
 	for _, each := range parts {
 		v.Parts = append(v.Parts, viewPart(each))
 	}
-	return v, review, nil
+	return v
 }
 
 func viewPart(x flow.PartView) partView {

@@ -10,6 +10,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/due"
 	"aorta/internal/id"
+	"aorta/internal/money"
 	"aorta/internal/operator"
 	"aorta/internal/payment"
 	"aorta/internal/risk"
@@ -85,6 +86,30 @@ func TestPayoutAsksForVerification(t *testing.T) {
 		h.resume(name)
 		wantText(t, "verified", h.get("/v1/payouts/"+name), map[string]string{"status": "paid", "reason": "", "paid_amount": "1.00", "parts.0.status": "succeeded"})
 		h.has("when it is paid", "5.00", "0.00")
+	})
+}
+
+// What init answers is what is read of the payout then, however it stands, and while it
+// is on its way it is not read once more for that.
+func TestInitAnswersWhatIsStored(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		minor  int64
+		status string
+	}{
+		"on its way": {123, "pending"}, "paid at once": {paidAtOnce, "paid"}, "refused at once": {refused, "failed"},
+		"not taken": {away, "deferred"}, "lost": {lost, "pending"},
+	}
+	onEachLicensed(t, func(t *testing.T, h *house) {
+		h.judged(easyRules, 3, "90.00")
+		for name, tt := range tests {
+			a := h.post(payoutPath, strings.ReplaceAll(name, " ", "-"), back(money.Amount{Minor: tt.minor, Currency: "EUR"}.Decimal()))
+			wantText(t, name, a, map[string]string{"status": tt.status})
+			stored := h.get("/v1/payouts/" + a.text("payout_id"))
+			if strings.TrimSpace(stored.Body.String()) != strings.TrimSpace(a.Body.String()) {
+				t.Errorf("%s: init answers %s; then it is %s", name, a.Body, stored.Body)
+			}
+		}
 	})
 }
 

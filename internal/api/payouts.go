@@ -230,6 +230,17 @@ func (o *opening) told(ctx context.Context, begun flow.Begun) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p == begun.Payment { // so is the rest of it: it need not be read
+		parts, known, err := o.api.opts.Flows.PartsBegun(ctx, begun)
+		if err != nil {
+			return nil, err
+		}
+		if known {
+			v := viewPayout(p).judged(p, begun.Review, parts)
+			v.Meta = o.body.Meta
+			return v, nil
+		}
+	}
 	return o.view(ctx, p)
 }
 

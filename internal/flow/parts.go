@@ -290,6 +290,20 @@ func (f *Flows) PartsOf(ctx context.Context, pay payment.Payment, r payment.Revi
 	return out, nil
 }
 
+// PartsBegun is PartsOf of a payout that was begun just now, and whose row is as it was
+// begun, without reading them again; false where it goes in several parts, or waits: then
+// more of it may have moved than the row says.
+func (f *Flows) PartsBegun(ctx context.Context, b Begun) ([]PartView, bool, error) {
+	if b.Attempt.Way == "" || !b.Operation.Prev.IsZero() || b.Attempt.Operation != b.Operation.ID {
+		return nil, false, nil
+	}
+	v := PartView{Operation: b.Operation, Instrument: instrumentID(b.Review.Customer, b.Attempt.Connector, b.Attempt.Account, b.Attempt.Way)}
+	v.Method, _ = b.Attempt.By()
+	var err error
+	v.Label, err = f.labelOf(ctx, v.Instrument)
+	return []PartView{v}, true, err
+}
+
 // sources reads a customer's, outside acts.
 func (f *Flows) sources(ctx context.Context, c id.Customer, cur money.Currency) ([]limit.Source, error) {
 	row, _, err := f.read.Window(ctx, limit.WindowID(c, limit.Deposits, cur))
