@@ -2,6 +2,8 @@ package verify
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -9,6 +11,7 @@ import (
 	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
+	"aorta/internal/payment"
 )
 
 // What Google has bought from linked wallets is said twice: by its calls, and by the
@@ -16,6 +19,7 @@ import (
 type bought struct {
 	said, moved    fingerprint // what calls say of transfers, and transfers of calls
 	used, consumed fingerprint // what calls say of proofs and codes, and these of calls
+	ended, told    fingerprint // how purchases ended that had waited, and what Google is told of them
 
 	captures map[id.Call]refunds // of which there are refunds
 	links    map[id.Customer]opened
@@ -57,6 +61,22 @@ func googleScope(scope string) bool {
 		}
 	}
 	return false
+}
+
+// takeGoogleRef notes the name of a row of Google's, unless it is a proof that came to
+// nothing after its name was reserved.
+func (c *checker) takeGoogleRef(ctx context.Context, r payment.Ref) error {
+	if c.opts.Homes && strings.HasPrefix(r.Scope, scopeProof) {
+		_, made, err := c.read.Proof(ctx, id.Proof(r.Target))
+		if err != nil {
+			return fmt.Errorf("read what a name is of: %w", err)
+		}
+		if !made {
+			return nil
+		}
+	}
+	c.refs.add(name{r.Scope, r.Text}, r.Target)
+	return nil
 }
 
 func callName(x *fop.Call) name { return name{x.Scope(), x.RequestID} }
@@ -102,6 +122,9 @@ func (c *checker) takeCall(x *fop.Call) {
 	case fop.CallDone:
 		if awaited {
 			c.violation(C11, "Call %s is done, and work waits for it.", x.ID)
+		}
+		if x.Method == fop.CaptureLater {
+			c.bought.ended.add(name{"told", string(x.Result)}, x.ID.Raw())
 		}
 	case fop.CallBegun:
 		if x.Method != fop.SendOTP || x.Result != "" || x.Answer != "" || x.About.IsZero() || moved {
@@ -192,6 +215,28 @@ func (c *checker) takeTold(x *fop.Told) {
 	if waits := c.isDue(x.ID.Raw(), due.Tell); waits != (x.State == fop.ToldWaiting) {
 		c.violation(C11, "What Google must hear, %s, is %s, and whether it is due: %t.", x.ID, x.State, waits)
 	}
+	if x.Method != tellsCapture {
+		return
+	}
+	result, err := captureTold(x)
+	if err != nil {
+		c.violation(C13, "What Google must hear, %s, cannot be read: %v.", x.ID, err)
+	}
+	c.bought.told.add(name{"told", result}, x.Subject)
+}
+
+// tellsCapture is the method of Google's that is told how a purchase ended that had waited.
+const tellsCapture = "captureResultNotification"
+
+// captureTold is what Google is told of a purchase.
+func captureTold(x *fop.Told) (string, error) {
+	var body struct {
+		Result struct {
+			Code string `json:"captureResultCode"`
+		} `json:"captureResult"`
+	}
+	err := json.Unmarshal([]byte(x.Body), &body)
+	return body.Result.Code, err
 }
 
 // judgeBought: what calls say is what transfers, refunds, proofs and links say (C3, C13).
@@ -236,8 +281,46 @@ func (c *checker) judgeBought(ctx context.Context) error {
 			return err
 		}
 	}
+	if c.bought.ended != c.bought.told {
+		if err := c.explainTold(ctx); err != nil {
+			return err
+		}
+	}
 	if c.bought.said != c.bought.moved {
 		return c.explainBought(ctx)
+	}
+	return nil
+}
+
+// explainTold finds the purchases that waited of whose end Google is not told, once.
+func (c *checker) explainTold(ctx context.Context) error {
+	told := map[id.Raw]string{}
+	news := pages[fop.Told, id.Told]{scan: c.read.ScanTold, key: func(x *fop.Told) id.Told { return x.ID }, take: func(x *fop.Told) {
+		if x.Method != tellsCapture {
+			return
+		}
+		if _, twice := told[x.Subject]; twice {
+			c.violation(C6, "Google is told twice of purchase %s.", id.Call(x.Subject))
+		}
+		told[x.Subject], _ = captureTold(x) // what cannot be read is reported
+	}}
+	if err := merge(ctx, &news); err != nil {
+		return err
+	}
+	calls := pages[fop.Call, id.Call]{scan: c.read.ScanCalls, key: func(x *fop.Call) id.Call { return x.ID }, take: func(x *fop.Call) {
+		if x.Method != fop.CaptureLater || x.State != fop.CallDone {
+			return
+		}
+		if told[x.ID.Raw()] != string(x.Result) {
+			c.violation(C6, "Purchase %s has ended with %q, and Google is told %q.", x.ID, x.Result, told[x.ID.Raw()])
+		}
+		delete(told, x.ID.Raw())
+	}}
+	if err := merge(ctx, &calls); err != nil {
+		return err
+	}
+	for k, result := range told {
+		c.violation(C6, "Google is told %q of %s, which is no purchase that has ended.", result, rawText(k))
 	}
 	return nil
 }

@@ -139,7 +139,8 @@ func bought(t *testing.T) rows {
 	done(h.flows.SendCode(ctx, code("code")))
 	done(h.flows.Purchase(ctx, buying(fop.CaptureNow, "challenged", 100, flow.Evidence{RequestID: "code", Digits: vault.Digits("main", "code")})))
 	done(h.flows.Purchase(ctx, buying(fop.CaptureNow, "too much", 1_000_000, flow.Evidence{})))
-	done(h.flows.BeginPurchase(ctx, buying(fop.CaptureLater, "confirmed", 10, flow.Evidence{})))
+	waited := done(h.flows.BeginPurchase(ctx, buying(fop.CaptureLater, "confirmed", 10, flow.Evidence{})))
+	done(h.flows.ConfirmPurchase(ctx, waited.Customer, waited.ID, true))
 	closed := link("closed link")
 	must(t, h.flows.CloseLink(ctx, pr, "ann", closed.Association))
 	side.deaf = true
@@ -183,6 +184,12 @@ func (r rows) code(name string) *fop.Code {
 
 func (r rows) told(s fop.ToldState) *fop.Told {
 	return pick(r.Told.Insert, func(x *fop.Told) bool { return x.State == s })
+}
+
+// news is what Google is told of a purchase.
+func (r rows) news(name string) *fop.Told {
+	k := r.call(name).ID.Raw()
+	return pick(r.Told.Insert, func(x *fop.Told) bool { return x.Subject == k })
 }
 
 func (r rows) statement(name string) *fop.Statement {
@@ -306,6 +313,25 @@ func TestCorruptionsOfGoogles(t *testing.T) {
 		{"nobody tells it", verify.C11, func(r rows) { r.dropDue(r.told(fop.ToldWaiting).ID.Raw()) }, "is waiting, and whether it is due: false"},
 		{"heard, and told again", verify.C11, func(r rows) { r.isDue(r.told(fop.ToldHeard).ID.Raw(), due.Tell) }, "is heard, and whether it is due: true"},
 
+		{"how a purchase ended is not told", verify.C6, func(r rows) {
+			k := r.news("confirmed").ID
+			drop(&r.Told.Insert, func(x *fop.Told) bool { return x.ID == k })
+		}, `has ended with "SUCCESS", and Google is told ""`},
+		{"told otherwise than it ended", verify.C6, func(r rows) {
+			r.news("confirmed").Body = r.news("refused").Body
+		}, `has ended with "SUCCESS", and Google is told "RISK_DECLINED"`},
+		{"told of a purchase that waits", verify.C6, func(r rows) {
+			x := *r.news("confirmed")
+			x.ID, x.Subject = mint(x.ID), r.call("waits").ID.Raw()
+			r.Told.Insert = append(r.Told.Insert, x)
+		}, "which is no purchase that has ended"},
+		{"told twice", verify.C6, func(r rows) {
+			x := *r.news("confirmed")
+			x.ID = mint(x.ID)
+			r.Told.Insert = append(r.Told.Insert, x)
+		}, "is told twice of purchase"},
+		{"what Google must hear cannot be read", verify.C13, func(r rows) { r.news("confirmed").Body = "{" }, "cannot be read"},
+
 		// Statements
 		{"a statement in no state", verify.C5, func(r rows) { r.statement("differs").State = "lost" }, `Statement \w+ is in state "lost"`},
 		{"nobody reads on", verify.C11, func(r rows) { r.statement("differs").State = fop.StatementPulling }, "is pulling, but nothing goes on with it"},
@@ -357,6 +383,25 @@ func TestCorruptionsOfGoogles(t *testing.T) {
 				t.Errorf("found %t, want a violation of %s like %q; got %s", !report.OK, test.check, test.want, list(report.Violations))
 			}
 		})
+	}
+}
+
+// A redirect's name is reserved before its customer is proved, where the two lie in two
+// homes; the customer may not come back.
+func TestProofThatCameToNothing(t *testing.T) {
+	t.Parallel()
+	all := bought(t)
+	ghost := id.Proof(mint(all.proof().ID))
+	all.Refs.Insert = append(all.Refs.Insert, payment.Ref{RefKey: payment.RefKey{Scope: "proof:main", Text: "ghost"}, Target: ghost.Raw()})
+	for _, homes := range []bool{true, false} {
+		if report := run(t, all.copied(t).store(t), verify.Options{Homes: homes}); report.OK != homes {
+			t.Errorf("in several homes %t: %s", homes, list(report.Violations))
+		}
+	}
+	all.unnamed("proof:main", all.proof().ID.Raw())
+	want := regexp.MustCompile(`"proof of link" in proof:main, but there is no such ref`)
+	if report := run(t, all.copied(t).store(t), verify.Options{Homes: true}); len(report.Violations) != 1 || !want.MatchString(report.Violations[0]) {
+		t.Errorf("a proof without its name: %s", list(report.Violations))
 	}
 }
 

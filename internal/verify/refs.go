@@ -103,7 +103,7 @@ func (c *checker) judgeRefs(ctx context.Context) error {
 				c.violation(C13, "A ref says that transfer %s was made, which does not exist.", r.Text)
 			}
 		case googleScope(r.Scope):
-			c.refs.add(name{r.Scope, r.Text}, r.Target)
+			return c.takeGoogleRef(ctx, r)
 		default:
 			if move, rollback := moveScope(r.Scope); move {
 				return c.takeMoveRef(ctx, r, rollback)
@@ -236,7 +236,7 @@ func (c *checker) explainRefs(ctx context.Context) error {
 	}
 	order := func(a, b name) int { return strings.Compare(a.scope+"\x00"+a.text, b.scope+"\x00"+b.text) }
 	for _, n := range slices.SortedFunc(maps.Keys(all), order) {
-		if move, _ := moveScope(n.scope); (move || strings.HasPrefix(n.scope, scopePayment)) && c.opts.Homes {
+		if move, _ := moveScope(n.scope); (move || strings.HasPrefix(n.scope, scopePayment) || strings.HasPrefix(n.scope, scopeProof)) && c.opts.Homes {
 			continue // perhaps one that came to nothing
 		}
 		c.violation(C13, "The ref %q in %s names %s, which does not exist or is called otherwise.", n.text, n.scope, rawText(all[n]))
