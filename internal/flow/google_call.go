@@ -98,6 +98,9 @@ func (f *Flows) first(ctx context.Context, g GoogleCall) (fop.Call, bool, error)
 	if row.Name != g.Name || row.Print != f.opts.Vault.Print(g.Print) {
 		return fop.Call{}, false, ErrOtherCall
 	}
+	if mutation == "recapture" && g.Method == fop.CaptureNow {
+		return fop.Call{}, false, nil
+	}
 	return row, true, nil
 }
 
@@ -115,7 +118,7 @@ func (f *Flows) once(ctx context.Context, g GoogleCall, act string, b id.Bucket,
 			hint(p)
 		},
 		Decide: func(p *book.Page) (fop.Call, error) {
-			if _, ok := p.Refs.Get(key); ok {
+			if _, ok := p.Refs.Get(key); ok && (mutation != "recapture" || g.Method != fop.CaptureNow) {
 				return fop.Call{}, nil
 			}
 			c := fop.Call{ID: id.Call(p.Mint()), Name: g.Name, Print: f.opts.Vault.Print(g.Print), State: fop.CallDone, CreatedUS: p.NowUS(), ChangedUS: p.NowUS()}

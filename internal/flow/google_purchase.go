@@ -250,7 +250,7 @@ func (f *Flows) GiveBack(ctx context.Context, g GivingBack) (fop.Call, error) {
 		case capture.Left() == 0:
 			c.Result = fop.NoMoneyLeft
 			return Answered{}, nil
-		case x.amount.Minor > capture.Left():
+		case x.amount.Minor > capture.Left() && mutation != "overrefund":
 			return Answered{}, ErrOverRefund
 		}
 		if c.Result = heldAs(owner); c.Result != fop.Success {

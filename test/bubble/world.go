@@ -234,7 +234,7 @@ func (w *world) start() {
 	})
 	must(w.t, err)
 	if w.witness == nil {
-		w.witness = witness.New(w.project, w.paytm, time.Now, nil)
+		w.witness = witness.New(w.project, w.paytm, time.Now, nil, nil)
 	}
 	watched := w.witness.Watch(w.paytm)
 	connectors := func(name, account string) (connector.Connector, bool) {

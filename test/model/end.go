@@ -25,6 +25,7 @@ func (m *Model) End(payments []Payment, accounts []Account, rounds []Round) []st
 	}
 	m.endRounds(rounds, accounts)
 	m.endRestrictions()
+	m.endGoogle()
 	for _, p := range m.pays {
 		m.endPayment(p)
 	}

@@ -29,6 +29,7 @@ func (m *Model) Committed(c Commit) {
 		}
 	}
 	m.beginChecked(c)
+	m.beginBought(c)
 	for _, o := range c.Operations {
 		if m.ops[o.ID] == nil {
 			fresh[o.ID] = true
@@ -57,6 +58,7 @@ func (m *Model) Committed(c Commit) {
 		m.attemptMoves(a)
 	}
 	m.endChecked(c)
+	m.endBought(c)
 	m.compare(c)
 	m.admitted(begun, c.Events)
 }

@@ -22,13 +22,14 @@ import (
 
 // Settings are what the project and its provider are.
 type Settings struct {
-	Merchant   string // the owner of a shop's money, and of its customers' wallets
-	Wallet     bool   // sales with a customer go to their wallet
-	Late       string // "hold", "credit" or "refund": what becomes of late success
-	LimitUS    int64  // a sale's time
-	RetryUS    int64  // how long a customer may try again, from the first decline on
-	MovesMoney bool   // asking the provider for a sale may take the money at once
-	Rules      *Rules // of a licensed house, that payouts are checked by; nil: they are not
+	Merchant   string  // the owner of a shop's money, and of its customers' wallets
+	Wallet     bool    // sales with a customer go to their wallet
+	Late       string  // "hold", "credit" or "refund": what becomes of late success
+	LimitUS    int64   // a sale's time
+	RetryUS    int64   // how long a customer may try again, from the first decline on
+	MovesMoney bool    // asking the provider for a sale may take the money at once
+	Rules      *Rules  // of a licensed house, that payouts are checked by; nil: they are not
+	Google     *Google // that buys from linked wallets; nil: none
 }
 
 // Sale is a merchant's request.
@@ -133,6 +134,11 @@ type Commit struct {
 	Checks       []Check
 	Instruments  []Instrument
 	Restrictions []Restriction
+
+	// Of Google's.
+	Calls []CallRow
+	Links []LinkRow
+	Told  []ToldRow
 }
 
 // Case is a row.
@@ -210,6 +216,7 @@ type Model struct {
 	latestUS    int64               // of events
 
 	licensed
+	bought
 }
 
 // New makes a model that has heard nothing.
@@ -219,7 +226,7 @@ func New(s Settings) *Model {
 		atts: map[string]*attempt{}, accounts: map[AccountName]int64{}, cases: map[Case]bool{}, made: map[string]int{},
 		wanted: map[string][]Move{}, done: map[string]*madeMove{}, rounds: map[player]*Round{}, players: map[string]player{}, rows: map[string]string{}, places: map[string]int{},
 		waiting: map[*AskedMove]bool{},
-		limits:  map[limitKey]*bound{}, limitsAsked: map[Limit]bool{}, limitsMade: map[Limit]bool{}, sales: map[*AskedSale]bool{}, licensed: newLicensed(s.Rules),
+		limits:  map[limitKey]*bound{}, limitsAsked: map[Limit]bool{}, limitsMade: map[Limit]bool{}, sales: map[*AskedSale]bool{}, licensed: newLicensed(s.Rules), bought: newBought(),
 	}
 }
 

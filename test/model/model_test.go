@@ -319,13 +319,15 @@ func TestModelImportsNothingOfThePlatform(t *testing.T) {
 func TestModelSeesMistakes(t *testing.T) {
 	t.Parallel()
 	for tag, sign := range map[string]string{
-		"mutation_dedupe":   "is made twice",
-		"mutation_unknown":  "without a declined outcome",
-		"mutation_early":    "without an approved outcome",
-		"mutation_expire":   "the limit time to be over",
-		"mutation_late":     "is not sent back",
-		"mutation_nameless": "is made twice: as",
-		"mutation_release":  "no, or proof that it did not take it",
+		"mutation_dedupe":     "is made twice",
+		"mutation_unknown":    "without a declined outcome",
+		"mutation_early":      "without an approved outcome",
+		"mutation_expire":     "the limit time to be over",
+		"mutation_late":       "is not sent back",
+		"mutation_nameless":   "is made twice: as",
+		"mutation_release":    "no, or proof that it did not take it",
+		"mutation_recapture":  "is made twice: as gpc_",
+		"mutation_overrefund": "with what had been given back",
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()

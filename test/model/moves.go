@@ -78,6 +78,9 @@ func Moves() []string {
 	for _, v := range payoutSteps {
 		names = append(names, "payout: "+v)
 	}
+	for _, v := range googleSteps {
+		names = append(names, "google: "+v)
+	}
 	for _, v := range limitSteps {
 		names = append(names, "limit: "+v)
 	}

@@ -198,6 +198,9 @@ func (m *Model) lookAll() {
 	for a := range m.waiting {
 		m.look(a)
 	}
+	for a := range m.onWay {
+		m.lookCall(a)
+	}
 }
 
 // bounded: a customer's accounts cannot go below zero (design 5).
@@ -260,6 +263,10 @@ func (m *Model) legs(v Move) []Transfer {
 // walletMove follows one transfer that is a move: its pairs of postings.
 func (m *Model) walletMove(pairs []Transfer) {
 	t := pairs[0]
+	if m.s.Google != nil && googles(t) {
+		m.callMove(pairs)
+		return
+	}
 	name := fmt.Sprintf("%s %q", t.Kind, t.Name)
 	m.settle(pairs)
 	at := slices.IndexFunc(m.wanted[t.Kind+" "+t.Name], func(v Move) bool {

@@ -39,6 +39,8 @@ func TestMistakesAreSeen(t *testing.T) {
 		"mutation_raise":      "is let in:",                   // a raise of a limit holds at once
 		"mutation_unplayed":   "is let in:",                   // a stake passes its customer's limit
 		"mutation_zone":       "→ declined, without",          // calendar months begin in UTC
+		"mutation_recapture":  "Google has to get differs",    // a capture under a known requestId takes the money again
+		"mutation_overrefund": "which is more than it took",   // Google gives back more than was captured
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()

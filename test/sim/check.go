@@ -13,6 +13,7 @@ import (
 	"aorta/internal/connector"
 	"aorta/internal/event"
 	"aorta/internal/flow"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
@@ -33,12 +34,13 @@ type rows struct {
 	events     []event.Event
 	deliveries []event.Delivery
 	cases      []payment.Case
+	calls      []fop.Call
 }
 
 func read(r book.Reader) rows {
 	ctx := context.Background()
 	var x rows
-	var errs [9]error
+	var errs [10]error
 	x.payments, errs[0] = r.ScanPayments(ctx, id.Payment{}, all)
 	x.attempts, errs[1] = r.ScanAttempts(ctx, id.Attempt{}, all)
 	x.accounts, errs[2] = r.ScanAccounts(ctx, id.Account{}, all)
@@ -48,6 +50,7 @@ func read(r book.Reader) rows {
 	x.operations, errs[6] = r.ScanOperations(ctx, id.Operation{}, all)
 	x.inbox, errs[7] = r.ScanInbox(ctx, id.Inbox{}, all)
 	x.transfers, errs[8] = r.ScanTransfers(ctx, id.Transfer{}, all)
+	x.calls, errs[9] = r.ScanCalls(ctx, id.Call{}, all)
 	for _, err := range errs {
 		if err != nil {
 			panic(err)
@@ -89,6 +92,7 @@ func (w *world) judgeRows(x rows) Result {
 	w.judgeMoves(x, wrong)
 	w.judgePayouts(x, wrong)
 	w.judgeHouse(x, wrong)
+	w.judgeGoogle(x, wrong)
 	r.Model, r.Made = w.judgeByModel(), w.witness.Made()
 	r.Broken = append(r.Broken, r.Model...)
 	w.judgeAcked(x, wrong)
@@ -117,6 +121,9 @@ func (w *world) judgeRows(x rows) Result {
 	}
 	for _, t := range x.transfers {
 		fmt.Fprintln(&history, t.ID, t.Kind, t.Name, t.CreatedUS)
+	}
+	for _, c := range x.calls {
+		fmt.Fprintln(&history, c.ID, c.Method, c.RequestID, c.State, c.Result, c.ChangedUS)
 	}
 	for _, d := range x.deliveries {
 		fmt.Fprintln(&history, d.ID, d.State, d.Tries, d.Log)

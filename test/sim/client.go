@@ -97,6 +97,7 @@ func (w *world) client(n int) {
 	w.later(begins, name, func() { w.begin(r, name, 0) })
 	w.plays(name, r.CustomerID, begins)
 	w.paysOut(name, r.CustomerID, begins)
+	w.googles(name, r.CustomerID, begins)
 	for i := range int(w.draw("refunds", n) * 5) {
 		at := begins + time.Duration(w.draw("refund at", n, i)*float64(90*time.Minute))
 		w.later(at, name, func() { w.refund(r, name, i, 0) })

@@ -47,6 +47,12 @@ const (
 	ClockJumps      Fault = "clock_jumps"             // ten minutes forward or back, an hour back
 	Frozen          Fault = "process_frozen"          // stands still for up to two minutes, and goes on as if nothing had been
 
+	GoogleTwice Fault = "google_asks_twice"    // at once, or again later
+	GoogleOther Fault = "google_asks_other"    // under a known requestId for another amount, in another way, with another token; with a used token or proof
+	GoogleLost  Fault = "google_answer_lost"   // it asks again
+	GoogleAway  Fault = "google_away"          // it does not hear what it is told
+	GoogleDeaf  Fault = "google_hears_in_vain" // it has heard it, and we cannot tell
+
 	CrashIdle           Fault = "crash_idle"
 	CrashBeforeCommit   Fault = "crash_before_commit"
 	CrashAfterCommit    Fault = "crash_after_commit"
@@ -56,6 +62,8 @@ const (
 	CrashAfterCall      Fault = "crash_after_psp_call"
 	CrashBeforeCallback Fault = "crash_before_callback"
 	CrashAfterCallback  Fault = "crash_after_callback"
+	CrashBeforeTell     Fault = "crash_before_google_hears"
+	CrashAfterTell      Fault = "crash_after_google_hears"
 )
 
 // most is the highest rate that a seed may draw for each fault.
@@ -66,7 +74,8 @@ var most = map[Fault]float64{
 	MerchantFails: 0.8, MerchantDeaf: 0.5, MerchantDown: 1, Poison: 0.05,
 	Conflict: 0.1, Away: 0.05, LostDone: 0.1, LostDead: 0.1, LostLong: 0.02, ClockJumps: 1, Frozen: 0.05,
 	CrashIdle: 0.1, CrashBeforeCommit: 0.05, CrashAfterCommit: 0.05, CrashBeforeWork: 0.05, CrashBeforeCall: 0.1, CrashDuringCall: 0.1,
-	CrashAfterCall: 0.1, CrashBeforeCallback: 0.1, CrashAfterCallback: 0.1,
+	CrashAfterCall: 0.1, CrashBeforeCallback: 0.1, CrashAfterCallback: 0.1, CrashBeforeTell: 0.3, CrashAfterTell: 0.3,
+	GoogleTwice: 0.6, GoogleOther: 0.5, GoogleLost: 0.5, GoogleAway: 0.6, GoogleDeaf: 0.5,
 }
 
 // Faults lists all faults in order.

@@ -10,6 +10,7 @@ import (
 	"aorta/internal/connector"
 	"aorta/internal/event"
 	"aorta/internal/flow"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/ledger"
 	"aorta/internal/payment"
@@ -188,6 +189,27 @@ var Spoilers = map[string]Spoiler{
 			}
 		}
 	}},
+	"Google's call that is there twice": {Says: "is there twice: as", with: func(_ *world, x *rows) { x.calls = append(x.calls, x.calls...) }},
+	"Google's call that Google never made": {
+		Says: "and Google has no answer to it", with: googles(func(g *google) { g.calls = nil }),
+	},
+	"an answer to Google that is not stored": {Says: "was answered with", with: calls(answered, func(c *googleCall) { c.answer += " " })},
+	"two answers to Google under one name":   {Says: "are of one name, and both were answered", only: GoogleOther, with: calls(nil, func(c *googleCall) { c.answer += " " })},
+	"Google knows of another end":            {Says: "Google knows of", with: calls(answered, func(c *googleCall) { c.result = "LOST" })},
+	"Google's purchase that moved no money":  {Says: "it moved 0 in 0 transfers", with: func(_ *world, x *rows) { x.transfers = nil }},
+	"Google's purchase of another amount":    {Says: "in 1 transfers, want", with: calls(answered, func(c *googleCall) { c.amount.Minor++ })},
+	"more given back than Google took": {
+		Says: "which is more than it took", with: calls(isBack, func(c *googleCall) { c.amount.Minor += 1_000_000 }),
+	},
+	"Google has to get more":                  {Says: "What Google has to get differs by", with: each(accounts, holds(ledger.Receivable), func(a *ledger.Account) { a.Minor -= 5 })},
+	"Google never heard how a purchase ended": {Says: "and Google was told map[]", with: googles(func(g *google) { g.told = nil })},
+	"Google heard otherwise of a refund":      {Says: "Google's refund ", with: refundsTold("LOST")},
+	"Google heard of a refund that it had heard of": {
+		Says: ", and had heard of it", with: refundsTold(fop.Success),
+	},
+	"Google heard of what it never bought": {Says: "and knows no such call", with: googles(func(g *google) {
+		g.told["captureResultNotification ghost"] = map[fop.Result]int64{fop.Success: 1}
+	})},
 	"a refund of more than was paid": {Says: " makes ", with: func(w *world, x *rows) {
 		for _, a := range x.attempts {
 			if a.Kind == payment.KindRefund {
@@ -197,6 +219,40 @@ var Spoilers = map[string]Spoiler{
 			}
 		}
 	}},
+}
+
+// googles spoils Google's journal, if there is one.
+func googles(spoil func(*google)) func(*world, *rows) {
+	return func(w *world, _ *rows) {
+		if w.google != nil {
+			spoil(w.google)
+		}
+	}
+}
+
+// calls spoils the calls of that journal that are wanted; nil wants all.
+func calls(wanted func(*googleCall) bool, spoil func(*googleCall)) func(*world, *rows) {
+	return googles(func(g *google) {
+		for _, c := range g.calls {
+			if wanted == nil || wanted(c) {
+				spoil(c)
+			}
+		}
+	})
+}
+
+func answered(c *googleCall) bool { return c.answer != "" }
+func isBack(c *googleCall) bool   { return c.Method == fop.Refund && c.result == fop.Success }
+
+// refundsTold has Google told this of all refunds.
+func refundsTold(result fop.Result) func(*world, *rows) {
+	return googles(func(g *google) {
+		for _, c := range g.calls {
+			if c.Method == fop.Refund && c.answer != "" {
+				g.told[tellsOf[c.Method]+" "+c.RequestID] = map[fop.Result]int64{result: 1}
+			}
+		}
+	})
 }
 
 // each spoils the rows of a kind that are wanted; nil wants all.

@@ -89,11 +89,11 @@ func (w *world) start(slot int) {
 	if err := p.endpoints.Refresh(context.Background()); err != nil {
 		panic(err)
 	}
-	p.flows = flow.New(p.book, w.store, flow.Options{
+	p.flows = flow.New(p.book, w.store, w.google.options(p, flow.Options{
 		Endpoints: p.endpoints.Seen, Projects: projects, Connectors: connectors, Now: p.clock, Sleep: func(_ context.Context, d time.Duration) { w.pause(d) },
 		NotifyURL: func(string, string) string { return "https://pay.example/n/sim/one" }, Rules: func(int64) *risk.Rules { return w.rules() },
 		Verifiers: w.bureau.directory(),
-	})
+	}))
 	p.callbacks = callback.New(p.book, w.store, callback.Options{
 		Styles: map[string]callback.Style{
 			"gate": {Render: w.merchant.render, Delivered: callback.Status200}, "page": {Render: w.merchant.render, Delivered: callback.Status200},
@@ -258,13 +258,12 @@ func (p *process) work(d due.Due) {
 	}
 	var err error
 	switch d.Kind {
-	case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link, due.Float:
+	case due.Ask, due.AskLater, due.Watch, due.Payout, due.Check, due.Link, due.Float, due.Tell, due.Purchase, due.Code, due.Statement:
 		err = p.flows.Handle(context.Background(), d)
 	case due.Deliver:
 		err = p.callbacks.Handle(context.Background(), d)
 	case due.Notice:
 		err = p.notices.Handle(context.Background(), d)
-	case due.Tell, due.Purchase, due.Code, due.Statement: // nobody calls as Google here
 	}
 	p.w.bear(err)
 }
@@ -308,7 +307,17 @@ func (w *world) label(d due.Due) string {
 		name = fmt.Sprint(w.nameOf(id.Payment(d.ID)), "/goes on")
 	case due.Check, due.Link: // of customers, who have no name here
 	case due.Float: // of a merchant or a PSP account
-	case due.Tell, due.Purchase, due.Code, due.Statement: // of Google's, who does not call here
+	case due.Purchase:
+		if c, ok, err := w.store.Call(ctx, id.Call(d.ID)); ok && err == nil {
+			name = c.RequestID + "/waits"
+		}
+	case due.Tell:
+		if t, ok, err := w.store.Told(ctx, id.Told(d.ID)); ok && err == nil {
+			if c, ok, err := w.store.Call(ctx, id.Call(t.Subject)); ok && err == nil {
+				name = c.RequestID + "/" + t.Method
+			}
+		}
+	case due.Code, due.Statement: // of Google's: nobody asks for codes or tells statements here
 	case due.Deliver:
 		if x, ok, err := w.store.Delivery(ctx, id.Delivery(d.ID)); ok && err == nil {
 			switch {

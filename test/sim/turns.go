@@ -330,6 +330,16 @@ func Points() []Point {
 		{"payout reserved, before the answer", []string{"after commit of payout.begin"}},
 		{"payout's end, before commit", []string{"before commit of payout.apply"}},
 		{"payout's end, after commit", []string{"after commit of payout.apply"}},
+		{"wallet linked with Google, before commit", []string{"before commit of google.associate"}},
+		{"wallet linked with Google, before the answer", []string{"after commit of google.associate"}},
+		{"Google's purchase, before commit", []string{"before commit of google.capture", "before commit of google.begin"}},
+		{"Google's purchase, before the answer", []string{"after commit of google.capture", "after commit of google.begin"}},
+		{"end of a purchase that waited, before and after commit", []string{
+			"before commit of google.confirm", "before commit of google.expire", "after commit of google.confirm", "after commit of google.expire",
+		}},
+		{"Google's refund, before commit", []string{"before commit of google.refund"}},
+		{"Google's refund, before the answer", []string{"after commit of google.refund"}},
+		{"Google has heard, not marked", []string{string(CrashAfterTell), "before commit of google.told"}},
 		{"outbox row claimed", []string{"after commit of due.claim", "after commit of callback.prepare"}},
 		{"callback sent, not marked", []string{string(CrashAfterCallback), "before commit of callback.result"}},
 	}

@@ -62,6 +62,7 @@ type world struct {
 	psp        *psp
 	merchant   *merchant
 	hooks      *hooks
+	google     *google          // nil: the project is not linked with it
 	witness    *witness.Witness // for the independent model
 	project    project.Project
 	licensed   *house // what the project goes by; nil: it has no rules
@@ -190,7 +191,8 @@ func newWorld(p Plan) *world {
 	w.sqlite = w.draw("database") < 0.5
 	w.latency = []time.Duration{2 * time.Millisecond, 50 * time.Millisecond, 300 * time.Millisecond, time.Second}[int(w.draw("latency")*4)]
 	w.psp, w.merchant, w.bureau = newPSP(w), newMerchant(w), newBureau(w)
-	w.witness = witness.New(w.project, w.psp, w.clock, w.modelRules())
+	w.integrates()
+	w.witness = witness.New(w.project, w.psp, w.clock, w.modelRules(), w.modelGoogle())
 	w.store = newHomes(1+int(w.draw("homes")*2), !w.sqlite)
 	w.hooks = newHooks(w)
 	w.away = make([]time.Time, len(w.store))

@@ -18,6 +18,7 @@ import (
 	"aorta/internal/customer"
 	"aorta/internal/event"
 	"aorta/internal/flow"
+	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/instrument"
 	"aorta/internal/ledger"
@@ -58,14 +59,15 @@ type Witness struct {
 }
 
 // New makes a witness of a platform with one project and one provider. now is
-// the platform's clock. rules are those that payouts are checked by; nil: none are.
-func New(pr project.Project, c Connector, now func() time.Time, rules *model.Rules) *Witness {
+// the platform's clock. rules are those that payouts are checked by; nil: none are. google
+// is the integration whose wallets are linked; nil: none.
+func New(pr project.Project, c Connector, now func() time.Time, rules *model.Rules, google *model.Google) *Witness {
 	merchant := strings.TrimPrefix(pr.Payee(""), "merchant:")
 	return &Witness{
 		now: now, inner: c, rules: rules, accounts: map[id.Account]model.AccountName{}, customers: map[id.Customer]string{},
 		model: model.New(model.Settings{
 			Merchant: merchant, Wallet: pr.Wallet, Late: string(pr.LateSuccess), LimitUS: pr.LimitTime.Microseconds(),
-			RetryUS: pr.RetryTime.Microseconds(), MovesMoney: c.Capabilities().SaleMovesMoney, Rules: rules,
+			RetryUS: pr.RetryTime.Microseconds(), MovesMoney: c.Capabilities().SaleMovesMoney, Rules: rules, Google: google,
 		}),
 	}
 }
@@ -218,6 +220,39 @@ func (w *Witness) PayoutUnheard(a *model.AskedPayout) {
 	w.tell(func(m *model.Model) { m.PayoutUnheard(a) })
 }
 
+// Call is told before a call of Google's is made. One of the three below must follow.
+func (w *Witness) Call(c model.Call) *model.AskedCall {
+	var asked *model.AskedCall
+	w.tell(func(m *model.Model) { asked = m.CallAsked(c) })
+	return asked
+}
+
+// CallAnswered is told when Google has heard the answer of a call's row.
+func (w *Witness) CallAnswered(a *model.AskedCall, row, answer string) {
+	w.tell(func(m *model.Model) { m.CallAnswered(a, row, answer) })
+}
+
+// CallRefused is told when Google has heard that a call is not done.
+func (w *Witness) CallRefused(a *model.AskedCall, why string) {
+	w.tell(func(m *model.Model) { m.CallRefused(a, why, w.now().UnixMicro()) })
+}
+
+// CallUnheard is told when no answer will come.
+func (w *Witness) CallUnheard(a *model.AskedCall) { w.tell(func(m *model.Model) { m.CallUnheard(a) }) }
+
+// Proving is told before a customer is proved on the page, for a redirect of Google's.
+func (w *Witness) Proving(redirect string) {
+	w.tell(func(m *model.Model) { m.Proving(redirect, w.now().UnixMicro()) })
+}
+
+// Said is told before a customer confirms a purchase that waits, or refuses it.
+func (w *Witness) Said(name string, agreed bool) {
+	w.tell(func(m *model.Model) { m.Said(name, agreed) })
+}
+
+// Closing is told before a customer has a link closed.
+func (w *Witness) Closing(name string) { w.tell(func(m *model.Model) { m.ClosingLink(name) }) }
+
 // Restarted is told when the platform has died, before it begins again.
 func (w *Witness) Restarted() { w.tell((*model.Model).Restarted) }
 
@@ -367,6 +402,7 @@ func (l lane) Commit(ctx context.Context, c *book.Changes) error {
 		Inbox: copied(c.Inbox), Cases: copied(c.Cases), Rounds: copied(c.Rounds), Transfers: slices.Clone(c.Transfers), Events: slices.Clone(c.Events),
 		Customers: copied(c.Customers), Notes: slices.Clone(c.Notes),
 		Reviews: copied(c.Reviews), Checks: copied(c.Checks), Instruments: copied(c.Instruments), Audit: slices.Clone(c.Audit),
+		Calls: copied(c.Calls), Associations: copied(c.Associations), Told: copied(c.Told),
 	}
 	err := l.Lane.Commit(ctx, c)
 	if err == nil || errors.Is(err, book.ErrLost) && l.s.written(seen) {
@@ -394,6 +430,9 @@ func (s store) written(c *book.Changes) bool {
 		there(rows(c.Inbox), func(r payment.Inbox) (payment.Inbox, bool, error) { return s.read.Inbox(ctx, r.ID) }) &&
 		there(rows(c.Reviews), func(r payment.Review) (payment.Review, bool, error) { return s.read.Review(ctx, r.ID) }) &&
 		there(rows(c.Checks), func(r customer.Check) (customer.Check, bool, error) { return s.read.Check(ctx, r.ID) }) &&
+		there(rows(c.Calls), func(r fop.Call) (fop.Call, bool, error) { return s.read.Call(ctx, r.ID) }) &&
+		there(rows(c.Associations), func(r fop.Association) (fop.Association, bool, error) { return s.read.Association(ctx, r.ID) }) &&
+		there(rows(c.Told), func(r fop.Told) (fop.Told, bool, error) { return s.read.Told(ctx, r.ID) }) &&
 		there(c.Audit, func(r operator.Entry) (operator.Entry, bool, error) { return s.read.AuditEntry(ctx, r.ID) }) &&
 		there(c.Events, func(r event.Event) (event.Event, bool, error) { return s.read.Event(ctx, r.ID) })
 }
@@ -434,6 +473,7 @@ func (w *Witness) committed(c *book.Changes) {
 		Cases:  list(rows(c.Cases), func(c payment.Case) model.Case { return model.Case{Payment: c.Payment.String(), Kind: c.Kind} }),
 		Limits: w.limits(c.Notes), Restrictions: w.restrictions(c.Notes), Reviews: list(rows(c.Reviews), w.review), Deeds: list(c.Audit, deedOf), Checks: list(rows(c.Checks), w.check),
 		Instruments: list(rows(c.Instruments), w.instrument),
+		Calls:       list(rows(c.Calls), w.call), Links: list(rows(c.Associations), w.link), Told: list(rows(c.Told), toldOf),
 	})
 	for _, u := range c.Inbox.Update {
 		if u.Row.State == payment.InboxApplied {
@@ -686,4 +726,33 @@ func (w *Witness) sum(s risk.Sum) int64 {
 		minor += a.Minor
 	}
 	return minor
+}
+
+// Of Google's.
+
+func (w *Witness) call(c fop.Call) model.CallRow {
+	return model.CallRow{
+		ID: c.ID.String(), Kind: string(c.Method), Name: c.RequestID, Account: c.Account, Customer: w.customers[c.Customer], Link: c.Association.String(),
+		State: string(c.State), Result: string(c.Result), Answer: c.Answer, Currency: string(c.Amount.Currency), Transfer: c.Transfer.String(),
+		About: id.Call(c.About).String(), Proven: id.Proof(c.Proven).String(), Minor: c.Amount.Minor, Refunded: c.RefundedMinor,
+		CreatedUS: c.CreatedUS, ChangedUS: c.ChangedUS, UntilUS: c.LimitUS,
+	}
+}
+
+func (w *Witness) link(a fop.Association) model.LinkRow {
+	return model.LinkRow{ID: a.ID.String(), Name: a.Name, Customer: w.customers[a.Customer], Open: a.State == fop.AssociationActive, ExpiresUS: a.ExpiresUS}
+}
+
+// toldOf is what Google must hear, as its body says it.
+func toldOf(t fop.Told) model.ToldRow {
+	var of struct {
+		Capture struct {
+			Code string `json:"captureResultCode"`
+		} `json:"captureResult"`
+		Refund string `json:"refundResult"`
+	}
+	if err := json.Unmarshal([]byte(t.Body), &of); err != nil {
+		panic(err) // the platform wrote it just now
+	}
+	return model.ToldRow{ID: t.ID.String(), About: id.Call(t.Subject).String(), Method: t.Method, Result: of.Capture.Code + of.Refund}
 }

@@ -1,0 +1,5 @@
+//go:build mutation_overrefund
+
+package flow
+
+const mutation = "overrefund"

@@ -1,0 +1,5 @@
+//go:build mutation_recapture
+
+package flow
+
+const mutation = "recapture"
