@@ -46,6 +46,7 @@ type googleConfig struct {
 	Armor         bool          `toml:"armor"`
 	CallbackHosts []string      `toml:"callback_hosts"`
 	AckAccepts    bool          `toml:"ack_accepts"`
+	Exclusions    bool          `toml:"exclusions_stop_purchases"`
 	CallTimeout   string        `toml:"call_timeout"`
 	AsyncTime     string        `toml:"async_time"`
 	ProofTime     string        `toml:"proof_time"`
@@ -183,7 +184,7 @@ func flat(err error) []error {
 func (c googleConfig) integration(projects []project.Project) (google.Integration, error) {
 	i := google.Integration{
 		Name: c.Name, ProjectID: c.Project, Layout: google.Layout(c.Layout), Hosts: c.Hosts, BasePath: google.PathUnder + "/" + c.Name,
-		Accounts: c.Accounts, Sandbox: c.Sandbox, GoogleURL: c.GoogleURL, Armor: c.Armor, CallbackHosts: c.CallbackHosts, AckAccepts: c.AckAccepts,
+		Accounts: c.Accounts, Sandbox: c.Sandbox, GoogleURL: c.GoogleURL, Armor: c.Armor, CallbackHosts: c.CallbackHosts, AckAccepts: c.AckAccepts, ExclusionsStop: c.Exclusions,
 		CallTimeout: google.DefaultCallTimeout, AsyncTime: google.DefaultAsyncTime, ProofTime: google.DefaultProofTime, CodeTime: google.DefaultCodeTime, TokenTime: google.DefaultTokenTime,
 	}
 	if i.Layout == "" {
@@ -332,7 +333,7 @@ func googleTermsOf(s settings) func(name string) (flow.GoogleTerms, bool) {
 	project := projectsByID(s.Projects)
 	for _, g := range s.Google {
 		p, _ := project(g.ProjectID) // known, or the configuration had been refused
-		all[g.Name] = flow.GoogleTerms{Project: p, Limits: g.Limits, AsyncTime: g.AsyncTime, TokenTime: g.TokenTime, CodeTime: g.CodeTime}
+		all[g.Name] = flow.GoogleTerms{Project: p, Limits: g.Limits, AsyncTime: g.AsyncTime, TokenTime: g.TokenTime, CodeTime: g.CodeTime, ExclusionsStop: g.ExclusionsStop}
 	}
 	return func(name string) (flow.GoogleTerms, bool) {
 		t, ok := all[name]

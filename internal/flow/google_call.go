@@ -43,6 +43,8 @@ type GoogleTerms struct {
 	AsyncTime time.Duration   // how long a purchase waits for the customer
 	TokenTime time.Duration   // how long a token is good; 0: for ever
 	CodeTime  time.Duration   // how long a code is right
+
+	ExclusionsStop bool // who may not play, excluded or pausing, buys nothing either
 }
 
 var (

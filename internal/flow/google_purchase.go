@@ -66,10 +66,11 @@ type buy struct {
 	note   string
 
 	// Read by the act.
-	row   fop.Association
-	owner customer.Customer
-	spent fop.Spent
-	sums  fop.Sums
+	row    fop.Association
+	owner  customer.Customer
+	limits customer.Limits // of the owner, where exclusions stop purchases
+	spent  fop.Spent
+	sums   fop.Sums
 }
 
 func (f *Flows) buying(ctx context.Context, b Buying) (*buy, error) {
@@ -136,6 +137,12 @@ func (x *buy) read(p *book.Page, c *fop.Call) error {
 		return err
 	}
 	x.owner, _ = p.Customers.Get(x.who)
+	if x.terms.ExclusionsStop {
+		var err error
+		if x.limits, err = customer.DecodeLimits(x.owner.Limits); err != nil {
+			return fmt.Errorf("limits of %s: %w", x.who, err)
+		}
+	}
 	k := fop.SpentID(x.link)
 	if x.spent, ok = p.Spent.Get(k); !ok {
 		x.spent = fop.Spent{ID: k, Association: x.link}
@@ -162,6 +169,8 @@ func (x *buy) judge(c *fop.Call) (limit money.Amount) {
 		return limit
 	}
 	switch {
+	case x.excluded(c.ChangedUS):
+		c.Result = fop.AccountOnHold
 	case x.row.ExpiresUS != 0 && c.ChangedUS >= x.row.ExpiresUS:
 		c.Result = fop.TokenRefreshRequired
 	case !slices.Contains(x.owner.List(), string(x.amount.Currency)):
@@ -177,6 +186,11 @@ func (x *buy) judge(c *fop.Call) (limit money.Amount) {
 		}
 	}
 	return limit
+}
+
+// excluded reports whether the customer may not play, where that stops purchases too.
+func (x *buy) excluded(nowUS int64) bool {
+	return x.terms.ExclusionsStop && x.owner.Restrained(x.limits, nowUS).Restriction != customer.Unrestricted
 }
 
 // affords reports whether the wallet has so much.

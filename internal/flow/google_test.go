@@ -371,6 +371,35 @@ func TestWhoIsHeldLinksAndBuysNothing(t *testing.T) {
 	s.result("who does not play buys elsewhere", c, err, fop.Success)
 }
 
+// Exclusions and pauses stop purchases where the integration says so: as long as they
+// hold, and nothing but purchases.
+func TestExclusionsMayStopPurchases(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, book.NewMemory())
+	s.terms.ExclusionsStop = true
+	s.has("ann", 10_000)
+	s.linked("ann")
+	bought, err := s.buy("c0", shopToken+"ann", 500, flow.Evidence{})
+	s.result("before", bought, err, fop.Success)
+	for _, r := range []customer.Restriction{customer.SelfExcluded, customer.OperatorExcluded, customer.RegistryExcluded} {
+		s.held("ann", r)
+		c, err := s.buy("c-"+string(r), shopToken+"ann", 500, flow.Evidence{})
+		s.result(string(r)+" buys", c, err, fop.AccountOnHold)
+		c, err = s.back("b-"+string(r), "c0", inr(10))
+		s.result(string(r)+" gets back", c, err, fop.Success)
+	}
+	s.act(s.flows.CustomerOf(s.terms.Project, "ann").Bucket(), func(p *book.Page) {
+		row, _ := p.Customers.Get(s.flows.CustomerOf(s.terms.Project, "ann"))
+		row.Restriction, row.RestrictedUntilUS = customer.CoolOff, p.NowUS()+time.Hour.Microseconds()
+		p.Customers.Put(row)
+	})
+	c, err := s.buy("c1", shopToken+"ann", 500, flow.Evidence{})
+	s.result("who pauses buys", c, err, fop.AccountOnHold)
+	s.later(2 * time.Hour)
+	c, err = s.buy("c2", shopToken+"ann", 500, flow.Evidence{})
+	s.result("after the pause", c, err, fop.Success)
+}
+
 func TestPurchases(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db storetest.DB) {

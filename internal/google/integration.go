@@ -61,10 +61,11 @@ type Integration struct {
 	GoogleURL string   // scheme and host of Google's side; empty: the layout's
 	Armor     bool     // messages are sent armored within the base64url
 
-	CallbackHosts []string // that the redirect page may send people back to, "*.google.com"
-	Limits        []Limit  // of purchases; a currency without one has none
-	AckAccepts    bool     // old contracts: to acknowledge a statement is to accept it
-	Terms         Terms    // by which statements are checked
+	CallbackHosts  []string // that the redirect page may send people back to, "*.google.com"
+	Limits         []Limit  // of purchases; a currency without one has none
+	AckAccepts     bool     // old contracts: to acknowledge a statement is to accept it
+	ExclusionsStop bool     // who may not play, excluded or pausing, buys nothing either
+	Terms          Terms    // by which statements are checked
 
 	CallTimeout time.Duration // of one call of Google's side
 	AsyncTime   time.Duration // after it a purchase that waits for the customer is declined
