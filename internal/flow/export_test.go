@@ -3,8 +3,6 @@ package flow
 import (
 	"context"
 
-	"aorta/internal/book"
-	"aorta/internal/fop"
 	"aorta/internal/id"
 	"aorta/internal/money"
 	"aorta/internal/project"
@@ -22,12 +20,3 @@ func (f *Flows) ClaimFor(ctx context.Context, pr project.Project, k id.Payment, 
 
 // LoggedDetails is what an entry of the log keeps of details.
 func LoggedDetails(details any) string { return auditDetails(details) }
-
-// CaptureTold has Google told of a capture that has ended, by an act of its own.
-func (f *Flows) CaptureTold(ctx context.Context, c fop.Call) error {
-	_, err := book.Do(ctx, f.book, book.Act[struct{}]{Name: "test.tell", Bucket: c.ID.Bucket(), Decide: func(p *book.Page) (struct{}, error) {
-		tellCaptured(p, c)
-		return struct{}{}, nil
-	}})
-	return err
-}

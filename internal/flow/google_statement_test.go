@@ -809,14 +809,13 @@ func TestGivenUp(t *testing.T) {
 // TestCaptureIsTold: an asynchronous capture's end is told once, as section 11 writes it.
 func TestCaptureIsTold(t *testing.T) {
 	onGoogle(t, func(t *testing.T, h *googleHouse) {
-		h.bought()
-		c, there, err := h.flows.CallOf(t.Context(), fop.Name{Integration: "main", Method: fop.CaptureNow, Account: "SHOP", RequestID: "c2"})
-		if err != nil || !there {
+		c, err := h.flows.BeginPurchase(t.Context(), flow.Buying{GoogleCall: h.call(fop.CaptureLater, "SHOP", "c2", "c2"), Token: h.buyer("c-two", 100_000), Amount: rupees(49_900)})
+		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			if err := h.flows.CaptureTold(t.Context(), c); err != nil {
-				t.Fatal(err)
+		for _, want := range []error{nil, flow.ErrPurchaseOver} {
+			if _, err := h.flows.ConfirmPurchase(t.Context(), c.Customer, c.ID, true); !errors.Is(err, want) {
+				t.Fatalf("confirming: %v, want %v", err, want)
 			}
 			h.settle()
 		}
