@@ -109,7 +109,7 @@ type madeCall struct {
 	lost   bool   // an asynchronous purchase that is declined whatever its customer says
 }
 
-// madeLink is a link, and what was bought with it on the newest day and in its month.
+// madeLink is a link, and what was bought with it on the newest day and in its month, in the currency that is limited.
 type madeLink struct {
 	LinkRow
 	day, month     string
@@ -359,7 +359,7 @@ func (m *Model) takes(pairs []Transfer, row CallRow, body Call) {
 	if why := m.mustDecline(row); why != "" {
 		m.fault("%s takes money, and must be declined with %s (section 3.4)", body, why)
 	}
-	if l := m.links[row.Link]; l != nil {
+	if l := m.links[row.Link]; l != nil && row.Currency == m.s.Google.Limited {
 		l.count(row)
 	}
 }
